@@ -1,0 +1,50 @@
+"""Every error that a user may meet, as one tree.
+
+NodewiseError             one or two lines: what was found, what was expected, what to do next
+├── UsageError            the words of a command are off; nothing was touched (CLI exit 2)
+├── Refused               an upgrade may not begin; nothing was changed (outcome `refused`)
+├── GateFailed            a gate was not exactly true; carries the evidence
+├── SetupError            the run never got to where it could judge (CLI exit 4)
+│   └── MissingTool       something has to be installed; the message names the command that does it
+└── UnknownResult         something could not be observed; never read as good (CLI exit 3)
+"""
+
+from __future__ import annotations
+
+
+class NodewiseError(Exception):
+    """An error whose text is meant for the user: shown without a traceback."""
+
+    exit_code = 1
+
+
+class UsageError(NodewiseError):
+    """The words of a command are off; nothing was touched."""
+
+    exit_code = 2
+
+
+class Refused(NodewiseError):
+    """An upgrade may not begin; nothing was changed."""
+
+    exit_code = 2
+
+
+class GateFailed(NodewiseError):
+    """A gate was not exactly true."""
+
+
+class SetupError(NodewiseError):
+    """The run never got to where it could judge."""
+
+    exit_code = 4
+
+
+class MissingTool(SetupError):
+    """A program or package is missing; the message names the command that installs it."""
+
+
+class UnknownResult(NodewiseError):
+    """Something could not be observed, and unknown is failure."""
+
+    exit_code = 3
