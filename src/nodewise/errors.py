@@ -3,6 +3,7 @@
 NodewiseError             one or two lines: what was found, what was expected, what to do next
 ├── UsageError            the words of a command are off; nothing was touched (CLI exit 2)
 ├── Refused               an upgrade may not begin; nothing was changed (outcome `refused`)
+├── Held                  nothing more may be done safely; what was done stays (outcome `held`)
 ├── GateFailed            a gate was not exactly true; carries the evidence
 ├── SetupError            the run never got to where it could judge (CLI exit 4)
 │   └── MissingTool       something has to be installed; the message names the command that does it
@@ -28,6 +29,10 @@ class Refused(NodewiseError):
     """An upgrade may not begin; nothing was changed."""
 
     exit_code = 2
+
+
+class Held(NodewiseError):
+    """Nothing more may be done safely at this moment; what was done stays."""
 
 
 class GateFailed(NodewiseError):

@@ -78,15 +78,32 @@ class Gate(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class Step(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """One re-runnable unit of change on one node, from a role's meta/upgrade.yml."""
+    """One re-runnable unit of change, from a role's meta/upgrade.yml. After it the cluster is observed until `settled`."""
 
     name: str
-    file: str  # roles/<system>/tasks/upgrade/<file>.yml
+    file: str | None = None  # roles/<system>/tasks/upgrade/<file>.yml; None: nothing to do but to observe
     only: Literal["always", "leader"] = "always"
-    before: list[str] = []  # names of gates
-    after: list[str] = []
+    after: list[str] = []  # names of gates that must hold when it is done
     settled: dict[str, Any] = {}
     undo: str | None = None  # file that takes it back, or None when there is nothing to take back
+
+
+class Settings(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """What an operator may say about one upgrade."""
+
+    accept_outage: bool = False
+    soak: float = 0.0  # seconds to watch after the first node
+    deadline: float = 120.0  # seconds that a node may take to settle after a change
+
+
+class Declaration(msgspec.Struct, forbid_unknown_fields=True):
+    """A role's meta/upgrade.yml: how one node of its system is upgraded, as plain data."""
+
+    ready: list[str]  # gates that must hold before anything begins
+    steps: list[Step]
+    finalize: Step
+    gates: dict[str, Any] = {}
+    point_of_no_return: str | None = None
 
 
 class Turn(msgspec.Struct, forbid_unknown_fields=True):
@@ -108,15 +125,16 @@ class Plan(msgspec.Struct, forbid_unknown_fields=True):
     role: str  # FQCN of the role that knows the system
     members: list[str]
     versions: dict[str, str]  # member -> version that runs now
+    cluster_version: str | None  # what the cluster acts as before the first change: tells whether going back is still legal
     to: str
     hops: list[str]
     release: Release
-    previous: Release | None
     turns: list[Turn]
     steps: list[Step]
-    gates: list[Gate]
+    finalize: Step
+    gates: dict[str, Gate]
     point_of_no_return: str | None  # when going back ends, in one line; None when it never does
-    settings: dict[str, Any] = {}
+    settings: Settings
     hash: str = ""
 
 

@@ -1,0 +1,61 @@
+"""The append-only record of intents, results, gates and observations: one JSON object a line, on disk before anything happens.
+
+Writers are short-lived processes (one a task), so the order comes from a flock on the file itself. A torn last line is legal: it
+is what a crash in the middle of a write leaves, and what was about to be done had then not been begun.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+Kind = Literal["step", "gate", "fault", "observe", "note"]
+Record = dict[str, Any]
+
+
+def append(path: Path, kind: Kind, phase: Literal["begin", "end"], **fields: Any) -> Record:
+    """Write one record and return it; it is on disk (fsync) when this returns."""
+    with path.open("ab+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        torn, last = _last(file)
+        record = {"t": time.time_ns(), "seq": last + 1, "kind": kind, "phase": phase, **fields}
+        line = json.dumps(record, separators=(",", ":"), default=str) + "\n"
+        file.write(b"\n" * torn + line.encode())
+        file.flush()
+        os.fsync(file.fileno())
+    return record
+
+
+def read(path: Path) -> list[Record]:
+    """All whole records, oldest first; lines that a crash tore are passed over."""
+    return list(parse(path.read_text(errors="replace").splitlines())) if path.exists() else []
+
+
+def parse(lines: list[str]) -> Iterator[Record]:
+    """The records in lines of a journal."""
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict) and "seq" in record:
+            yield record
+
+
+def _last(file: Any) -> tuple[bool, int]:
+    """Whether the file ends in a torn line, and the last whole record's number (0 when there is none)."""
+    size = file.seek(0, os.SEEK_END)
+    back = 1 << 16
+    while True:  # an observation of a large cluster is one long line
+        start = max(0, size - back)
+        file.seek(start)
+        tail = file.read(size - start)
+        whole = list(parse(tail.decode(errors="replace").splitlines()))
+        if whole or start == 0:
+            return bool(tail) and not tail.endswith(b"\n"), whole[-1]["seq"] if whole else 0
+        back *= 4

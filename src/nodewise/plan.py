@@ -1,0 +1,140 @@
+"""From what was observed to what will be done: refuse, or resolve everything before anything changes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from nodewise import gates
+from nodewise.errors import Refused
+from nodewise.model import Declaration, Gate, Observation, Plan, Release, Settings, Step, Turn
+
+
+def declaration(role: Path) -> Declaration:
+    """Read a role's `meta/upgrade.yml`."""
+    path = role / "meta" / "upgrade.yml"
+    try:
+        return msgspec.convert(yaml.safe_load(path.read_text()), Declaration)
+    except FileNotFoundError:
+        raise Refused(f"{role.name} declares no upgrade: expected {path}") from None
+    except (msgspec.ValidationError, yaml.YAMLError) as error:
+        raise Refused(f"{path} cannot be read: {error}") from error
+
+
+def make(
+    *,
+    cluster: str,
+    system: str,
+    role: str,
+    members: list[str],
+    declared: Declaration,
+    own_gates: Mapping[str, Any],
+    observation: Observation,
+    hops: list[str],
+    release: Release,
+    settings: Settings,
+) -> Plan:
+    """The plan of one upgrade.
+
+    Raises Refused with a line for each thing that is in the way: an unhealthy or inconsistent cluster, members that are not the
+    inventory's, an outage that nobody accepted.
+    """
+    known = {**gates.builtin(), **gates.parse_gates(declared.gates), **gates.parse_gates(dict(own_gates))}
+    _names_known(declared, known)
+    refuse_unready(declared.ready, known, observation, members, release.version)
+    versions = {member.name: member.version or "" for member in observation.members}
+    pending = [name for name in members if versions[name] != release.version]
+    refuse_outage(observation, settings, bool(pending))
+    plan = Plan(
+        cluster=cluster,
+        system=system,
+        role=role,
+        members=sorted(members),
+        versions=versions,
+        cluster_version=observation.cluster.version,
+        to=release.version,
+        hops=hops,
+        release=release,
+        turns=[Turn([name], reason) for name, reason in order(observation, pending)],
+        steps=[msgspec.structs.replace(step, after=[*step.after, *own_gates]) for step in declared.steps],
+        finalize=declared.finalize,
+        gates=known,
+        point_of_no_return=declared.point_of_no_return,
+        settings=settings,
+    )
+    plan.hash = digest(plan)
+    return plan
+
+
+def refuse_unready(ready: list[str], known: Mapping[str, Gate], observation: Observation, members: list[str], to: str) -> None:
+    """Raise Refused with a line for each gate that does not hold before anything has begun."""
+    asked = gates.context(observation, observation, members, to=to)
+    said = [verdict for name in ready if not (verdict := gates.judge(known[name], asked)).ok]
+    if said:
+        raise Refused("\n".join(str(verdict) for verdict in said))
+
+
+def refuse_outage(observation: Observation, settings: Settings, pending: bool) -> None:
+    """Raise Refused when stopping one member would stop the cluster and nobody accepted that."""
+    serving = sum(member.serving for member in observation.members)
+    quorum = observation.cluster.quorum
+    if not pending or settings.accept_outage:
+        return
+    if quorum is None:
+        raise Refused("the quorum could not be read, so no member may be stopped; look at the members' errors")
+    if serving - 1 < quorum:
+        raise Refused(
+            f"{serving} of {len(observation.members)} members serve and {quorum} are needed: stopping one is an outage.\n"
+            "Add members first, or say that the outage is accepted: -e nodewise_accept_outage=true"
+        )
+
+
+def order(observation: Observation, pending: list[str]) -> list[tuple[str, str]]:
+    """The pending members in the order of their turns, each with its reason: a canary first, the leader last."""
+    leader = observation.cluster.leader
+    followers = [name for name in sorted(pending) if name != leader]
+    turns = [(name, "a follower; the canary" if i == 0 else "a follower") for i, name in enumerate(followers)]
+    return turns + [(name, "the leader: last, after handing over") for name in pending if name == leader]
+
+
+def digest(plan: Plan) -> str:
+    """The first 12 hex digits of a SHA-256 over what is approved: not the order, not the leader."""
+    covered = msgspec.to_builtins(plan)
+    for key in ("turns", "hash"):
+        covered.pop(key)
+    return hashlib.sha256(msgspec.json.encode(covered, order="sorted")).hexdigest()[:12]
+
+
+def settled(step: Step, plan: Plan, node: str | None, version: str) -> dict[str, Any]:
+    """What a step waits for on the node: its declared conditions, with the members and versions of this plan filled in."""
+    wanted: dict[str, Any] = {"members": plan.members, **step.settled}
+    if node:
+        wanted["versions"] = {node: version}
+    if wanted.get("cluster_version") == "to":
+        wanted["cluster_version"] = ".".join(plan.to.split(".")[:2])
+    return wanted
+
+
+def describe(plan: Plan) -> str:
+    """The plan as an operator reads it before saying yes."""
+    runs = ", ".join(f"{name} {version}" for name, version in sorted(plan.versions.items()))
+    lines = [f"plan {plan.hash}: {plan.cluster} ({plan.system}) to {plan.to}", f"  now     {runs}"]
+    lines += [f"  hops    {' → '.join([min(plan.versions.values()), *plan.hops])}"] if plan.hops else []
+    lines += [f"  stage   {artifact.package or artifact.url.rsplit('/', 1)[-1]}  sha256 {artifact.sha256[:12]}…" for artifact in plan.release.artifacts]
+    lines += [f"  turn {i}  {', '.join(turn.nodes)}: {turn.reason}" for i, turn in enumerate(plan.turns, 1)]
+    lines += [f"  step    {step.name}{' (leader only)' if step.only == 'leader' else ''}: then {', '.join(step.after)}" for step in plan.steps]
+    lines += [f"  finally {', '.join(plan.finalize.after)}"]
+    lines += [f"  no way back {plan.point_of_no_return}"] if plan.point_of_no_return else []
+    return "\n".join(lines)
+
+
+def _names_known(declared: Declaration, known: Mapping[str, Gate]) -> None:
+    asked = [*declared.ready, *declared.finalize.after, *(name for step in declared.steps for name in step.after)]
+    unknown = sorted(set(asked) - set(known))
+    if unknown:
+        raise Refused(f"meta/upgrade.yml names gates that nobody defines: {', '.join(unknown)}; known are {', '.join(sorted(known))}")

@@ -1,0 +1,190 @@
+"""The record of a run: a folder with everything needed to judge it again.
+
+`journal.jsonl` is written while things happen; everything else here can be made again from it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import msgspec
+import yaml
+
+from nodewise import __version__, journal
+from nodewise.gates import Judgement
+from nodewise.model import Observation, Outcome, Plan
+
+
+class Run:
+    """One run's folder. Opening it changes nothing; any process may open it at any time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.journal = folder / "journal.jsonl"
+
+    @classmethod
+    def create(cls, folder: Path, **about: Any) -> Run:
+        """Make the folder with its run.json (versions of everything, command line, commit); keeps one that is there."""
+        folder.mkdir(parents=True, exist_ok=True)
+        run = cls(folder)
+        if not (folder / "run.json").exists():
+            run.write_json("run.json", {**provenance(), **about})
+        return run
+
+    @property
+    def id(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    def write_json(self, name: str, value: object) -> None:
+        """Write a file of the record whole or not at all."""
+        self._write(name, msgspec.json.format(msgspec.json.encode(value)).decode() + "\n")
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """A file of the record; empty when it is not there."""
+        path = self.folder / name
+        return dict(msgspec.json.decode(path.read_bytes())) if path.exists() else {}
+
+    def write_plan(self, plan: Plan) -> None:
+        """Keep the plan as YAML, fully resolved."""
+        self._write("plan.yaml", yaml.safe_dump(msgspec.to_builtins(plan), sort_keys=False, width=132))
+
+    def read_plan(self) -> Plan:
+        """The plan of this run."""
+        return msgspec.convert(yaml.safe_load((self.folder / "plan.yaml").read_text()), Plan)
+
+    def begin(self, step: str, **fields: Any) -> None:
+        """Intent: on disk before the step's change."""
+        journal.append(self.journal, "step", "begin", step=step, **fields)
+
+    def end(self, step: str, ok: bool, **fields: Any) -> None:
+        """Result of the step that was begun last under this name (and node), with its duration."""
+        begun = [r for r in self.records("step", "begin") if r["step"] == step and r.get("node") == fields.get("node")]
+        took = round((time.time_ns() - begun[-1]["t"]) / 1e9, 3) if begun else 0.0
+        journal.append(self.journal, "step", "end", step=step, ok=ok, duration_s=took, **fields)
+
+    def observed(self, observation: Observation, missing: Iterable[str], **fields: Any) -> None:
+        """Keep an observation, with what was still missing of what was waited for."""
+        journal.append(self.journal, "observe", "end", observation=msgspec.to_builtins(observation), missing=list(missing), **fields)
+
+    def judged(self, judgements: Iterable[Judgement], **fields: Any) -> None:
+        """Keep what came of gates."""
+        for one in judgements:
+            evidence = {} if one.ok else {"found": one.found}
+            journal.append(self.journal, "gate", "end", gate=one.gate, ok=one.ok, says=one.says, **evidence, **fields)
+
+    def note(self, text: str, **fields: Any) -> None:
+        """Something worth telling."""
+        journal.append(self.journal, "note", "end", text=text, **fields)
+
+    def conclude(self, outcome: Outcome, text: str) -> None:
+        """Decide how the run ends. The first decision stands: what follows it is only winding up."""
+        if self.outcome() is None:
+            self.note(text, outcome=outcome)
+
+    def outcome(self) -> tuple[Outcome, str] | None:
+        """The outcome that was decided and its reason; None while nothing is."""
+        decided = next((record for record in self.records("note") if "outcome" in record), None)
+        return (decided["outcome"], decided["text"]) if decided else None
+
+    def records(self, kind: str | None = None, phase: str | None = None) -> list[journal.Record]:
+        """The journal's records of a kind and phase, oldest first."""
+        return [r for r in journal.read(self.journal) if kind in (None, r["kind"]) and phase in (None, r["phase"])]
+
+    def observation(self, first: bool = False) -> Observation | None:
+        """The last (or first) observation of this run; None before there is one."""
+        seen = self.records("observe")
+        return msgspec.convert(seen[0 if first else -1]["observation"], Observation) if seen else None
+
+    def summarize(self, **more: Any) -> dict[str, Any]:
+        """Write summary.json and junit.xml from the journal and return the summary; keeps what others added (the workload's)."""
+        summary = {**self.read_json("summary.json"), **summary_of(self), **more}
+        self.write_json("summary.json", summary)
+        self._write("junit.xml", junit(self.records("gate"), summary))
+        return summary
+
+    def _write(self, name: str, text: str) -> None:
+        temporary = self.folder / f".{name}.{os.getpid()}"
+        temporary.write_text(text)
+        temporary.replace(self.folder / name)
+
+
+def new_folder(base: Path, kind: str, cluster: str) -> Path:
+    """A folder for a new run: sorts by time, and no two runs share one."""
+    return base / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{kind}-{cluster}-{secrets.token_hex(2)}"
+
+
+def provenance() -> dict[str, Any]:
+    """What this run was made with and by which words."""
+    git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
+    return {
+        "nodewise": __version__,
+        "python": platform.python_version(),
+        "ansible_core": _version_of("ansible-core"),
+        "commit": git.stdout.strip() or None,
+        "command": sys.argv,
+        "started_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def summary_of(run: Run) -> dict[str, Any]:
+    """The journal as one summary. A journal without a decision is an interrupted run: unknown, and so no good outcome."""
+    records = run.records()
+    about = run.read_json("run.json")
+    ends = [r for r in records if r["kind"] == "step" and r["phase"] == "end"]
+    asked = [r for r in records if r["kind"] == "gate"]
+    outcome, reason = run.outcome() or ("needs_human", "the run was interrupted before it could judge")
+    last = run.observation()
+    return {
+        "run_id": run.id,
+        "kind": about.get("kind"),
+        "cluster": about.get("cluster"),
+        "system": about.get("system"),
+        "from": about.get("from"),
+        "to": about.get("to"),
+        "outcome": outcome,
+        "reason": reason,
+        "duration_s": round((records[-1]["t"] - records[0]["t"]) / 1e9, 3) if records else 0.0,
+        "phases": {r["step"]: r["duration_s"] for r in ends if not r.get("node")},
+        "nodes": {
+            m.name: {"version": m.version, "role": m.role, "serving": m.serving, "seconds": _seconds(ends, m.name)}
+            for m in (last.members if last else [])
+        },
+        "gates": {"passed": sum(r["ok"] for r in asked), "failed": sum(not r["ok"] for r in asked)},
+    }
+
+
+def junit(asked: list[journal.Record], summary: dict[str, Any]) -> str:
+    """Gates as test cases, and the outcome as one more: a CI system shows what failed and why."""
+    good = summary["outcome"] in ("upgraded", "unchanged", "planned")
+    cases = [(f"{r.get('node') or summary['cluster']}: {r['gate']}", r["ok"], f"{r['says']}: {r.get('found')}") for r in asked]
+    cases.append(("outcome", good, f"{summary['outcome']}: {summary['reason']}"))
+    suite = ElementTree.Element("testsuite", name=summary["run_id"], tests=str(len(cases)), failures=str(sum(not ok for _, ok, _ in cases)))
+    for name, ok, text in cases:
+        case = ElementTree.SubElement(suite, "testcase", classname="nodewise", name=name)
+        if not ok:
+            ElementTree.SubElement(case, "failure", message=text[:1000])
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _seconds(ends: list[journal.Record], node: str) -> float:
+    return round(sum(r["duration_s"] for r in ends if r.get("node") == node), 3)
+
+
+def _version_of(package: str) -> str | None:
+    from importlib import metadata
+
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,56 @@
+"""The roll, as decisions: whose turn it is, whether a change may still be taken back, and what a run that ended is called."""
+
+from __future__ import annotations
+
+from nodewise.errors import Held
+from nodewise.model import Observation, Plan, Step, Turn
+from nodewise.plan import order
+
+
+def pending(plan: Plan, observation: Observation) -> list[str]:
+    """The members that do not run the target yet, by name."""
+    versions = {member.name: member.version for member in observation.members}
+    return [name for name in plan.members if versions.get(name) != plan.to]
+
+
+def next_turn(plan: Plan, observation: Observation) -> Turn | None:
+    """Resolve the next turn from the cluster as it is now, or None when every member runs the target.
+
+    Raises Held when no member may be stopped at this moment: unknown or unhealthy members, or a quorum that would break.
+    """
+    left = pending(plan, observation)
+    if not left:
+        return None
+    down = [member.name for member in observation.members if not member.serving]
+    if down:
+        raise Held(f"{', '.join(down)} does not serve: no other member may be stopped now")
+    quorum, count = observation.cluster.quorum, len(observation.members)
+    if not plan.settings.accept_outage and (quorum is None or count - 1 < quorum):
+        raise Held(f"{count} members serve and the quorum is {quorum or 'unknown'}: no member may be stopped now")
+    name, reason = order(observation, left)[0]
+    return Turn([name], reason)
+
+
+def steps_of(plan: Plan, turn: Turn, observation: Observation) -> dict[str, list[Step]]:
+    """The steps of each node of a turn: those for leaders only where the node leads at this moment."""
+    leader = observation.cluster.leader
+    return {node: [step for step in plan.steps if step.only == "always" or node == leader] for node in turn.nodes}
+
+
+def successor(plan: Plan, turn: Turn, observation: Observation) -> str | None:
+    """Who takes over leadership: a serving member that runs the target already, else any other serving one."""
+    others = [member for member in observation.members if member.serving and member.name not in turn.nodes and member.role != "learner"]
+    upgraded = [member.name for member in others if member.version == plan.to]
+    return next(iter(sorted(upgraded) or sorted(member.name for member in others)), None)
+
+
+def why_not_back(plan: Plan, observation: Observation) -> str | None:
+    """Why the old version may not be put back at this moment, or None when it may."""
+    if plan.point_of_no_return is None:
+        return None
+    now = observation.cluster.version
+    if now is None:
+        return "the version that the cluster acts as could not be read"
+    if now != plan.cluster_version:
+        return f"the cluster has moved from {plan.cluster_version} to {now}, and the old binary no longer starts on it"
+    return None
