@@ -1,0 +1,141 @@
+# Copyright: Nodewise contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What an etcd cluster says about itself: asking every member at once, and putting the answers together.
+
+`ask` and `Observer` talk; `assemble` and `compare` only judge what was answered, so that tests need no cluster.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_api import Etcdctl, EtcdError, Member, Tls, base64_text
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_view import assemble, compare
+from ansible_collections.nodewise.cluster.plugins.module_utils.observation import settle
+
+# A linearizable read goes through the leader and a majority: it succeeds where the member really serves. /health would
+# not do: up to 3.5 it proposes an entry to the raft log, and an observation writes nothing.
+_READ = {"key": base64_text("nodewise"), "keys_only": True, "limit": 1}
+_QUESTIONS = (
+    ("status", "maintenance/status", {}),
+    ("members", "cluster/member/list", {}),
+    ("alarms", "maintenance/alarm", {"action": "GET"}),
+    ("read", "kv/range", _READ),
+)
+_TRIES = 8
+
+
+def observe(parameters):
+    """Return what etcd_info returns, from its module parameters."""
+    observer = Observer(parameters)
+    try:
+        deadline = parameters["deadline"] if parameters["settled"] else 0
+        observation, lacking, looks, seconds = settle(observer.look, observer.complete, parameters["settled"], deadline)
+    finally:
+        observer.close()
+    return {"observation": observation, "missing": lacking, "polls": looks, "seconds": seconds}
+
+
+def ask(member):
+    """Return the member's raw answers as a dict, `errors` included; what was not answered is not in it."""
+    answers = {"errors": []}
+    try:
+        answers["version"] = member.version()
+    except EtcdError as error:
+        answers["errors"].append(str(error))
+        return answers
+    for name, path, body in _QUESTIONS:
+        try:
+            answers[name] = member.call(path, body)
+        except EtcdError as error:
+            answers["errors"].append("{0}: {1}".format(name, error))
+    return answers
+
+
+class Observer:
+    """Observes one cluster: the expected members, each over a connection of its own."""
+
+    def __init__(self, parameters):
+        tls = Tls(parameters["ca"], parameters["cert"], parameters["key"])
+        timeout = parameters["timeout"]
+        secure = any(member["url"].startswith("https:") for member in parameters["members"])
+        context = tls.context() if secure else None
+        self.members = [Member(member["name"], member["url"], context, timeout) for member in parameters["members"]]
+        self.etcdctl = Etcdctl(parameters["etcdctl"], tls, timeout) if parameters["etcdctl"] else None
+        self._pool = ThreadPoolExecutor(max_workers=max(1, len(self.members)))
+        self._answers = {}
+
+    def look(self):
+        """Ask all members; return the observation without fingerprints and start times."""
+        answered = self._pool.map(ask, self.members)
+        self._answers = dict((member.name, answers) for member, answers in zip(self.members, answered))
+        return assemble(self._answers)
+
+    def complete(self, observation):
+        """Add the fingerprints, compared at one revision, and when each process started."""
+        metrics = self._pool.map(_started, self.members)
+        found = self._fingerprints(0)
+        # A member's connection serves one thread at a time: the start times first, then looking again.
+        for member, started in zip(self.members, metrics):
+            self._answers[member.name]["started"] = started
+        for attempt in range(1, _TRIES):
+            if "error" not in found and len(set(found["members"].values())) == 1:
+                break
+            # Compactions reach members some milliseconds apart, and with them the hashes: look again before calling it a difference.
+            time.sleep(0.01 * attempt)
+            found = self._fingerprints(attempt)
+        return compare(assemble(self._answers), found)
+
+    def close(self):
+        """Drop all connections."""
+        self._pool.shutdown(wait=False)
+        for member in self.members:
+            member.close()
+
+    def _fingerprints(self, attempt):
+        """Return {"revision", "members": {name: "hash@compact revision"}, "error"} of the members that answered."""
+        members = [member for member in self.members if "status" in self._answers[member.name]]
+        if self.etcdctl is None or not members:
+            return {"error": "no etcdctl was given to compare fingerprints with" if members else "no member answered"}
+        urls = dict((member.url, member.name) for member in members)
+        try:
+            answers = [self._answers[member.name]["status"] for member in members] if attempt == 0 else list(self._pool.map(_status, members))
+            return self._hash_once(urls, min(int(answer["header"]["revision"]) for answer in answers))
+        except EtcdError as error:
+            return {"error": str(error)}
+
+    def _hash_once(self, urls, revision):
+        rows, error = self.etcdctl.hashkv(sorted(urls), revision)
+        if "compacted" in error:
+            return self._hash_at_head(urls)
+        found = {"revision": revision, "members": _named(urls, rows)}
+        return dict(found, error=error) if error else found
+
+    def _hash_at_head(self, urls):
+        """Hash where each member stands. With their revisions equal this is one revision too: a cluster that is idle and
+        compacted at its head has no other."""
+        rows, error = self.etcdctl.hashkv(sorted(urls), 0)
+        revisions = set(row[2] for row in rows.values())
+        if error or len(revisions) != 1:
+            return {"error": error or "the members moved on while they were hashed: no revision to compare at"}
+        return {"revision": revisions.pop(), "members": _named(urls, rows)}
+
+
+def _named(urls, rows):
+    return dict((urls[url], "{0}@{1}".format(row[0], row[1])) for url, row in rows.items())
+
+
+def _status(member):
+    return member.call("maintenance/status")
+
+
+def _started(member):
+    try:
+        for line in member.text("/metrics").splitlines():
+            if line.startswith("process_start_time_seconds "):
+                return float(line.split()[1])
+    except (EtcdError, ValueError):
+        return None
+    return None

@@ -1,0 +1,161 @@
+# Copyright: Nodewise contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Putting the answers of etcd's members together into one observation. Pure functions: what was asked is in etcd.py.
+
+What the members disagree about is None, with an error on the members, and so is what nobody answered.
+"""
+
+from __future__ import annotations
+
+from ansible_collections.nodewise.cluster.plugins.module_utils.observation import absent, timestamp
+
+_ALARMS = {"1": "NOSPACE", "2": "CORRUPT"}
+
+
+def assemble(answers):
+    """Return the observation that `answers` ({name: the raw answers of that member}) add up to, without fingerprints."""
+    listed = _listed(answers)
+    members = [_member(name, found, answers) for name, found in sorted(answers.items())]
+    members += [_stranger(identity, row) for identity, row in sorted(listed.items()) if not _expected(identity, row, answers)]
+    by_id = dict((identity, row.get("name") or identity) for identity, row in listed.items())
+    cluster = {
+        "id": _agreed(members, answers, "cluster id", lambda found: _hex(found["status"]["header"]["cluster_id"])),
+        "version": _agreed(members, answers, "cluster version", _cluster_version),
+        "leader": _agreed(members, answers, "leader", lambda found: _leader(found, by_id)),
+        "quorum": _quorum(listed),
+        "fingerprint": None,
+        "fingerprint_at": None,
+        "alarms": _alarms(answers, by_id),
+    }
+    _agreed(members, answers, "members", lambda found: ", ".join(sorted(_hex(row["ID"]) for row in found["members"]["members"])))
+    return {"system": "etcd", "at": timestamp(), "cluster": cluster, "members": members}
+
+
+def compare(observation, found):
+    """Add fingerprints ({"revision", "members": {name: text}, "error"}) to the observation, and say who differs."""
+    prints = found.get("members", {})
+    for member in observation["members"]:
+        member["fingerprint"] = prints.get(member["name"])
+        if member["fingerprint"] is None and member["version"] is not None:
+            member["errors"].append("fingerprint: {0}".format(found.get("error") or "none given"))
+    observation["cluster"]["fingerprint_at"] = found.get("revision")
+    values = list(prints.values())
+    if len(set(values)) == 1:
+        observation["cluster"]["fingerprint"] = values[0]
+    for member in observation["members"]:
+        mine = member["fingerprint"]
+        # The minority is named; where there is no majority everybody is.
+        if mine is not None and values.count(mine) * 2 <= len(values) and len(set(values)) > 1:
+            others = ", ".join("{0} has {1}".format(name, text) for name, text in sorted(prints.items()) if text != mine)
+            member["errors"].append("fingerprint {0} at revision {1}, but {2}".format(mine, found.get("revision"), others))
+    return observation
+
+
+def _member(name, found, answers):
+    if "version" not in found:
+        return absent(name, "; ".join(found["errors"]) or "not seen")
+    status = found.get("status", {})
+    errors = found["errors"] + [str(error) for error in status.get("errors", [])]
+    started = found.get("started")
+    return {
+        "name": name,
+        "version": found["version"].get("etcdserver"),
+        "role": _role(status),
+        "serving": "read" in found,
+        "lag": _lag(status, answers),
+        "fingerprint": None,
+        "started_at": None if started is None else timestamp(started),
+        "errors": errors,
+    }
+
+
+def _role(status):
+    if not status:
+        return None
+    if status.get("isLearner"):
+        return "learner"
+    return "leader" if _hex(status.get("leader", 0)) == _hex(status["header"]["member_id"]) else "follower"
+
+
+def _lag(status, answers):
+    """Return how many entries the member has still to apply of what the furthest member has in its log."""
+    if not status:
+        return None
+    furthest = max(int(found["status"].get("raftIndex", 0)) for found in answers.values() if "status" in found)
+    # 3.3 reports one index only.
+    return max(0, furthest - int(status.get("raftAppliedIndex", status.get("raftIndex", 0))))
+
+
+def _listed(answers):
+    """Return {id: row} of all members that anybody lists."""
+    rows = [row for found in answers.values() for row in found.get("members", {}).get("members", [])]
+    return dict((_hex(row["ID"]), row) for row in rows)
+
+
+def _expected(identity, row, answers):
+    own = set(_hex(found["status"]["header"]["member_id"]) for found in answers.values() if "status" in found)
+    return row.get("name") in answers or identity in own
+
+
+def _stranger(identity, row):
+    if not row.get("name"):
+        urls = ", ".join(row.get("peerURLs", []))
+        return dict(absent(identity, "added to the cluster for {0}, and has never started".format(urls)), role=_listed_role(row))
+    return dict(absent(row["name"], "a member of the cluster that is not in the inventory; it was not asked"), role=_listed_role(row))
+
+
+def _listed_role(row):
+    return "learner" if row.get("isLearner") else None
+
+
+def _quorum(listed):
+    voters = [row for row in listed.values() if not row.get("isLearner")]
+    return len(voters) // 2 + 1 if voters else None
+
+
+def _cluster_version(found):
+    text = found["version"].get("etcdcluster", "")
+    return ".".join(text.split(".")[:2]) if text[:1].isdigit() else None
+
+
+def _leader(found, by_id):
+    identity = _hex(found["status"].get("leader", 0))
+    return None if identity == "0" else by_id.get(identity, identity)
+
+
+def _alarms(answers, by_id):
+    """Return the alarms that anybody reports, or None where nobody could be asked."""
+    told = [found["alarms"] for found in answers.values() if "alarms" in found]
+    rows = [row for answer in told for row in answer.get("alarms", [])]
+    lines = set("{0} {1}".format(_alarm(row), by_id.get(_hex(row.get("memberID", 0)), "a member unknown")) for row in rows)
+    return sorted(lines) if told else None
+
+
+def _alarm(row):
+    kind = str(row.get("alarm", "NONE"))
+    return _ALARMS.get(kind, kind)
+
+
+def _agreed(members, answers, what, read):
+    """Return what all that answered say; None, with an error on each, where they do not."""
+    told = {}
+    for name, found in answers.items():
+        try:
+            told[name] = read(found)
+        except KeyError:
+            continue
+    values = set(told.values())
+    if len(values) == 1 and None not in values:
+        return values.pop()
+    for member in members:
+        if member["name"] in told:
+            others = "; ".join("{0} says {1}".format(name, told[name]) for name in sorted(told) if told[name] != told[member["name"]])
+            own = "none" if told[member["name"]] is None else told[member["name"]]
+            member["errors"].append("{0}: {1}{2}".format(what, own, ", but " + others if others else ""))
+    return None
+
+
+def _hex(identity):
+    # The gateway writes 64-bit numbers as strings, etcdctl as numbers.
+    return "{0:x}".format(int(identity))
