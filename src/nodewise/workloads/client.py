@@ -1,0 +1,73 @@
+"""What a system offers to workloads: a client to one of its nodes. `Noop` stands beside the protocol and does nothing.
+
+A client is used by one thread at a time and talks to the one node that it was made for; trying others is the load's job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import msgspec
+
+from nodewise.model import Operation
+
+
+class Tls(NamedTuple):
+    """Files of a mutual TLS client, PEM."""
+
+    ca: str
+    cert: str
+    key: str
+
+
+class Client(Protocol):
+    """A connection to one node.
+
+    `open` connects and changes nothing in the system (no table is made, no key touched); it raises `OSError` when the node cannot
+    be reached. `invoke` returns the operation completed, and does not raise for what a system may answer:
+
+    - `ok`: acknowledged; a read's `value` is set
+    - `fail`: it did not happen and never will
+    - `info`: it may have happened, or may still happen later
+
+    Whoever is in doubt says `info`: a `fail` that happened after all is reported as a phantom, an `info` never misleads.
+    """
+
+    def open(self) -> None:
+        """Connect."""
+
+    def invoke(self, operation: Operation) -> Operation:
+        """Perform it; the same operation comes back, completed."""
+
+    def close(self) -> None:
+        """Let go of the connection; safe to call twice, and before `open`."""
+
+
+@runtime_checkable
+class Scans(Protocol):
+    """A client that can read everything under a prefix as one snapshot, at least as new as every acknowledged write."""
+
+    def scan(self, prefix: str) -> Mapping[str, str]:
+        """All keys with their values; raises `OSError` when not all could be read."""
+
+
+ClientFactory = Callable[[str], Client]  # from a node's name to an unopened client
+
+
+class Noop:
+    """A client of nothing: every write is acknowledged and forgotten."""
+
+    def open(self) -> None:
+        """Connect to nothing."""
+
+    def invoke(self, operation: Operation) -> Operation:
+        """Acknowledge."""
+        return msgspec.structs.replace(operation, type="ok")
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def scan(self, prefix: str) -> Mapping[str, str]:  # noqa: ARG002 the protocol's name
+        """Nothing is there."""
+        return {}
