@@ -1,0 +1,107 @@
+# Copyright: Nodewise contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Unpacking an artifact (a Debian package or a tar archive) into a folder, and nowhere else."""
+
+from __future__ import annotations
+
+import lzma
+import os
+import shutil
+import subprocess
+import tarfile
+import zlib
+from contextlib import contextmanager
+from typing import IO, Iterator, cast
+
+AR_MAGIC = b"!<arch>\n"
+AR_HEADER = 60
+
+
+class UnpackError(Exception):
+    """Why an artifact could not be unpacked, in a few words."""
+
+
+class _Slice:
+    """The next `left` bytes of a stream, as tarfile reads them."""
+
+    def __init__(self, stream: IO[bytes], left: int) -> None:
+        self._stream, self._left = stream, left
+
+    def read(self, count: int) -> bytes:
+        data = self._stream.read(min(count, self._left))
+        self._left -= len(data)
+        return data
+
+
+def unpack(file: str, kind: str, target: str) -> None:
+    """Unpack `file` (kind deb or tar) into the folder `target`; a member that would lie, or lead, outside is refused."""
+    try:
+        with _stream(file, kind) as stream, tarfile.open(fileobj=stream, mode="r|*") as tar:
+            tar.extraction_filter = getattr(tarfile, "data_filter", None)  # a second pair of eyes, where Python has it
+            for member in tar:
+                _extract(tar, member, target)
+    except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError) as error:
+        raise UnpackError(f"is no readable {kind}: {error}") from None
+
+
+@contextmanager
+def _stream(file: str, kind: str) -> Iterator[IO[bytes]]:
+    with open(file, "rb") as stream:
+        if kind == "tar":
+            yield stream
+            return
+        name, size = _data_member(stream)
+        if not name.endswith(".zst"):
+            yield _Slice(stream, size)
+            return
+    with _dpkg(file) as stream:  # Python reads zstd from 3.14 on only
+        yield stream
+
+
+def _data_member(stream: IO[bytes]) -> tuple[str, int]:
+    """Find data.tar.* in a Debian package, which is an ar archive, and leave the stream at its first byte."""
+    if stream.read(len(AR_MAGIC)) != AR_MAGIC:
+        raise UnpackError("is no Debian package")
+    while True:
+        header = stream.read(AR_HEADER)
+        if len(header) < AR_HEADER:
+            raise UnpackError("is no whole Debian package: it ends before data.tar")
+        name, size = header[:16].decode("ascii", "replace").strip().rstrip("/"), int(header[48:58])
+        if name.startswith("data.tar"):
+            return name, size
+        stream.seek(size + size % 2, os.SEEK_CUR)
+
+
+@contextmanager
+def _dpkg(file: str) -> Iterator[IO[bytes]]:
+    program = shutil.which("dpkg-deb")
+    if not program:
+        raise UnpackError("is compressed with zstd, which needs dpkg-deb on the node")
+    with subprocess.Popen([program, "--fsys-tarfile", file], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        stream = cast("IO[bytes]", process.stdout)
+        yield stream
+        while stream.read(1 << 20):  # tarfile stops at the end marker: the padding after it would end dpkg-deb with SIGPIPE
+            pass
+    if process.returncode:
+        raise UnpackError(f"could not be read by dpkg-deb (exit code {process.returncode})")
+
+
+def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, target: str) -> None:
+    """Members are extracted one by one, so that a link that came before is seen by the look at where the next one leads."""
+    if not (member.isfile() or member.isdir() or member.issym() or member.islnk()):
+        raise UnpackError(f"has {member.name}, which is neither file, folder nor link")
+    place = os.path.join(target, member.name)
+    leads = [place]
+    if member.issym():
+        leads = [os.path.join(os.path.dirname(place), member.linkname), os.path.dirname(place)]
+    elif member.islnk():
+        leads = [os.path.join(target, member.linkname), place]
+    root = os.path.realpath(target)
+    for lead in leads:
+        if os.path.commonpath([root, os.path.realpath(lead)]) != root:
+            raise UnpackError(f"has {member.name}, which leads outside of the release")
+    member.uid = member.gid = 0  # whoever made the archive is nobody here
+    member.uname = member.gname = ""
+    member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+    tar.extract(member, target)

@@ -1,0 +1,161 @@
+#!/usr/bin/python
+# Copyright: Nodewise contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: release_stage
+short_description: Fetch, verify and unpack a release beside the running one
+version_added: 0.1.0
+description:
+  - Fetches the artifacts of a release on the node, holds each against its checksum, unpacks them, and lets the release appear
+    as C(<root>/releases/<version>) in one atomic rename. Nothing that runs is touched.
+  - A release that is staged from the same artifacts, and whole, is left as it is, and nothing is fetched. One that is damaged
+    or was staged from other artifacts is staged again, unless it is in use, which is refused.
+  - Whatever goes wrong, nothing is left half-staged. What a killed try left is removed by the next one.
+options:
+  root:
+    description: Folder of the system on the node, such as C(/opt/nodewise/etcd).
+    type: path
+    required: true
+  link:
+    description: Link to the release in use. C(<root>/current) when not given.
+    type: path
+  version:
+    description: Version to stage; the name of its folder.
+    type: str
+    required: true
+  artifacts:
+    description: Files that the release consists of.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      url:
+        description: Where to fetch it from (http, https or file), as the node sees it.
+        type: str
+        required: true
+      sha256:
+        description: Its checksum, in lower-case hexadecimal digits.
+        type: str
+        required: true
+      kind:
+        description: How it is unpacked.
+        type: str
+        choices: [deb, tar]
+        required: true
+      size:
+        description: Bytes, when known, so that the space on disk is looked at beforehand.
+        type: int
+      package:
+        description: Name and version of a Debian package. Told to people, not used.
+        type: str
+  binaries:
+    description: Path inside the unpacked artifacts, for each program that gets its place in C(bin/).
+    type: dict
+    required: true
+  deadline:
+    description: Seconds that all of it may take; connections that fail are tried again within it.
+    type: float
+    default: 120
+  min_free:
+    description: Bytes that have to stay free on the disk.
+    type: int
+    default: 67108864
+author:
+  - Nodewise maintainers (@nodewise)
+attributes:
+  check_mode:
+    description: Says what it would do.
+    support: full
+  diff_mode:
+    description: The release's files are not text.
+    support: none
+extends_documentation_fragment:
+  - ansible.builtin.action_common_attributes
+"""
+
+EXAMPLES = r"""
+- name: Stage a release of one's own
+  nodewise.cluster.release_stage:
+    root: /opt/nodewise/etcd
+    version: 3.5.16
+    artifacts:
+      - url: https://downloads.example.org/etcd-v3.5.16-linux-amd64.tar.gz
+        sha256: b414b27a5ad05f7cb01395c447c85d3227e3fb1c176e51757a283b817f645ccc
+        kind: tar
+    binaries:
+      etcd: etcd-v3.5.16-linux-amd64/etcd
+      etcdctl: etcd-v3.5.16-linux-amd64/etcdctl
+"""
+
+RETURN = r"""
+path:
+  description: Folder of the release.
+  returned: success
+  type: str
+  sample: /opt/nodewise/etcd/releases/3.5.16
+says:
+  description: Why it was staged, or would be in check mode. Empty when it was staged already.
+  returned: success
+  type: str
+  sample: is not staged
+bytes:
+  description: Bytes that were fetched.
+  returned: success
+  type: int
+binaries:
+  description: Checksum (sha256) of each program, as staged.
+  returned: success
+  type: dict
+seconds:
+  description: How long it took, waiting for the lock included.
+  returned: success
+  type: float
+"""
+
+import os
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.nodewise.cluster.plugins.module_utils.nodelock import LockError, held, path_of
+from ansible_collections.nodewise.cluster.plugins.module_utils.release import ReleaseError, Store
+from ansible_collections.nodewise.cluster.plugins.module_utils.staging import stage
+
+ARTIFACT = {
+    "url": {"type": "str", "required": True},
+    "sha256": {"type": "str", "required": True},
+    "kind": {"type": "str", "required": True, "choices": ["deb", "tar"]},
+    "size": {"type": "int"},
+    "package": {"type": "str"},
+}
+SPEC = {
+    "root": {"type": "path", "required": True},
+    "link": {"type": "path"},
+    "version": {"type": "str", "required": True},
+    "artifacts": {"type": "list", "elements": "dict", "required": True, "options": ARTIFACT},
+    "binaries": {"type": "dict", "required": True},
+    "deadline": {"type": "float", "default": 120.0},
+    "min_free": {"type": "int", "default": 67108864},
+}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
+    began = time.monotonic()
+    root, version, deadline = (module.params[name] for name in ("root", "version", "deadline"))
+    os.umask(0o022)
+    try:
+        with held(path_of(root), deadline, f"release_stage of {version}"):
+            limits = {"deadline": deadline - (time.monotonic() - began), "min_free": module.params["min_free"]}
+            result = stage(Store(root, module.params["link"]), module.params, limits, module.check_mode)
+    except (LockError, ReleaseError) as error:
+        module.fail_json(msg=str(error))
+    result["seconds"] = round(time.monotonic() - began, 3)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
