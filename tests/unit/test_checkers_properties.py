@@ -1,0 +1,118 @@
+"""Histories of a correct store that fails in every legal way: never invalid, unless something is taken out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nodewise.checkers import judge
+from nodewise.model import Operation
+from nodewise.workloads import register
+
+CLIENTS, KEYS = 3, 5
+FATE = st.sampled_from(["ok", "ok", "ok", "fail", "done", "not", "late"])
+FATES = st.lists(st.tuples(st.integers(0, CLIENTS - 1), FATE), max_size=80)
+
+
+class Store:
+    """A map, and writes on their way to it that nobody waits for any more."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, str] = {}
+        self._late: list[Operation] = []
+        self._clock = 0
+
+    def perform(self, operation: Operation, fate: str) -> Iterator[Operation]:
+        """The two lines of a history for an operation that ends like this."""
+        yield self._at(operation)
+        value = operation.value
+        if operation.f == "read":
+            value = self.keys.get(operation.key)
+        elif fate in ("ok", "done"):
+            self.keys[operation.key] = value
+        elif fate == "late":
+            self._late.append(operation)
+        ambiguous = "fail" if operation.f == "read" else "info"
+        outcome = fate if fate in ("ok", "fail") else ambiguous
+        yield self._at(msgspec.structs.replace(operation, type=outcome, value=value))
+
+    def settle(self) -> None:
+        """What was on its way arrives."""
+        self.keys |= {operation.key: operation.value for operation in self._late}
+        self._late = []
+
+    def final(self) -> Iterator[Operation]:
+        """A final read of each key through two nodes."""
+        for process, node in ((CLIENTS, "n1"), (CLIENTS + 1, "n2")):
+            for key in register_keys(self):
+                asked = self._at(Operation(process, "invoke", "read", key, None, 0, node, final=True))
+                yield asked
+                yield self._at(msgspec.structs.replace(asked, type="ok", value=self.keys.get(key)))
+
+    def _at(self, operation: Operation) -> Operation:
+        self._clock += 1
+        return msgspec.structs.replace(operation, time=self._clock)
+
+
+def register_keys(store: Store) -> list[str]:
+    """Keys of the registers, and those that were added."""
+    return sorted({f"k{n}" for n in range(KEYS)} | set(store.keys))
+
+
+def run(seed: int, fates: list[tuple[int, str]]) -> tuple[list[Operation], Store]:
+    """A history of the register workload on a correct store, before the final reads."""
+    store = Store()
+    todo = [register.operations(seed, process, CLIENTS, KEYS, "") for process in range(CLIENTS)]
+    history: list[Operation] = []
+    for number, (process, fate) in enumerate(fates):
+        history += store.perform(next(todo[process]), fate)
+        if number % 7 == 0:
+            store.settle()
+    return history, store
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 9), FATES)
+def test_a_correct_store_is_never_invalid(seed: int, fates: list[tuple[int, str]]) -> None:
+    """Whatever is refused, ambiguous or late: no checker calls a correct store invalid, and durable is sure of it."""
+    history, store = run(seed, fates)
+    store.settle()
+    whole = [*history, *store.final()]
+    verdicts = judge(whole)
+    assert [verdict for verdict in verdicts if verdict.valid == "invalid"] == []
+    if any(o.type == "ok" and o.f in ("write", "add") for o in whole):
+        assert verdicts[0].valid == "valid"
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 9), FATES, st.data())
+def test_an_acknowledged_add_that_is_deleted_is_always_found(seed: int, fates: list[tuple[int, str]], data: st.DataObject) -> None:
+    """One added key taken out behind the store's back is one lost write, by name."""
+    history, store = run(seed, [*fates, *((process, "ok") for process in range(CLIENTS) for _ in range(30))])
+    added = sorted({o.key for o in history if o.type == "ok" and o.f == "add"})
+    gone = data.draw(st.sampled_from(added))
+    finals = list(store.final())
+    for operation in finals:
+        if operation.key == gone and operation.type == "ok":
+            operation.value = None
+    (verdict,) = judge([*history, *finals], ["durable"])
+    assert (verdict.valid, verdict.lost) == ("invalid", 1)
+    assert f"({gone} = " in verdict.says
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 9), FATES, st.data())
+def test_a_register_that_is_set_back_is_always_found(seed: int, fates: list[tuple[int, str]], data: st.DataObject) -> None:
+    """A register that holds an older acknowledged value again is one lost write, by name."""
+    fates = [(process, "ok" if fate in ("done", "not", "late") else fate) for process, fate in fates]
+    history, store = run(seed, [*fates, *((process, "ok") for process in range(CLIENTS) for _ in range(30))])
+    wrote = [o for o in history if o.type == "ok" and o.f == "write"]
+    older = [o for n, o in enumerate(wrote) if any(later.key == o.key for later in wrote[n + 1 :])]
+    back = data.draw(st.sampled_from(older))
+    store.keys[back.key] = back.value
+    (verdict,) = judge([*history, *store.final()], ["durable"])
+    assert (verdict.valid, verdict.lost) == ("invalid", 1)
+    assert f"({back.key} = " in verdict.says
