@@ -1,0 +1,75 @@
+# Copyright (c) 2026, Nodewise maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Offers the testnets that are up to any playbook."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: testnet
+short_description: Testnets that are up, one group each
+version_added: 0.1.0
+author:
+  - Nodewise maintainers (@nodewise)
+description:
+  - Each testnet that C(testnet up) has made is a group of its name, with its nodes as hosts.
+  - Reads the state that C(testnet) keeps; asks no container engine. Without any testnet the inventory is empty, which is no error.
+options:
+  plugin:
+    description: Names this plugin, so that the file is read by it.
+    type: str
+    required: true
+    choices: [nodewise.cluster.testnet]
+  testnet:
+    description: Offer only the testnet of this name.
+    type: str
+    env:
+      - name: NODEWISE_TESTNET
+requirements:
+  - the Python package nodewise of the same version, on the controller
+"""
+
+EXAMPLES = r"""
+# inventories/testnet/nodewise.yml
+plugin: nodewise.cluster.testnet
+"""
+
+from ansible.errors import AnsibleParserError
+from ansible.plugins.inventory import BaseInventoryPlugin
+
+try:
+    from nodewise.testnet.inventory import group_vars
+    from nodewise.testnet.state import ups
+except ImportError as error:
+    MISSING: ImportError | None = error
+else:
+    MISSING = None
+
+
+class InventoryModule(BaseInventoryPlugin):
+    """The inventory plugin C(nodewise.cluster.testnet)."""
+
+    NAME = "nodewise.cluster.testnet"
+
+    def verify_file(self, path):
+        """Accept the configuration file that Nodewise ships."""
+        return super().verify_file(path) and path.endswith(("nodewise.yml", "nodewise.yaml"))
+
+    def parse(self, inventory, loader, path, cache=True):
+        """Add a group for each testnet that is up."""
+        super().parse(inventory, loader, path, cache)
+        if MISSING:
+            raise AnsibleParserError(f"the Python package nodewise cannot be imported on the controller ({MISSING}); install it with: pip install nodewise")
+        self._read_config_data(path)
+        only = self.get_option("testnet")
+        for testnet in ups():
+            if only in (None, "", testnet.name):
+                self._add(testnet)
+
+    def _add(self, testnet):
+        self.inventory.add_group(testnet.name)
+        for name, value in group_vars(testnet).items():
+            self.inventory.set_variable(testnet.name, name, value)
+        for node in testnet.nodes:
+            self.inventory.add_host(node.name, group=testnet.name)
+            self.inventory.set_variable(node.name, "ansible_host", node.address)

@@ -1,0 +1,77 @@
+"""`testnet up`, `down` and `image`: making and removing."""
+
+from __future__ import annotations
+
+import click
+
+
+def say(text: str) -> None:
+    """A line of progress, to stderr: stdout is for results."""
+    click.echo(text, err=True)
+
+
+@click.command()
+@click.option("--nodes", "-n", type=int, default=3, show_default=True, help="How many nodes.")
+@click.option("--name", default="dev", show_default=True, help="Of the testnet; its nodes are NAME-n1, NAME-n2, ...")
+@click.option("--subnet", metavar="CIDR", help="Address range of its network.  [default: a free one]")
+@click.option("--system", metavar="NAME", help="Provision a cluster of this system on it, such as etcd.")
+@click.option("--version", metavar="V", help="The version of the system.")
+@click.option("--keep-failed", is_flag=True, help="Keep the nodes when provisioning fails, to look at them.")
+def up(nodes: int, name: str, subnet: str | None, system: str | None, version: str | None, keep_failed: bool) -> None:
+    """Make a testnet and wait until every node is reachable over SSH.
+
+    The first time the node image is built, which takes about a minute.
+
+    \b
+    testnet up --nodes 5
+    testnet up --nodes 3 --name old --system etcd --version 3.4.23
+    testnet up --nodes 3 --name lab --subnet 10.99.0.0/24
+    """
+    from nodewise import testnet
+
+    made = testnet.up(testnet.Request(name, nodes, subnet, system, version, keep_failed), say)
+    click.echo(f"testnet {made.name} is up: {', '.join(node.name for node in made.nodes)} on {made.subnet}")
+
+
+@click.command()
+@click.option("--name", default="dev", show_default=True, help="The testnet to remove.")
+@click.option("--all", "everything", is_flag=True, help="Remove all testnets that were made from here.")
+def down(name: str, everything: bool) -> None:
+    """Remove a testnet: nodes, network, firewall rules, keys. Also one that is half-made; doing it twice is fine.
+
+    \b
+    testnet down
+    testnet down --name lab
+    testnet down --all
+    """
+    from nodewise import testnet
+    from nodewise.testnet import overview
+
+    here = [known.name for known in overview.everything() if not known.elsewhere]
+    for chosen in here if everything else [name]:
+        removed = testnet.down(chosen)
+        others = [other for other in here if other != chosen]
+        hint = f" (there is: {', '.join(others)})" if others else ""
+        click.echo(f"testnet {chosen} is removed" if removed else f"no testnet named {chosen}: nothing to remove{hint}")
+    if everything and not here:
+        click.echo("no testnets: nothing to remove")
+
+
+@click.command()
+@click.option("--remove", "removing", is_flag=True, help="Remove the node images instead.")
+def image(removing: bool) -> None:
+    """Build the node image, unless it is there, and print its tag.
+
+    `testnet up` does this by itself. The image is made from a base image where a container registry answers, else from the Debian mirror
+    that this machine uses, and is made again when its recipe changes.
+    """
+    from nodewise.testnet import image as images
+    from nodewise.testnet.podman import Podman
+
+    provider = Podman()
+    provider.check()
+    if not removing:
+        click.echo(images.ensure(provider, say))
+        return
+    for tag in images.remove(provider) or ["no node image: nothing"]:
+        click.echo(f"{tag} removed")

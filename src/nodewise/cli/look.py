@@ -1,0 +1,143 @@
+"""`testnet list`, `status`, `ssh`, `exec`, `logs` and `inventory`: looking at testnets and into nodes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from nodewise.testnet.state import Node, Testnet
+
+one_name = click.option("--name", help="The testnet, where several are up.")
+
+
+@click.command("list")
+def list_() -> None:
+    """List all testnets of this machine, whole or half-made."""
+    from nodewise.testnet import overview
+
+    rows = [["NAME", "NODES", "STATE", "SUBNET", "SYSTEM", "MADE FROM"]]
+    for known in overview.everything():
+        rows.append([known.name, known.nodes, known.state, known.subnet, known.system, known.elsewhere or "here"])
+    _table(rows) if len(rows) > 1 else click.echo("no testnets; make one with: testnet up --nodes 3", err=True)
+
+
+@click.command()
+@one_name
+def status(name: str | None) -> None:
+    """Show the nodes of the testnets that are up: container, SSH, failed units, what is installed.
+
+    Exit code 1 if a node is not as it should be.
+    """
+    from nodewise.testnet import overview
+    from nodewise.testnet.state import load, ups
+
+    reports = [report for testnet in ([load(name)] if name else ups()) for report in overview.nodes(testnet)]
+    rows = [["NODE", "ADDRESS", "CONTAINER", "SSH", "FAILED UNITS", "INSTALLED"]]
+    rows += [[r.name, r.address, r.container, r.ssh, r.failed_units, r.installed] for r in reports]
+    _table(rows) if reports else click.echo("no testnets; make one with: testnet up --nodes 3", err=True)
+    if not all(report.ok for report in reports):
+        sys.exit(1)
+
+
+@click.command()
+@click.argument("node")
+@one_name
+def ssh(node: str, name: str | None) -> NoReturn:
+    """Log in on a node, as the user nodewise, who may use sudo.
+
+    \b
+    testnet ssh n1
+    testnet ssh lab-n2
+    """
+    from nodewise.testnet import ssh as connection
+
+    testnet, found = _node(node, name)
+    _become(connection.command(testnet, found, terminal=True))
+
+
+@click.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@one_name
+@click.argument("node")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def exec_(node: str, command: tuple[str, ...], name: str | None) -> NoReturn:
+    """Run a command on a node, over SSH, and end with its exit code (255: no connection).
+
+    One word is a line for the node's shell; several reach the program as they are.
+
+    \b
+    testnet exec n1 -- ping -c 1 dev-n2
+    testnet exec n1 -- sudo systemctl restart etcd
+    testnet exec n1 -- 'cat /etc/os-release | head -1'
+    """
+    from nodewise.testnet import ssh as connection
+
+    testnet, found = _node(node, name)
+    words = command[1:] if command[0] == "--" else command
+    _become(connection.command(testnet, found, words))
+
+
+@click.command()
+@click.argument("node")
+@one_name
+@click.option("--unit", "-u", help="Only this unit, such as etcd.")
+@click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C.")
+@click.option("--lines", type=int, help="Only the last lines.")
+def logs(node: str, name: str | None, unit: str | None, follow: bool, lines: int | None) -> None:
+    """Print a node's journal. Works past SSH, so also for a node that is cut off.
+
+    \b
+    testnet logs n1 -u etcd -f
+    """
+    from nodewise.testnet.podman import Podman
+
+    _, found = _node(node, name)
+    words = ["journalctl", "--no-pager"]
+    words += ["--unit", unit] if unit else []
+    words += ["--follow"] if follow else []
+    words += ["--lines", str(lines)] if lines else []
+    sys.exit(subprocess.run(Podman().exec_command(found.name, words, terminal=False), check=False).returncode)
+
+
+@click.command()
+@one_name
+@click.option("--format", "form", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
+def inventory(name: str | None, form: str) -> None:
+    """Print the inventory of the testnets that are up, as Ansible reads it from a file.
+
+    \b
+    testnet inventory > my-inventory.yml
+    """
+    from nodewise.testnet.inventory import tree
+    from nodewise.testnet.state import load, ups
+
+    groups = tree([load(name)] if name else ups())
+    if form == "json":
+        click.echo(json.dumps(groups, indent=2))
+        return
+    import yaml
+
+    click.echo(yaml.safe_dump(groups, sort_keys=False, width=1000), nl=False)
+
+
+def _node(node: str, name: str | None) -> tuple[Testnet, Node]:
+    """The node that is meant: by its full name, or by a short one when only one testnet is up or named."""
+    from nodewise.testnet.overview import find_node
+
+    return find_node(node, name)
+
+
+def _become(words: list[str]) -> NoReturn:
+    sys.stdout.flush()
+    os.execvp(words[0], words)
+
+
+def _table(rows: list[list[str]]) -> None:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

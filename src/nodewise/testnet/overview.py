@@ -1,0 +1,104 @@
+"""What is there: testnets by state and by labels, nodes as they are just now."""
+
+from __future__ import annotations
+
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from nodewise.errors import UsageError
+from nodewise.testnet import lifecycle, ssh, state
+from nodewise.testnet.podman import Podman
+from nodewise.testnet.provider import LABEL_HOME, LABEL_TESTNET, Container, Provider
+from nodewise.testnet.state import Node, Testnet
+
+# Failed units, then the version that each system's `current` link names (etcd=releases/3.4.23).
+PROBE = (
+    "systemctl list-units --failed --no-legend --plain | awk '{print $1}' | xargs; "
+    "for link in /opt/nodewise/*/current; do [ -L $link ] && echo $(basename $(dirname $link)) $(basename $(readlink $link)); done; true"
+)
+
+
+@dataclass(frozen=True)
+class Known:
+    """A testnet of this machine. `elsewhere` is the home it was made from when that is not ours."""
+
+    name: str
+    nodes: str
+    state: str
+    subnet: str
+    system: str
+    elsewhere: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """A node just now. What could not be read is `?`."""
+
+    name: str
+    address: str
+    container: str
+    ssh: str
+    failed_units: str
+    installed: str
+
+    @property
+    def ok(self) -> bool:
+        return (self.container, self.ssh, self.failed_units) == ("running", "ok", "-")
+
+
+def everything(provider: Provider | None = None) -> list[Known]:
+    """All testnets that left a trace: a state folder here, or labelled containers and networks anywhere."""
+    provider = provider or Podman()
+    provider.check()
+    containers, networks = provider.nodes(), provider.networks()
+    labelled = {thing.labels[LABEL_TESTNET]: thing.labels for thing in [*networks, *containers] if LABEL_TESTNET in thing.labels}
+    known = []
+    for name in sorted({*state.names(), *labelled}):
+        labels = labelled.get(name, {})
+        elsewhere = labels[LABEL_HOME] if lifecycle.foreign(labels) else ""
+        known.append(_known(name, elsewhere, lifecycle.of(name, containers)))
+    return known
+
+
+def _known(name: str, elsewhere: str, containers: list[Container]) -> Known:
+    running = sum(container.state == "running" for container in containers)
+    testnet = None if elsewhere else state.find(name)
+    if testnet is None:
+        return Known(name, f"{running}/?", "?" if elsewhere else "half-made", "?", "?", elsewhere)
+    condition = "up" if testnet.status == "up" and running == len(testnet.nodes) else "half-made" if testnet.status == "making" else "degraded"
+    system = f"{testnet.system} {testnet.version}" if testnet.system else "-"
+    return Known(name, f"{running}/{len(testnet.nodes)}", condition, testnet.subnet, system, "")
+
+
+def nodes(testnet: Testnet, provider: Provider | None = None) -> list[Report]:
+    """A report for each node, asked at once."""
+    provider = provider or Podman()
+    provider.check()
+    states = {container.name: container.state for container in provider.nodes()}
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        return list(pool.map(lambda node: _report(testnet, node, states.get(node.name, "missing")), testnet.nodes))
+
+
+def _report(testnet: Testnet, node: Node, container: str) -> Report:
+    try:
+        done = ssh.run(testnet, node, PROBE, timeout=15)
+    except subprocess.TimeoutExpired:
+        return Report(node.name, node.address, container, "no answer in 15 s", "?", "?")
+    if done.returncode:
+        return Report(node.name, node.address, container, (done.stderr.strip().splitlines() or ["failed"])[-1][:60], "?", "?")
+    failed, *installed = done.stdout.split("\n")
+    return Report(node.name, node.address, container, "ok", failed.strip() or "-", ", ".join(filter(None, installed)) or "-")
+
+
+def find_node(node: str, name: str | None = None) -> tuple[Testnet, Node]:
+    """The node by its full name, or by a short one (n1) when only one testnet is up or `name` says which; else UsageError."""
+    testnets = [state.load(name)] if name else state.ups()
+    prefix = node.rpartition("-")[0]
+    candidates = [testnet for testnet in testnets if testnet.name == prefix] if prefix and not name else testnets
+    if len(candidates) == 1:
+        return candidates[0], candidates[0].node(node)
+    there = ", ".join(testnet.name for testnet in testnets) or "none"
+    if not testnets:
+        raise UsageError(f"no node {node}: no testnet is up. Make one with: testnet up --nodes 3")
+    raise UsageError(f"no node {node}; testnets that are up: {there}. Expected a name such as {testnets[0].nodes[0].name}, or --name with a short one")

@@ -1,0 +1,99 @@
+"""SSH to nodes: pinned host keys, one shared connection a node, nothing of the user's own configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from nodewise.errors import SetupError
+from nodewise.testnet.state import USER, Node, Testnet, folder
+
+# A socket's path ends at 108 bytes: "/", an address, and the 17 that ssh appends while it makes one, leave this for the folder.
+LONGEST_CONTROL_DIR = 108 - 1 - 15 - 17 - 1
+
+
+def control_dir(name: str) -> Path:
+    """Where the sockets of shared connections are: with the state, or in a short private folder when that path is too long."""
+    wanted = folder(name) / "ssh"
+    if len(os.fsencode(wanted)) <= LONGEST_CONTROL_DIR:
+        return wanted
+    return Path(tempfile.gettempdir(), f"nodewise-{os.getuid()}-{hashlib.sha256(os.fsencode(wanted)).hexdigest()[:12]}")
+
+
+def options(testnet: Testnet) -> list[str]:
+    """The options for ssh, besides user and key."""
+    values = {
+        "UserKnownHostsFile": f'"{testnet.known_hosts}"',
+        "GlobalKnownHostsFile": "/dev/null",
+        "StrictHostKeyChecking": "yes",
+        "IdentitiesOnly": "yes",
+        "PreferredAuthentications": "publickey",
+        "ControlMaster": "auto",
+        "ControlPersist": "60",
+        "ControlPath": f'"{control_dir(testnet.name)}/%h"',
+        "ConnectTimeout": "10",
+        "ServerAliveInterval": "10",
+        "LogLevel": "ERROR",
+    }
+    return ["-F", "none", *(word for key, value in values.items() for word in ("-o", f"{key}={value}"))]
+
+
+def command(testnet: Testnet, node: Node, words: list[str] | tuple[str, ...] = (), *, terminal: bool = False) -> list[str]:
+    """The words of an ssh command. One word is a line for the node's shell; several reach the program as they are."""
+    line = list(words) if len(words) < 2 else [shlex.join(words)]  # noqa: PLR2004
+    batch = [] if terminal else ["-o", "BatchMode=yes"]
+    return ["ssh", *options(testnet), *batch, "-i", str(testnet.key), *(["-t"] if terminal and line else []), f"{USER}@{node.address}", *line]
+
+
+def run(testnet: Testnet, node: Node, line: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    """Run a line in the node's shell. Exit code 255 means that ssh itself failed."""
+    return subprocess.run(command(testnet, node, [line]), capture_output=True, text=True, timeout=timeout, check=False, stdin=subprocess.DEVNULL)
+
+
+def make_control_dir(name: str) -> None:
+    """Make the folder for sockets, ours alone."""
+    path = control_dir(name)
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if path.stat().st_uid != os.getuid():
+        raise SetupError(f"{path} belongs to somebody else; remove it, or choose a shorter NODEWISE_HOME")
+
+
+def wait_reachable(testnet: Testnet, node: Node, deadline: float, stop: threading.Event) -> None:
+    """Return when a command ran on the node over SSH; SetupError at the deadline (monotonic), or when `stop` is set."""
+    said = "no SSH banner"
+    while time.monotonic() < deadline and not stop.is_set():
+        if _banner(node.address):
+            done = run(testnet, node, "true", timeout=max(1, deadline - time.monotonic()))
+            if done.returncode == 0:
+                return
+            said = done.stderr.strip() or f"exit code {done.returncode}"
+        stop.wait(0.02)
+    raise SetupError(f"{node.name} ({node.address}) was not reachable over SSH: {said}")
+
+
+def _banner(address: str) -> bool:
+    try:
+        with socket.create_connection((address, 22), timeout=1) as connection:
+            return connection.recv(4) == b"SSH-"
+    except OSError:
+        return False
+
+
+def close(name: str) -> None:
+    """End the shared connections of a testnet, found by their sockets' folder: also those whose sockets are gone."""
+    title = f"ssh: {control_dir(name)}/"
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            try:
+                if Path(entry.path, "cmdline").read_text(errors="replace").startswith(title):
+                    os.kill(int(entry.name), signal.SIGTERM)
+            except OSError:
+                continue  # it ended meanwhile

@@ -1,0 +1,154 @@
+"""What the controller knows of its testnets: one folder each under `<home>/testnets/`, read without asking any provider."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from nodewise.errors import SetupError, UsageError
+
+NAME = re.compile(r"^[a-z][a-z0-9]{0,14}$")
+RESERVED = {"all", "ungrouped", "localhost"}  # words of Ansible's own
+USER = "nodewise"  # who logs in on a node: unprivileged, with sudo, as on a production host
+
+
+def checkout() -> Path:
+    """The folder with the playbooks and roles."""
+    return Path(__file__).resolve().parents[3]
+
+
+def home() -> Path:
+    """Where state is kept: NODEWISE_HOME, else .cache in the checkout."""
+    return Path(os.environ.get("NODEWISE_HOME") or checkout() / ".cache").absolute()
+
+
+def check_name(name: str) -> str:
+    """The name, or UsageError."""
+    if not NAME.match(name) or name in RESERVED:
+        raise UsageError(f"{name!r} is no name for a testnet: 1 to 15 of a-z and 0-9, a letter first, such as: dev")
+    return name
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node: its name (also of its container, its host and in inventories) and its address."""
+
+    name: str
+    address: str
+
+
+@dataclass(frozen=True)
+class Testnet:
+    """A testnet of this home. `status` is `making` until every node was reached over SSH, then `up`."""
+
+    name: str
+    nodes: tuple[Node, ...]
+    subnet: str
+    system: str | None = None
+    version: str | None = None
+    status: Literal["making", "up"] = "making"
+    created: float = 0.0  # seconds since the epoch
+
+    @property
+    def state(self) -> Path:
+        return folder(self.name)
+
+    @property
+    def key(self) -> Path:
+        return self.state / "key"
+
+    @property
+    def known_hosts(self) -> Path:
+        return self.state / "known_hosts"
+
+    @property
+    def pki(self) -> Path:
+        """For the certificate authority of the cluster on it; goes with the testnet."""
+        return self.state / "pki"
+
+    def node(self, name: str) -> Node:
+        """The node by its full name (dev-n1) or the short one (n1)."""
+        for node in self.nodes:
+            if name in (node.name, node.name.removeprefix(f"{self.name}-")):
+                return node
+        raise UsageError(f"testnet {self.name} has no node {name!r}; it has {', '.join(node.name for node in self.nodes)}")
+
+    def run(self, node: str, line: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run a line in the node's shell over SSH; exit code 255 means that ssh itself failed."""
+        from nodewise.testnet import ssh  # ssh needs this module
+
+        return ssh.run(self, self.node(node), line, timeout)
+
+    def save(self) -> None:
+        """Write testnet.json, all or nothing."""
+        self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        part = self.state / "testnet.json.part"
+        part.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        part.replace(self.state / "testnet.json")
+
+
+def folder(name: str) -> Path:
+    """The state folder of a testnet, there or not."""
+    return home() / "testnets" / name
+
+
+def find(name: str) -> Testnet | None:
+    """The testnet, or None when there is no readable state: a file that a crash left is no testnet."""
+    try:
+        fields = json.loads((folder(name) / "testnet.json").read_text())
+        return Testnet(**{**fields, "nodes": tuple(Node(**node) for node in fields["nodes"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def load(name: str) -> Testnet:
+    """The testnet that is up, or UsageError with those that are."""
+    testnet = find(check_name(name))
+    if testnet is None or testnet.status != "up":
+        there = ", ".join(other.name for other in ups()) or "none"
+        raise UsageError(f"no testnet named {name} is up; up: {there}. Make it with: testnet up --nodes 3 --name {name}")
+    return testnet
+
+
+def names() -> list[str]:
+    """Names of all testnets with a state folder, whole or half-made."""
+    try:
+        return sorted(entry.name for entry in os.scandir(home() / "testnets") if entry.is_dir() and NAME.match(entry.name))
+    except FileNotFoundError:
+        return []
+
+
+def ups() -> list[Testnet]:
+    """All testnets of this home that are up."""
+    return [testnet for name in names() if (testnet := find(name)) and testnet.status == "up"]
+
+
+@contextmanager
+def locked(what: str, wait: float = 0) -> Iterator[None]:
+    """Hold the lock of a testnet or of an image, waiting up to `wait` seconds. The kernel frees it when its holder dies."""
+    path = home() / "locks" / what
+    path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + wait
+    with path.open("a") as file:
+        while not _lock(file.fileno()):
+            if time.monotonic() >= deadline:
+                raise SetupError(f"another command is at work on {what} just now; wait for it to end, then try again")
+            time.sleep(0.1)
+        yield
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
