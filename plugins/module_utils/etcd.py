@@ -10,8 +10,16 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_api import Etcdctl, EtcdError, Member, Tls, base64_text
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_api import (
+    Etcdctl,
+    EtcdError,
+    Member,
+    Tls,
+    base64_text,
+    members_of,
+)
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_view import assemble, compare
 from ansible_collections.nodewise.cluster.plugins.module_utils.observation import settle
 
@@ -27,7 +35,7 @@ _QUESTIONS = (
 _TRIES = 8
 
 
-def observe(parameters):
+def observe(parameters: dict[str, Any]) -> dict[str, Any]:
     """Return what etcd_info returns, from its module parameters."""
     observer = Observer(parameters)
     try:
@@ -38,9 +46,9 @@ def observe(parameters):
     return {"observation": observation, "missing": lacking, "polls": looks, "seconds": seconds}
 
 
-def ask(member):
+def ask(member: Member) -> dict[str, Any]:
     """Return the member's raw answers as a dict, `errors` included; what was not answered is not in it."""
-    answers = {"errors": []}
+    answers: dict[str, Any] = {"errors": []}
     try:
         answers["version"] = member.version()
     except EtcdError as error:
@@ -50,35 +58,33 @@ def ask(member):
         try:
             answers[name] = member.call(path, body)
         except EtcdError as error:
-            answers["errors"].append("{0}: {1}".format(name, error))
+            answers["errors"].append(f"{name}: {error}")
     return answers
 
 
 class Observer:
     """Observes one cluster: the expected members, each over a connection of its own."""
 
-    def __init__(self, parameters):
+    def __init__(self, parameters: dict[str, Any]) -> None:
         tls = Tls(parameters["ca"], parameters["cert"], parameters["key"])
-        timeout = parameters["timeout"]
-        secure = any(member["url"].startswith("https:") for member in parameters["members"])
-        context = tls.context() if secure else None
-        self.members = [Member(member["name"], member["url"], context, timeout) for member in parameters["members"]]
-        self.etcdctl = Etcdctl(parameters["etcdctl"], tls, timeout) if parameters["etcdctl"] else None
+        self.members = members_of(parameters)
+        self.etcdctl = Etcdctl(parameters["etcdctl"], tls, parameters["timeout"]) if parameters["etcdctl"] else None
         self._pool = ThreadPoolExecutor(max_workers=max(1, len(self.members)))
-        self._answers = {}
+        self._answers: dict[str, dict[str, Any]] = {}
 
-    def look(self):
+    def look(self) -> dict[str, Any]:
         """Ask all members; return the observation without fingerprints and start times."""
         answered = self._pool.map(ask, self.members)
-        self._answers = dict((member.name, answers) for member, answers in zip(self.members, answered))
+        self._answers = {member.name: answers for member, answers in zip(self.members, answered)}
         return assemble(self._answers)
 
-    def complete(self, observation):
-        """Add the fingerprints, compared at one revision, and when each process started."""
-        metrics = self._pool.map(_started, self.members)
+    def complete(self) -> dict[str, Any]:
+        """Return the last look with fingerprints, compared at one revision, and when each process started."""
+        seen = [member for member in self.members if "version" in self._answers[member.name]]
+        metrics = self._pool.map(_started, seen)
         found = self._fingerprints(0)
         # A member's connection serves one thread at a time: the start times first, then looking again.
-        for member, started in zip(self.members, metrics):
+        for member, started in zip(seen, metrics):
             self._answers[member.name]["started"] = started
         for attempt in range(1, _TRIES):
             if "error" not in found and len(set(found["members"].values())) == 1:
@@ -88,50 +94,53 @@ class Observer:
             found = self._fingerprints(attempt)
         return compare(assemble(self._answers), found)
 
-    def close(self):
+    def close(self) -> None:
         """Drop all connections."""
         self._pool.shutdown(wait=False)
         for member in self.members:
             member.close()
 
-    def _fingerprints(self, attempt):
+    def _fingerprints(self, attempt: int) -> dict[str, Any]:
         """Return {"revision", "members": {name: "hash@compact revision"}, "error"} of the members that answered."""
         members = [member for member in self.members if "status" in self._answers[member.name]]
         if self.etcdctl is None or not members:
             return {"error": "no etcdctl was given to compare fingerprints with" if members else "no member answered"}
-        urls = dict((member.url, member.name) for member in members)
+        urls = {member.url: member.name for member in members}
         try:
-            answers = [self._answers[member.name]["status"] for member in members] if attempt == 0 else list(self._pool.map(_status, members))
+            known = [self._answers[member.name]["status"] for member in members]
+            answers = known if attempt == 0 else list(self._pool.map(_status, members))
             return self._hash_once(urls, min(int(answer["header"]["revision"]) for answer in answers))
         except EtcdError as error:
             return {"error": str(error)}
 
-    def _hash_once(self, urls, revision):
+    def _hash_once(self, urls: dict[str, str], revision: int) -> dict[str, Any]:
         rows, error = self.etcdctl.hashkv(sorted(urls), revision)
         if "compacted" in error:
             return self._hash_at_head(urls)
         found = {"revision": revision, "members": _named(urls, rows)}
         return dict(found, error=error) if error else found
 
-    def _hash_at_head(self, urls):
-        """Hash where each member stands. With their revisions equal this is one revision too: a cluster that is idle and
-        compacted at its head has no other."""
+    def _hash_at_head(self, urls: dict[str, str]) -> dict[str, Any]:
+        """Hash where each member stands.
+
+        With their revisions equal this is one revision too: a cluster that is idle and compacted at its head has no other.
+        """
         rows, error = self.etcdctl.hashkv(sorted(urls), 0)
-        revisions = set(row[2] for row in rows.values())
+        revisions = {row[2] for row in rows.values()}
         if error or len(revisions) != 1:
             return {"error": error or "the members moved on while they were hashed: no revision to compare at"}
         return {"revision": revisions.pop(), "members": _named(urls, rows)}
 
 
-def _named(urls, rows):
-    return dict((urls[url], "{0}@{1}".format(row[0], row[1])) for url, row in rows.items())
+def _named(urls: dict[str, str], rows: dict[str, tuple[int, int, int]]) -> dict[str, str]:
+    return {urls[url]: f"{row[0]}@{row[1]}" for url, row in rows.items()}
 
 
-def _status(member):
+def _status(member: Member) -> dict[str, Any]:
     return member.call("maintenance/status")
 
 
-def _started(member):
+def _started(member: Member) -> float | None:
     try:
         for line in member.text("/metrics").splitlines():
             if line.startswith("process_start_time_seconds "):

@@ -13,6 +13,7 @@ import socket
 import ssl
 import subprocess
 import urllib.parse
+from typing import Any
 
 
 class EtcdError(Exception):
@@ -22,10 +23,10 @@ class EtcdError(Exception):
 class Tls:
     """The node's own certificate, its key and the authority that signed the members' (paths); all None without TLS."""
 
-    def __init__(self, ca=None, cert=None, key=None):
+    def __init__(self, ca: str | None = None, cert: str | None = None, key: str | None = None) -> None:
         self.ca, self.cert, self.key = ca, cert, key
 
-    def context(self):
+    def context(self) -> ssl.SSLContext:
         """Return an SSL context that presents the certificate and verifies the member's name."""
         try:
             context = ssl.create_default_context(cafile=self.ca)
@@ -33,10 +34,10 @@ class Tls:
                 context.load_cert_chain(self.cert, self.key)
         except (OSError, ssl.SSLError) as error:
             paths = ", ".join(path for path in (self.ca, self.cert, self.key) if path)
-            raise EtcdError("certificates not readable ({0}): {1}".format(paths, error))
+            raise EtcdError(f"certificates not readable ({paths}): {error}") from None
         return context
 
-    def arguments(self):
+    def arguments(self) -> list[str]:
         """Return the same for etcdctl."""
         pairs = (("--cacert", self.ca), ("--cert", self.cert), ("--key", self.key))
         return [word for flag, path in pairs if path for word in (flag, path)]
@@ -45,43 +46,45 @@ class Tls:
 class Member:
     """A member's client URL. One connection is kept, so that polling costs no handshakes."""
 
-    def __init__(self, name, url, context, timeout):
+    def __init__(self, name: str, url: str, context: ssl.SSLContext | None, timeout: float) -> None:
         self.name, self.url, self.timeout = name, url.rstrip("/"), timeout
         self._context = context
-        self._connection = None
+        self._connection: http.client.HTTPConnection | None = None
+        self.asked = False
         self._prefix = "/v3/"
 
-    def version(self):
+    def version(self) -> dict[str, Any]:
         """Return the answer of /version, and learn from it where this version has its gateway."""
         answer = self._json("GET", "/version")
+        self.asked = True
         self._prefix = "/v3beta/" if str(answer.get("etcdserver", "")).startswith("3.3.") else "/v3/"
         return answer
 
-    def call(self, path, body=None):
+    def call(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """POST to the gateway, e.g. `maintenance/status`; returns the answer as a dict."""
         return self._json("POST", self._prefix + path, body or {})
 
-    def text(self, path):
+    def text(self, path: str) -> str:
         """GET a page as text."""
         return self._exchange("GET", path, None)
 
-    def close(self):
+    def close(self) -> None:
         """Drop the connection."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
-    def _json(self, method, path, body=None):
+    def _json(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         answer = self._exchange(method, path, body)
         try:
             value = json.loads(answer)
         except ValueError:
             value = None
         if not isinstance(value, dict):
-            raise EtcdError("{0}: expected a JSON object, found {1!r}".format(path, answer[:60]))
+            raise EtcdError(f"{path}: expected a JSON object, found {answer[:60]!r}")
         return value
 
-    def _exchange(self, method, path, body):
+    def _exchange(self, method: str, path: str, body: dict[str, Any] | None) -> str:
         payload = None if body is None else json.dumps(body).encode()
         # A kept connection may have been closed by a restart in between: that says nothing, a new one does.
         for fresh in (self._connection is None, True):
@@ -90,112 +93,118 @@ class Member:
             except (OSError, http.client.HTTPException) as error:
                 self.close()
                 if fresh or not isinstance(error, (ConnectionError, ssl.SSLEOFError)):
-                    raise EtcdError(_reason(error))
+                    raise EtcdError(_reason(error)) from None
         raise EtcdError("connection closed")
 
-    def _request(self, method, path, payload):
+    def _request(self, method: str, path: str, payload: bytes | None) -> str:
         if self._connection is None:
             self._connection = self._connect()
         self._connection.request(method, path, payload)
         response = self._connection.getresponse()
         answer = response.read().decode("utf-8", "replace")
         if response.status != 200:
-            raise EtcdError("{0}: {1}".format(path, _refusal(response.status, answer)))
+            raise EtcdError(f"{path}: {_refusal(response.status, answer)}")
         return answer
 
-    def _connect(self):
+    def _connect(self) -> http.client.HTTPConnection:
         target = urllib.parse.urlsplit(self.url)
         if target.scheme == "https":
             return http.client.HTTPSConnection(target.hostname, target.port, timeout=self.timeout, context=self._context)
         return http.client.HTTPConnection(target.hostname, target.port, timeout=self.timeout)
 
 
+def members_of(parameters: dict[str, Any]) -> list[Member]:
+    """Return the expected members, from the parameters of a module."""
+    secure = any(member["url"].startswith("https:") for member in parameters["members"])
+    context = Tls(parameters["ca"], parameters["cert"], parameters["key"]).context() if secure else None
+    return [Member(member["name"], member["url"], context, parameters["timeout"]) for member in parameters["members"]]
+
+
 class Etcdctl:
     """The staged etcdctl. Its API version is set because 3.3 speaks the older one unless told."""
 
-    def __init__(self, path, tls, timeout):
+    def __init__(self, path: str, tls: Tls, timeout: float) -> None:
         self.path, self.tls, self.timeout = path, tls, timeout
 
-    def run(self, words, urls, timeout=None):
+    def run(self, words: list[str], urls: list[str], timeout: float | None = None) -> tuple[int, str, str]:
         """Run a command on `urls`; returns exit code, standard output and standard error."""
         limit = timeout or self.timeout
-        command = [self.path] + list(words) + ["--endpoints", ",".join(urls), "--command-timeout", "{0:.3f}s".format(limit)]
+        command = [self.path, *list(words), "--endpoints", ",".join(urls), "--command-timeout", f"{limit:.3f}s"]
         environment = dict(os.environ, ETCDCTL_API="3")
         try:
             done = subprocess.run(
                 command + self.tls.arguments(),
                 env=environment,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                capture_output=True,
                 # etcdctl asks one member after the other, each within its command timeout.
                 timeout=limit * len(urls) + 5,
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise EtcdError("{0} {1}: no end after {2:.0f} s".format(self.path, words[0], limit * len(urls) + 5))
+            raise EtcdError(f"{self.path} {words[0]}: no end after {limit * len(urls) + 5:.0f} s") from None
         except OSError as error:
-            raise EtcdError("{0}: {1}; expected the etcdctl of a staged release".format(self.path, error.strerror))
+            raise EtcdError(f"{self.path}: {error.strerror}; expected the etcdctl of a staged release") from None
         return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
 
-    def hashkv(self, urls, revision):
+    def hashkv(self, urls: list[str], revision: int) -> tuple[dict[str, tuple[int, int, int]], str]:
         """Return {url: (hash, compact revision, the member's revision)}, and the errors of those that gave none.
 
         Revision 0 is whatever each member has: only comparable where their revisions turn out equal.
         """
         words = ["endpoint", "hashkv", "--rev", str(revision), "--write-out", "json"]
-        unused, output, errors = self.run(words, urls)
+        _unused, output, errors = self.run(words, urls)
         try:
             rows = json.loads(output or "[]")
         except ValueError:
-            raise EtcdError("{0} endpoint hashkv: not JSON: {1!r}".format(self.path, output[:60]))
-        found = dict((row["Endpoint"], _hash(row["HashKV"])) for row in rows)
+            raise EtcdError(f"{self.path} endpoint hashkv: not JSON: {output[:60]!r}") from None
+        found = {row["Endpoint"]: _hash(row["HashKV"]) for row in rows}
         return found, "" if len(found) == len(urls) else (last_line(errors) or "no answer")
 
 
-def base64_text(text):
+def base64_text(text: str) -> str:
     """Return text as the gateway wants keys and values."""
     return base64.b64encode(text.encode()).decode()
 
 
-def last_line(text):
+def last_line(text: str) -> str:
     """Return the last line that is not empty, without etcdctl's own prefix."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1].replace("Error: ", "", 1) if lines else ""
 
 
-def _hash(row):
+def _hash(row: dict[str, Any]) -> tuple[int, int, int]:
     header = row.get("header", {})
     # Zero is left out of JSON by some versions.
     return int(row.get("hash", 0)), int(row.get("compact_revision", 0)), int(header.get("revision", 0))
 
 
-def _refusal(status, answer):
+def _refusal(status: int, answer: str) -> str:
     try:
         text = json.loads(answer)
         return str(text.get("error") or text.get("message") or text)
     except (ValueError, AttributeError):
-        return "HTTP {0} {1}".format(status, answer.strip()[:80])
+        return f"HTTP {status} {answer.strip()[:80]}"
 
 
-def _reason(error):
+def _reason(error: Exception) -> str:
     if isinstance(error, socket.timeout):
         return "no answer in time"
     if isinstance(error, ssl.SSLError):
-        return "TLS: {0}".format(getattr(error, "verify_message", "") or error.reason or error)
+        return f"TLS: {getattr(error, 'verify_message', '') or error.reason or error}"
     if isinstance(error, http.client.HTTPException) or not getattr(error, "strerror", None):
-        return "connection closed: {0}".format(error) if str(error) else "connection closed"
-    return error.strerror.lower()
+        return f"connection closed: {error}" if str(error) else "connection closed"
+    return str(error.strerror).lower()
 
 
-def argument_spec():
+def argument_spec() -> dict[str, Any]:
     """Return the options that the etcd modules share (documented in the fragment `nodewise.cluster.etcd`)."""
-    member = dict(name=dict(type="str", required=True), url=dict(type="str", required=True))
-    return dict(
-        members=dict(type="list", elements="dict", required=True, options=member),
-        ca=dict(type="path"),
-        cert=dict(type="path"),
-        key=dict(type="path", no_log=False),
-        etcdctl=dict(type="path"),
-        timeout=dict(type="float", default=2.0),
-    )
+    member = {"name": {"type": "str", "required": True}, "url": {"type": "str", "required": True}}
+    return {
+        "members": {"type": "list", "elements": "dict", "required": True, "options": member},
+        "ca": {"type": "path"},
+        "cert": {"type": "path"},
+        "key": {"type": "path", "no_log": False},
+        "etcdctl": {"type": "path"},
+        "timeout": {"type": "float", "default": 2.0},
+    }

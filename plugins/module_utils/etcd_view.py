@@ -8,17 +8,20 @@ What the members disagree about is None, with an error on the members, and so is
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from ansible_collections.nodewise.cluster.plugins.module_utils.observation import absent, timestamp
 
 _ALARMS = {"1": "NOSPACE", "2": "CORRUPT"}
 
 
-def assemble(answers):
+def assemble(answers: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Return the observation that `answers` ({name: the raw answers of that member}) add up to, without fingerprints."""
     listed = _listed(answers)
     members = [_member(name, found, answers) for name, found in sorted(answers.items())]
     members += [_stranger(identity, row) for identity, row in sorted(listed.items()) if not _expected(identity, row, answers)]
-    by_id = dict((identity, row.get("name") or identity) for identity, row in listed.items())
+    by_id = {identity: row.get("name") or identity for identity, row in listed.items()}
     cluster = {
         "id": _agreed(members, answers, "cluster id", lambda found: _hex(found["status"]["header"]["cluster_id"])),
         "version": _agreed(members, answers, "cluster version", _cluster_version),
@@ -32,13 +35,13 @@ def assemble(answers):
     return {"system": "etcd", "at": timestamp(), "cluster": cluster, "members": members}
 
 
-def compare(observation, found):
+def compare(observation: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
     """Add fingerprints ({"revision", "members": {name: text}, "error"}) to the observation, and say who differs."""
     prints = found.get("members", {})
     for member in observation["members"]:
         member["fingerprint"] = prints.get(member["name"])
         if member["fingerprint"] is None and member["version"] is not None:
-            member["errors"].append("fingerprint: {0}".format(found.get("error") or "none given"))
+            member["errors"].append(f"fingerprint: {found.get('error') or 'none given'}")
     observation["cluster"]["fingerprint_at"] = found.get("revision")
     values = list(prints.values())
     if len(set(values)) == 1:
@@ -47,12 +50,12 @@ def compare(observation, found):
         mine = member["fingerprint"]
         # The minority is named; where there is no majority everybody is.
         if mine is not None and values.count(mine) * 2 <= len(values) and len(set(values)) > 1:
-            others = ", ".join("{0} has {1}".format(name, text) for name, text in sorted(prints.items()) if text != mine)
-            member["errors"].append("fingerprint {0} at revision {1}, but {2}".format(mine, found.get("revision"), others))
+            others = ", ".join(f"{name} has {text}" for name, text in sorted(prints.items()) if text != mine)
+            member["errors"].append(f"fingerprint {mine} at revision {found.get('revision')}, but {others}")
     return observation
 
 
-def _member(name, found, answers):
+def _member(name: str, found: dict[str, Any], answers: dict[str, dict[str, Any]]) -> dict[str, Any]:
     if "version" not in found:
         return absent(name, "; ".join(found["errors"]) or "not seen")
     status = found.get("status", {})
@@ -70,7 +73,7 @@ def _member(name, found, answers):
     }
 
 
-def _role(status):
+def _role(status: dict[str, Any]) -> str | None:
     if not status:
         return None
     if status.get("isLearner"):
@@ -78,7 +81,7 @@ def _role(status):
     return "leader" if _hex(status.get("leader", 0)) == _hex(status["header"]["member_id"]) else "follower"
 
 
-def _lag(status, answers):
+def _lag(status: dict[str, Any], answers: dict[str, dict[str, Any]]) -> int | None:
     """Return how many entries the member has still to apply of what the furthest member has in its log."""
     if not status:
         return None
@@ -87,57 +90,61 @@ def _lag(status, answers):
     return max(0, furthest - int(status.get("raftAppliedIndex", status.get("raftIndex", 0))))
 
 
-def _listed(answers):
+def _listed(answers: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return {id: row} of all members that anybody lists."""
     rows = [row for found in answers.values() for row in found.get("members", {}).get("members", [])]
-    return dict((_hex(row["ID"]), row) for row in rows)
+    return {_hex(row["ID"]): row for row in rows}
 
 
-def _expected(identity, row, answers):
-    own = set(_hex(found["status"]["header"]["member_id"]) for found in answers.values() if "status" in found)
+def _expected(identity: str, row: dict[str, Any], answers: dict[str, dict[str, Any]]) -> bool:
+    own = {_hex(found["status"]["header"]["member_id"]) for found in answers.values() if "status" in found}
     return row.get("name") in answers or identity in own
 
 
-def _stranger(identity, row):
+def _stranger(identity: str, row: dict[str, Any]) -> dict[str, Any]:
     if not row.get("name"):
         urls = ", ".join(row.get("peerURLs", []))
-        return dict(absent(identity, "added to the cluster for {0}, and has never started".format(urls)), role=_listed_role(row))
-    return dict(absent(row["name"], "a member of the cluster that is not in the inventory; it was not asked"), role=_listed_role(row))
+        return dict(absent(identity, f"added to the cluster for {urls}, and has never started"), role=_listed_role(row))
+    return dict(
+        absent(row["name"], "a member of the cluster that is not in the inventory; it was not asked"), role=_listed_role(row)
+    )
 
 
-def _listed_role(row):
+def _listed_role(row: dict[str, Any]) -> str | None:
     return "learner" if row.get("isLearner") else None
 
 
-def _quorum(listed):
+def _quorum(listed: dict[str, dict[str, Any]]) -> int | None:
     voters = [row for row in listed.values() if not row.get("isLearner")]
     return len(voters) // 2 + 1 if voters else None
 
 
-def _cluster_version(found):
+def _cluster_version(found: dict[str, Any]) -> str | None:
     text = found["version"].get("etcdcluster", "")
     return ".".join(text.split(".")[:2]) if text[:1].isdigit() else None
 
 
-def _leader(found, by_id):
+def _leader(found: dict[str, Any], by_id: dict[str, str]) -> str | None:
     identity = _hex(found["status"].get("leader", 0))
     return None if identity == "0" else by_id.get(identity, identity)
 
 
-def _alarms(answers, by_id):
+def _alarms(answers: dict[str, dict[str, Any]], by_id: dict[str, str]) -> list[str] | None:
     """Return the alarms that anybody reports, or None where nobody could be asked."""
     told = [found["alarms"] for found in answers.values() if "alarms" in found]
     rows = [row for answer in told for row in answer.get("alarms", [])]
-    lines = set("{0} {1}".format(_alarm(row), by_id.get(_hex(row.get("memberID", 0)), "a member unknown")) for row in rows)
+    lines = {f"{_alarm(row)} {by_id.get(_hex(row.get('memberID', 0)), 'of a member unknown')}" for row in rows}
     return sorted(lines) if told else None
 
 
-def _alarm(row):
+def _alarm(row: dict[str, Any]) -> str:
     kind = str(row.get("alarm", "NONE"))
     return _ALARMS.get(kind, kind)
 
 
-def _agreed(members, answers, what, read):
+def _agreed(
+    members: list[dict[str, Any]], answers: dict[str, dict[str, Any]], what: str, read: Callable[[dict[str, Any]], str | None]
+) -> str | None:
     """Return what all that answered say; None, with an error on each, where they do not."""
     told = {}
     for name, found in answers.items():
@@ -150,12 +157,12 @@ def _agreed(members, answers, what, read):
         return values.pop()
     for member in members:
         if member["name"] in told:
-            others = "; ".join("{0} says {1}".format(name, told[name]) for name in sorted(told) if told[name] != told[member["name"]])
+            others = "; ".join(f"{name} says {told[name]}" for name in sorted(told) if told[name] != told[member["name"]])
             own = "none" if told[member["name"]] is None else told[member["name"]]
-            member["errors"].append("{0}: {1}{2}".format(what, own, ", but " + others if others else ""))
+            member["errors"].append(f"{what}: {own}{', but ' + others if others else ''}")
     return None
 
 
-def _hex(identity):
+def _hex(identity: int | str) -> str:
     # The gateway writes 64-bit numbers as strings, etcdctl as numbers.
-    return "{0:x}".format(int(identity))
+    return f"{int(identity):x}"

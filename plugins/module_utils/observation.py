@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import datetime
 import time
+from collections.abc import Callable
+from typing import Any
 
 INTERVAL = 0.03  # seconds between two looks: a restart takes some hundred milliseconds, and this is what waiting adds to it
 
 
-def timestamp(seconds=None):
+def timestamp(seconds: float | None = None) -> str:
     """Return a time (seconds since the epoch, now by default) as UTC, ISO 8601 with milliseconds."""
     moment = datetime.datetime.fromtimestamp(time.time() if seconds is None else seconds, datetime.timezone.utc)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + "{0:03d}Z".format(moment.microsecond // 1000)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
-def absent(name, error):
+def absent(name: str, error: str) -> dict[str, Any]:
     """Return the member entry of one that could not be seen."""
     return {
         "name": name,
@@ -34,7 +36,7 @@ def absent(name, error):
     }
 
 
-def missing(observation, settled):
+def missing(observation: dict[str, Any], settled: dict[str, Any]) -> list[str]:
     """Return one line for each thing in `settled` that `observation` does not show; none means settled.
 
     `members` are names that must be there, and no others; `serving`, `leader` and `fingerprint` are true or left out;
@@ -42,8 +44,8 @@ def missing(observation, settled):
     """
     unknown = sorted(set(settled) - set(_CHECKS))
     if unknown:
-        raise ValueError("settled: unknown {0}; known are {1}".format(", ".join(unknown), ", ".join(sorted(_CHECKS))))
-    lines = []
+        raise ValueError(f"settled: unknown {', '.join(unknown)}; known are {', '.join(sorted(_CHECKS))}")
+    lines: list[str] = []
     for key, wanted in settled.items():
         # False and None say "not asked for"; 0 is a lag that may be asked for.
         if wanted is not None and wanted is not False:
@@ -51,80 +53,82 @@ def missing(observation, settled):
     return lines
 
 
-def settle(look, complete, settled, deadline):
+def settle(
+    look: Callable[[], dict[str, Any]], complete: Callable[[], dict[str, Any]], settled: dict[str, Any], deadline: float
+) -> tuple[dict[str, Any], list[str], int, float]:
     """Look until nothing is missing or `deadline` seconds have passed.
 
-    `look()` returns an observation without what is expensive, `complete(observation)` adds that (fingerprints, start times):
-    it runs once the rest has settled, and at the deadline, so that the last observation is always whole.
+    `look()` returns an observation without what is expensive, `complete()` returns the last one with that (fingerprints,
+    start times): it runs once the rest has settled, and at the deadline, so that the last observation is always whole.
     Returns the last observation, what is missing from it, how many looks it took, and the seconds.
     """
     began = time.monotonic()
-    cheap = dict((key, wanted) for key, wanted in settled.items() if key != "fingerprint")
+    cheap = {key: wanted for key, wanted in settled.items() if key != "fingerprint"}
     looks = 0
     while True:
         looks += 1
         observation = look()
         late = time.monotonic() - began >= deadline
         if late or not missing(observation, cheap):
-            observation = complete(observation)
+            observation = complete()
             lacking = missing(observation, settled)
             if late or not lacking:
                 return observation, lacking, looks, round(time.monotonic() - began, 4)
         time.sleep(INTERVAL)
 
 
-def _members(observation, wanted):
-    seen = set(member["name"] for member in observation["members"])
-    lines = ["{0}: not among the members".format(name) for name in wanted if name not in seen]
-    return lines + ["{0}: a member that is not expected".format(name) for name in sorted(seen - set(wanted))]
+def _members(observation: dict[str, Any], wanted: list[str]) -> list[str]:
+    seen = {member["name"] for member in observation["members"]}
+    lines = [f"{name}: not among the members" for name in wanted if name not in seen]
+    return lines + [f"{name}: a member that is not expected" for name in sorted(seen - set(wanted))]
 
 
-def _serving(observation, dummy_wanted):
+def _serving(observation: dict[str, Any], wanted: bool) -> list[str]:
     silent = [member for member in observation["members"] if not member["serving"]]
-    lines = ["{0}: not serving ({1})".format(member["name"], "; ".join(member["errors"]) or "no reason given") for member in silent]
+    lines = [f"{member['name']}: not serving ({'; '.join(member['errors']) or 'no reason given'})" for member in silent]
     return lines or ([] if observation["members"] else ["no members seen"])
 
 
-def _versions(observation, wanted):
-    seen = dict((member["name"], member["version"]) for member in observation["members"])
+def _versions(observation: dict[str, Any], wanted: dict[str, str]) -> list[str]:
+    seen = {member["name"]: member["version"] for member in observation["members"]}
     return [
-        "{0}: runs {1}, expected {2}".format(name, seen.get(name) or "an unknown version", version)
+        f"{name}: runs {seen.get(name) or 'an unknown version'}, expected {version}"
         for name, version in wanted.items()
         if seen.get(name) != version
     ]
 
 
-def _leader(observation, dummy_wanted):
+def _leader(observation: dict[str, Any], wanted: bool) -> list[str]:
     leading = [member["name"] for member in observation["members"] if member["role"] in ("leader", "primary")]
     if len(leading) != 1:
-        return ["{0} leaders ({1}), expected one".format(len(leading), ", ".join(leading) or "none")]
+        return [f"{len(leading)} leaders ({', '.join(leading) or 'none'}), expected one"]
     if observation["cluster"]["leader"] != leading[0]:
-        return ["{0} leads, and not all members say so".format(leading[0])]
+        return [f"{leading[0]} leads, and not all members say so"]
     return []
 
 
-def _fingerprint(observation, dummy_wanted):
+def _fingerprint(observation: dict[str, Any], wanted: bool) -> list[str]:
     seen = [(member["name"], member["fingerprint"]) for member in observation["members"]]
-    if seen and seen[0][1] is not None and len(set(value for name, value in seen)) == 1:
+    if seen and seen[0][1] is not None and len({value for unused, value in seen}) == 1:
         return []
-    shown = ", ".join("{0} {1}".format(name, value or "unknown") for name, value in seen)
-    return ["fingerprints are not equal on all members: {0}".format(shown or "no members seen")]
+    shown = ", ".join(f"{name} {value or 'unknown'}" for name, value in seen)
+    return [f"fingerprints are not equal on all members: {shown or 'no members seen'}"]
 
 
-def _max_lag(observation, wanted):
+def _max_lag(observation: dict[str, Any], wanted: int) -> list[str]:
     return [
-        "{0}: lag {1}, expected at most {2}".format(member["name"], "unknown" if member["lag"] is None else member["lag"], wanted)
+        f"{member['name']}: lag {'unknown' if member['lag'] is None else member['lag']}, expected at most {wanted}"
         for member in observation["members"]
         if member["lag"] is None or member["lag"] > wanted
     ]
 
 
-def _cluster_version(observation, wanted):
+def _cluster_version(observation: dict[str, Any], wanted: str) -> list[str]:
     seen = observation["cluster"]["version"]
-    return [] if seen == wanted else ["the cluster acts as {0}, expected {1}".format(seen or "an unknown version", wanted)]
+    return [] if seen == wanted else [f"the cluster acts as {seen or 'an unknown version'}, expected {wanted}"]
 
 
-_CHECKS = {
+_CHECKS: dict[str, Callable[[dict[str, Any], Any], list[str]]] = {
     "members": _members,
     "serving": _serving,
     "versions": _versions,

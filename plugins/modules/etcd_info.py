@@ -75,13 +75,14 @@ seconds:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd import observe
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_api import EtcdError, argument_spec
 
 
-def main():
+def main() -> None:
     spec = argument_spec()
-    spec.update(settled=dict(type="dict", default={}), deadline=dict(type="float", default=30.0))
+    spec.update(settled={"type": "dict", "default": {}}, deadline={"type": "float", "default": 30.0})
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     try:
         module.exit_json(changed=False, **observe(module.params))

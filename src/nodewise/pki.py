@@ -59,6 +59,11 @@ def client(folder: Path, cluster: str, days: int = 365, renew_days: int = 30) ->
     return _issue(folder, cluster, Path("client"), f"{cluster} client", [], days, renew_days)
 
 
+def exists(folder: Path, name: str) -> bool:
+    """Whether the folder has a certificate of the node."""
+    return (folder / "nodes" / f"{name}.crt").exists()
+
+
 def _issue(folder: Path, cluster: str, stem: Path, common_name: str, names: list[str], days: int, renew_days: int) -> Certificate:
     with _locked(folder):
         authority = _load(folder / "ca") or _store(folder / "ca", _new_authority(cluster))
@@ -99,7 +104,11 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivate
 
 def _good(certificate: x509.Certificate, authority: x509.Certificate, names: list[str], renew_days: int) -> bool:
     left = certificate.not_valid_after_utc - datetime.datetime.now(datetime.UTC)
-    return left > datetime.timedelta(days=renew_days) and _names_of(certificate) == _general_names(names) and _signed(certificate, authority)
+    return (
+        left > datetime.timedelta(days=renew_days)
+        and _names_of(certificate) == _general_names(names)
+        and _signed(certificate, authority)
+    )
 
 
 def _signed(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
@@ -140,7 +149,9 @@ def _load(stem: Path) -> _Pair | None:
         private = serialization.load_pem_private_key(key.read_bytes(), None)
         pair = x509.load_pem_x509_certificate(certificate.read_bytes())
     except (OSError, ValueError) as error:
-        raise SetupError(f"{stem}: not a readable certificate and key ({error}); restore both files, or remove both to have new ones") from None
+        raise SetupError(
+            f"{stem}: not a readable certificate and key ({error}); restore both files, or remove both to have new ones"
+        ) from None
     if not isinstance(private, ec.EllipticCurvePrivateKey) or private.public_key() != pair.public_key():
         raise SetupError(f"{stem}: the key is not the certificate's; restore both files, or remove both to have new ones")
     return _Pair(pair, private)

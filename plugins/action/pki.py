@@ -1,0 +1,42 @@
+# Copyright: Nodewise maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The node's certificate from the cluster's own authority, as data: nothing is written but the authority's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import EngineAction
+
+try:
+    from nodewise import pki
+except ImportError:  # said by EngineAction
+    pass
+
+
+class ActionModule(EngineAction):
+    """Return `certificate`, `key` and `authority` (PEM) of this host, made or renewed when needed. Use it with no_log."""
+
+    SPEC = {
+        "folder": {"type": "path", "required": True},
+        "cluster": {"type": "str", "required": True},
+        "names": {"type": "list", "elements": "str", "required": True},
+        "days": {"type": "int", "default": 365},
+        "renew_days": {"type": "int", "default": 30},
+    }
+
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        folder, life = Path(args["folder"]), (args["days"], args["renew_days"])
+        host = self.host(task_vars)
+        if self._task.check_mode and not pki.exists(folder, host):
+            return {"skipped": True, "msg": f"{folder} has no certificate of {host} yet, and check mode makes none"}
+        pki.client(folder, args["cluster"], *life)
+        own = pki.node(folder, args["cluster"], host, args["names"], *life)
+        return {
+            "changed": own.changed,
+            "certificate": own.certificate,
+            "key": own.key,
+            "authority": own.authority,
+            "expires": own.expires,
+        }
