@@ -11,6 +11,7 @@ import os
 import ssl
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 
 TRIES = 5
@@ -28,7 +29,7 @@ class _Again(Exception):
 
 def name_of(url: str) -> str:
     """Return the file's name in a URL, as a person would say it."""
-    return urllib.request.unquote(url.rsplit("/", 1)[-1].split("?")[0])
+    return urllib.parse.unquote(urllib.parse.urlsplit(url).path.rsplit("/", 1)[-1])
 
 
 def fetch(url: str, target: str, sha256: str, until: float) -> int:

@@ -61,7 +61,7 @@ class Store:
         for name, expected in manifest.get("binaries", {}).items():
             found = digest(os.path.join(self.path(version), "bin", name))
             if found != expected["sha256"]:
-                return f"is damaged: sha256 of bin/{name} is {found or 'not readable'}, and was {expected['sha256']} when it was staged"
+                return f"is damaged: bin/{name} has sha256 {(found or 'unreadable')[:16]}, and {expected['sha256'][:16]} was staged"
         return ""
 
     def linked(self) -> str | None:

@@ -120,6 +120,7 @@ import os
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.nodewise.cluster.plugins.module_utils.nodelock import LockError, held, path_of
 from ansible_collections.nodewise.cluster.plugins.module_utils.release import ReleaseError, Store
 from ansible_collections.nodewise.cluster.plugins.module_utils.staging import stage

@@ -1,0 +1,140 @@
+#!/usr/bin/python
+# Copyright: Nodewise contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: release_switch
+short_description: Have a unit run from a staged release
+version_added: 0.1.0
+description:
+  - Stops the unit, replaces the link that its C(ExecStart) goes through in one atomic rename, and starts it.
+  - A unit that is active and whose main process runs from the release already is not restarted.
+  - A release that is not staged, or damaged, is refused before anything is stopped.
+  - A unit that does not start makes the module fail with the last lines that its processes wrote to the journal. It is then left
+    stopped, so that it does not flap, and the link stays on the new release. Whether to go back is for the caller to decide;
+    to go back is to switch to the previous release.
+options:
+  unit:
+    description: The systemd unit.
+    type: str
+    required: true
+  root:
+    description: Folder of the system on the node, such as C(/opt/nodewise/etcd).
+    type: path
+    required: true
+  link:
+    description: Link to the release in use. C(<root>/current) when not given.
+    type: path
+  version:
+    description: Version to run; it must be staged.
+    type: str
+    required: true
+  timeout_s:
+    description: Seconds that stopping may take, and starting as well.
+    type: float
+    default: 60
+author:
+  - Nodewise maintainers (@nodewise)
+attributes:
+  check_mode:
+    description: Says whether the unit would be restarted.
+    support: full
+  diff_mode:
+    description: The version before and after are returned.
+    support: none
+extends_documentation_fragment:
+  - ansible.builtin.action_common_attributes
+"""
+
+EXAMPLES = r"""
+- name: Switch to the new release
+  nodewise.cluster.release_switch:
+    unit: etcd
+    root: /opt/nodewise/etcd
+    version: 3.5.16
+    timeout_s: 30
+"""
+
+RETURN = r"""
+version:
+  description: The version that the link leads to now.
+  returned: success
+  type: str
+previous:
+  description: The version that it led to before, or null when it led to none.
+  returned: success
+  type: str
+active:
+  description: State of the unit, as systemd has it.
+  returned: success
+  type: str
+  sample: active
+pid:
+  description: Its main process.
+  returned: success
+  type: int
+exe:
+  description: The file that the main process runs.
+  returned: success
+  type: str
+  sample: /opt/nodewise/etcd/releases/3.5.16/files/usr/bin/etcd
+started_at:
+  description: When the main process began (UTC, ISO 8601 with milliseconds).
+  returned: success
+  type: str
+stop_s:
+  description: Seconds until the unit had stopped.
+  returned: when it was restarted
+  type: float
+start_s:
+  description: Seconds from then until systemd called it started.
+  returned: when it was restarted
+  type: float
+journal:
+  description: The last lines, at most 20, that the unit's processes wrote, when it did not start.
+  returned: failure
+  type: list
+  elements: str
+seconds:
+  description: How long all of it took.
+  returned: success
+  type: float
+"""
+
+import signal
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.nodewise.cluster.plugins.module_utils.nodelock import LockError, held, path_of
+from ansible_collections.nodewise.cluster.plugins.module_utils.release import ReleaseError, Store
+from ansible_collections.nodewise.cluster.plugins.module_utils.switching import SwitchError, switch
+from ansible_collections.nodewise.cluster.plugins.module_utils.unit import Unit, UnitError
+
+SPEC = {
+    "unit": {"type": "str", "required": True},
+    "root": {"type": "path", "required": True},
+    "link": {"type": "path"},
+    "version": {"type": "str", "required": True},
+    "timeout_s": {"type": "float", "default": 60.0},
+}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
+    given = module.params
+    # A connection that ends between stop and start must not leave the node without its service.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with held(path_of(given["root"]), given["timeout_s"], f"release_switch to {given['version']}"):
+            store, unit = Store(given["root"], given["link"]), Unit(given["unit"])
+            result = switch(store, unit, given["version"], given["timeout_s"], module.check_mode)
+    except (LockError, ReleaseError, SwitchError, UnitError) as error:
+        module.fail_json(msg=str(error), journal=getattr(error, "journal", []))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
