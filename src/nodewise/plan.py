@@ -9,10 +9,12 @@ from typing import Any
 
 import msgspec
 import yaml
+from packaging.version import Version
 
-from nodewise import gates
+from nodewise import gates, releases
 from nodewise.errors import Refused
 from nodewise.model import Declaration, Gate, Observation, Plan, Release, Settings, Step, Turn
+from nodewise.releases import Rules
 
 
 def declaration(role: Path) -> Declaration:
@@ -35,7 +37,7 @@ def make(
     declared: Declaration,
     own_gates: Mapping[str, Any],
     observation: Observation,
-    hops: list[str],
+    way: list[str],
     release: Release,
     settings: Settings,
 ) -> Plan:
@@ -58,7 +60,7 @@ def make(
         versions=versions,
         cluster_version=observation.cluster.version,
         to=release.version,
-        hops=hops,
+        hops=way,
         release=release,
         turns=[Turn([name], reason) for name, reason in order(observation, pending)],
         steps=[msgspec.structs.replace(step, after=[*step.after, *own_gates]) for step in declared.steps],
@@ -69,6 +71,29 @@ def make(
     )
     plan.hash = digest(plan)
     return plan
+
+
+def hops(rules: Rules, observation: Observation, to: str) -> list[str]:
+    """The way from the lowest running version to the target; [] when every member is there.
+
+    Raises Refused for a target that is unknown or older, and for one that takes more than one hop: one run makes one.
+    """
+    running = sorted({member.version for member in observation.members if member.version} - {to}, key=Version)
+    way = releases.path(rules, running[0], to) if running else releases.path(rules, to, to)
+    if len(way) > 1:
+        raise Refused(
+            f"{running[0]} → {to} skips a minor: the way is {' → '.join(way)}.\n"
+            f"Upgrade to the first of these, then run again: -e nodewise_to={way[0]}"
+        )
+    return way
+
+
+def architecture(nodes: Mapping[str, Any]) -> str:
+    """The one machine architecture of all nodes, as their kernels name it."""
+    found = {str(node.get("machine")) for node in nodes.values()}
+    if len(found) != 1:
+        raise Refused(f"the nodes are of several architectures ({', '.join(sorted(found))}); expected one")
+    return found.pop()
 
 
 def refuse_unready(ready: list[str], known: Mapping[str, Gate], observation: Observation, members: list[str], to: str) -> None:
@@ -111,9 +136,14 @@ def digest(plan: Plan) -> str:
 
 
 def settled(step: Step, plan: Plan, node: str | None, version: str) -> dict[str, Any]:
-    """What a step waits for on the node: its declared conditions, with the members and versions of this plan filled in."""
+    """What a step waits for on the node: its declared conditions, with this plan's members and versions filled in.
+
+    `node_version: to` becomes the version of the node in hand, `cluster_version: to` the target's minor.
+    """
+    if not step.settled:
+        return {}
     wanted: dict[str, Any] = {"members": plan.members, **step.settled}
-    if node:
+    if node and wanted.pop("node_version", None):
         wanted["versions"] = {node: version}
     if wanted.get("cluster_version") == "to":
         wanted["cluster_version"] = ".".join(plan.to.split(".")[:2])

@@ -21,7 +21,7 @@ import yaml
 
 from nodewise import __version__, journal
 from nodewise.gates import Judgement
-from nodewise.model import Observation, Outcome, Plan
+from nodewise.model import GOOD, Observation, Outcome, Plan
 
 
 class Run:
@@ -39,6 +39,11 @@ class Run:
         if not (folder / "run.json").exists():
             run.write_json("run.json", {**provenance(), **about})
         return run
+
+    @classmethod
+    def of(cls, about: dict[str, Any]) -> Run | None:
+        """The run that the fact `nodewise_run` names; None for a play that keeps no record."""
+        return cls(Path(about["dir"])) if about.get("dir") else None
 
     @property
     def id(self) -> str:
@@ -100,10 +105,22 @@ class Run:
         """The journal's records of a kind and phase, oldest first."""
         return [r for r in journal.read(self.journal) if kind in (None, r["kind"]) and phase in (None, r["phase"])]
 
-    def observation(self, first: bool = False) -> Observation | None:
-        """The last (or first) observation of this run; None before there is one."""
+    def observation(self) -> Observation | None:
+        """The last observation of this run; None before there is one."""
         seen = self.records("observe")
-        return msgspec.convert(seen[0 if first else -1]["observation"], Observation) if seen else None
+        return msgspec.convert(seen[-1]["observation"], Observation) if seen else None
+
+    def before_turn(self) -> Observation | None:
+        """What the turn in hand was resolved from: the last observation before it began; the last one of all before any turn."""
+        records = self.records()
+        began = max((r["seq"] for r in records if "turn" in r and r["kind"] == "note"), default=None)
+        seen = [r for r in records if r["kind"] == "observe" and (began is None or r["seq"] < began)]
+        return msgspec.convert(seen[-1]["observation"], Observation) if seen else None
+
+    def failure(self) -> str:
+        """Why the last step that failed did, in one line."""
+        failed = [r for r in self.records("step", "end") if not r["ok"] and r.get("error")]
+        return f"{failed[-1]['step']} failed: {failed[-1]['error']}" if failed else "a step failed without a word"
 
     def summarize(self, **more: Any) -> dict[str, Any]:
         """Write summary.json and junit.xml from the journal and return the summary; keeps what others added (the workload's)."""
@@ -165,9 +182,8 @@ def summary_of(run: Run) -> dict[str, Any]:
 
 def junit(asked: list[journal.Record], summary: dict[str, Any]) -> str:
     """Gates as test cases, and the outcome as one more: a CI system shows what failed and why."""
-    good = summary["outcome"] in ("upgraded", "unchanged", "planned")
     cases = [(f"{r.get('node') or summary['cluster']}: {r['gate']}", r["ok"], f"{r['says']}: {r.get('found')}") for r in asked]
-    cases.append(("outcome", good, f"{summary['outcome']}: {summary['reason']}"))
+    cases.append(("outcome", summary["outcome"] in GOOD, f"{summary['outcome']}: {summary['reason']}"))
     suite = ElementTree.Element("testsuite", name=summary["run_id"], tests=str(len(cases)), failures=str(sum(not ok for _, ok, _ in cases)))
     for name, ok, text in cases:
         case = ElementTree.SubElement(suite, "testcase", classname="nodewise", name=name)
@@ -178,7 +194,8 @@ def junit(asked: list[journal.Record], summary: dict[str, Any]) -> str:
 
 
 def _seconds(ends: list[journal.Record], node: str) -> float:
-    return round(sum(r["duration_s"] for r in ends if r.get("node") == node), 3)
+    took = [float(r["duration_s"]) for r in ends if r.get("node") == node and r["step"] not in ("stage", "settle")]
+    return round(sum(took), 3)
 
 
 def _version_of(package: str) -> str | None:

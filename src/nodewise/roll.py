@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nodewise import gates
 from nodewise.errors import Held
 from nodewise.model import Observation, Plan, Step, Turn
 from nodewise.plan import order
@@ -11,6 +12,12 @@ def pending(plan: Plan, observation: Observation) -> list[str]:
     """The members that do not run the target yet, by name."""
     versions = {member.name: member.version for member in observation.members}
     return [name for name in plan.members if versions.get(name) != plan.to]
+
+
+def finalized(plan: Plan, observation: Observation) -> bool:
+    """Whether the gates of the end hold already: then there is nothing left to do."""
+    asked = gates.context(observation, observation, plan.members, to=plan.to)
+    return all(gates.judge(plan.gates[name], asked).ok for name in plan.finalize.after)
 
 
 def next_turn(plan: Plan, observation: Observation) -> Turn | None:

@@ -1,0 +1,88 @@
+# Copyright: Nodewise maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The plan of an upgrade, from what was observed; or the reasons against it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import EngineAction, NodewiseError, halt, plain, role_path, run_of
+
+try:
+    import msgspec
+    from nodewise import plan, releases, roll
+    from nodewise.errors import Refused
+    from nodewise.model import Plan, Settings
+    from nodewise.preflight import refuse_unfit
+    from nodewise.record import Run
+except ImportError:  # said by EngineAction
+    pass
+
+
+class ActionModule(EngineAction):
+    """Resolve everything before anything changes. Ends the run when it is refused, when there is nothing to do, or in check mode."""
+
+    SPEC = {
+        "to": {"type": "str", "required": True},
+        "accept_outage": {"type": "bool", "default": False},
+        "soak": {"type": "float", "default": 0.0},
+        "deadline": {"type": "float", "default": 120.0},
+        "gates": {"type": "dict", "default": {}},
+        "releases": {"type": "dict", "default": {}},
+    }
+
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        run, about = run_of(task_vars), plain(task_vars["nodewise_run"])
+        run.begin("plan")
+        try:
+            made = self.make(run, about, args, task_vars)
+        except NodewiseError as problem:
+            run.end("plan", ok=False, error=str(problem))
+            return halt(run, "refused", str(problem))
+        run.write_plan(made)
+        run.note(f"plan {made.hash}", plan=plan.describe(made))
+        run.end("plan", ok=True)
+        self.say(plan.describe(made).splitlines())
+        return self.ended(run, made)
+
+    def make(self, run: Run, about: dict[str, Any], args: dict[str, Any], task_vars: dict[str, Any]) -> Plan:
+        """The plan; raises Refused."""
+        nodes = {name: plain(task_vars["hostvars"][name].get("nodewise_node")) for name in about["members"]}
+        unanswered = sorted(name for name, node in nodes.items() if node is None)
+        if unanswered:
+            raise Refused(f"{', '.join(unanswered)} did not answer; every member must be reachable before one is changed")
+        observation = run.observation()
+        if observation is None:
+            raise Refused("the cluster was not observed")
+        folder = role_path(about["role"])
+        rules = releases.load_rules(folder, args["releases"])
+        hops = plan.hops(rules, observation, args["to"])
+        declared = plan.declaration(folder)
+        made = plan.make(
+            cluster=about["cluster"],
+            system=about["system"],
+            role=about["role"],
+            members=about["members"],
+            declared=declared,
+            own_gates=args["gates"],
+            observation=observation,
+            way=hops,
+            release=releases.resolve(rules, args["to"], {}, plan.architecture(nodes)),
+            settings=Settings(accept_outage=args["accept_outage"], soak=args["soak"], deadline=args["deadline"]),
+        )
+        refuse_unfit(made, nodes)
+        return made
+
+    def ended(self, run: Run, made: Plan) -> dict[str, Any]:
+        """Facts of a plan that is to be carried out, or the end of the run."""
+        observation = run.observation()
+        facts: dict[str, Any] = {
+            "nodewise_plan": {"hash": made.hash, "to": made.to, "turns": list(range(1, len(made.turns) + 1)), "finalize": msgspec.to_builtins(made.finalize)}
+        }
+        if observation and not roll.pending(made, observation) and roll.finalized(made, observation):
+            ended = halt(run, "unchanged", f"every member of {made.cluster} runs {made.to} already")
+        elif self._task.check_mode:
+            ended = halt(run, "planned", f"nothing was changed; plan {made.hash} is in {run.folder}/plan.yaml")
+        else:
+            return {"ansible_facts": facts}
+        return {**ended, "ansible_facts": {**facts, **ended["ansible_facts"]}}

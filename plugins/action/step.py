@@ -1,0 +1,65 @@
+# Copyright: Nodewise maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Intents and results of steps: on disk before the change, and after it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import EngineAction, halt, plain, run_of
+
+try:
+    import msgspec
+    import msgspec
+    from nodewise import plan
+    from nodewise.model import Step
+except ImportError:  # said by EngineAction
+    pass
+
+
+class ActionModule(EngineAction):
+    """Begin a step, or end it. The end of a phase asks what every member reported: one that is silent has failed."""
+
+    SPEC = {
+        "name": {"type": "str", "required": True},
+        "state": {"type": "str", "choices": ["begun", "done", "failed", "everywhere"], "required": True},
+        "node": {"type": "bool", "default": False},
+        "step": {"type": "dict", "default": {}},
+        "why": {"type": "str", "default": ""},
+        "otherwise": {"type": "str", "default": "refused"},
+    }
+
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        run, name = run_of(task_vars), args["name"]
+        node = self.host(task_vars) if args["node"] else None
+        if args["state"] == "begun":
+            run.begin(name, node=node)
+            return {"ansible_facts": {"nodewise_step": self.resolved(args["step"], task_vars, node)}}
+        if args["state"] == "everywhere":
+            return self.everywhere(run, name, plain(task_vars["nodewise_run"]["members"]), args["otherwise"])
+        run.end(name, ok=args["state"] == "done", node=node, **({"error": args["why"]} if args["why"] else {}))
+        return {"ansible_facts": {"nodewise_step": {}}}
+
+    def resolved(self, declared: dict[str, Any], task_vars: dict[str, Any], node: str | None) -> dict[str, Any]:
+        """What the tasks of a step read as `nodewise_step`: the release to put there, who takes over, what to wait for."""
+        if "nodewise_plan" not in task_vars:
+            return {}
+        made, turn = run_of(task_vars).read_plan(), plain(task_vars.get("nodewise_turn") or {})
+        staged = {"version": made.to, "release": msgspec.to_builtins(made.release), "dir": str(task_vars["nodewise_run"]["dir"])}
+        if not declared:
+            return staged
+        return {
+            **staged,
+            **declared,
+            "node": node,
+            "successor": turn.get("successor"),
+            "settled": plan.settled(Step(**declared), made, node, made.to),
+            "deadline": made.settings.deadline,
+        }
+
+    def everywhere(self, run: Any, name: str, members: list[str], otherwise: str) -> dict[str, Any]:
+        """End a phase: it is done when every member said so."""
+        said = {r["node"]: r for r in run.records("step", "end") if r["step"] == name and r.get("node")}
+        bad = [f"{n}: {said[n].get('error') if n in said else 'no answer'}" for n in members if n not in said or not said[n]["ok"]]
+        run.end(name, ok=not bad, **({"error": "; ".join(bad)} if bad else {}))
+        return halt(run, otherwise, f"{name} failed on " + "\n".join(bad)) if bad else {}

@@ -1,0 +1,51 @@
+# Copyright: Nodewise maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Which clusters an inventory holds: each is one group with the variable nodewise_system."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.vars.plugins import get_vars_from_inventory_sources
+
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import NodewiseError
+
+
+def find(name: str, task_vars: dict[str, Any], loader: Any) -> dict[str, Any]:
+    """The cluster that is named, or the only one: `{cluster, system, role, members}`. Nothing is guessed."""
+    groups = [str(group) for group in clusters(task_vars["hostvars"], loader)]
+    if not groups:
+        raise NodewiseError(
+            "no cluster in the inventory: expected a group with the variable nodewise_system.\n"
+            "Name an inventory with -i, or bring a testnet up: testnet up --nodes 3 --system etcd --version 3.4.23"
+        )
+    if not name and len(groups) > 1:
+        raise NodewiseError(f"the inventory has {len(groups)} clusters ({', '.join(sorted(groups))}); name one: -e nodewise_cluster=NAME")
+    chosen = name or next(iter(groups))
+    if chosen not in groups:
+        raise NodewiseError(f"{chosen} is no cluster of the inventory; it has {', '.join(sorted(groups))}")
+    members = sorted(map(str, task_vars["groups"][chosen]))
+    if not members:
+        raise NodewiseError(f"the cluster {chosen} has no hosts in the inventory")
+    system = _one(members, "nodewise_system", task_vars["hostvars"])
+    role = system if "." in system else f"nodewise.cluster.{system}"
+    return {"cluster": chosen, "system": system, "role": role, "members": members}
+
+
+def clusters(hostvars: Any, loader: Any) -> list[str]:
+    """The groups that say themselves, in the inventory or in their group_vars, which system they are."""
+    inventory = hostvars._inventory  # pylint: disable=protected-access  # hostvars know a host's variables, not whose they are
+    sources = getattr(inventory, "_sources", [])
+    found = []
+    for name, group in inventory.groups.items():
+        own = {**group.get_vars(), **get_vars_from_inventory_sources(loader, sources, [group], "task")}
+        if "nodewise_system" in own and name != "all":
+            found.append(name)
+    return found
+
+
+def _one(members: list[str], variable: str, hostvars: Any) -> str:
+    values = {str(hostvars[name].get(variable)) for name in members}
+    if len(values) != 1:
+        raise NodewiseError(f"the members disagree on {variable}: {', '.join(sorted(values))}; expected one value for the whole cluster")
+    return values.pop()

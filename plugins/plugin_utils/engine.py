@@ -1,0 +1,92 @@
+# Copyright: Nodewise maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The one guarded import of the engine, and what every action plugin of this collection shares."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+try:
+    from nodewise.errors import NodewiseError
+    from nodewise.model import Outcome
+    from nodewise.record import Run
+
+    ENGINE_ERROR = None
+except ImportError as error:
+    ENGINE_ERROR = str(error)
+    NodewiseError = Outcome = Run = None  # type: ignore[assignment,misc]
+
+
+class EngineAction(ActionBase):
+    """An action that runs on the controller, thin over the engine: `act` returns the task's result.
+
+    An error of the engine fails the task with its text; no task of this collection shows a traceback below -vvv.
+    """
+
+    SPEC: dict[str, Any] = {}
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        if ENGINE_ERROR:
+            return {**result, "failed": True, "msg": f"{sys.executable} cannot import the Python package nodewise ({ENGINE_ERROR}); "
+                    "use the ansible-playbook of the virtual environment that has it (.venv/bin/ansible-playbook after `make setup`)"}
+        try:
+            _checked, args = self.validate_argument_spec(self.SPEC)
+            result.update(self.act(plain(args), task_vars or {}))
+        except NodewiseError as problem:
+            result.update(failed=True, msg=str(problem))
+        except Exception as problem:  # pylint: disable=broad-exception-caught  # a defect of ours must not end a host without a word
+            result.update(failed=True, msg=f"{type(problem).__name__}: {problem}", exception=traceback.format_exc())
+        return result
+
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """What the action does. `args` are checked against SPEC; an error is a NodewiseError."""
+        raise NotImplementedError
+
+    def say(self, lines: list[str]) -> None:
+        """Print to the operator, unless the callback nodewise.cluster.live is there, which reads the journal."""
+        if not os.environ.get("NODEWISE_LIVE"):
+            self._display.display("\n".join(lines))
+
+    def host(self, task_vars: dict[str, Any]) -> str:
+        """The host in hand."""
+        return str(task_vars["inventory_hostname"])
+
+
+def plain(value: Any) -> Any:
+    """A value without ansible-core's tags (it marks each string with its origin), which other libraries do not know."""
+    return json.loads(json.dumps(value))
+
+
+def run_of(task_vars: dict[str, Any]) -> Run:
+    """The run that `nodewise.cluster.begin` opened."""
+    try:
+        return Run(Path(str(task_vars["nodewise_run"]["dir"])))
+    except KeyError:
+        raise NodewiseError("there is no run: nodewise.cluster.begin must be the first task of the play") from None
+
+
+def halt(run: Run, outcome: Outcome, text: str) -> dict[str, Any]:
+    """Decide the outcome and tell the playbook to end the play."""
+    run.conclude(outcome, text)
+    return {"msg": f"{outcome}: {text}", "ansible_facts": {"nodewise_halted": True}}
+
+
+def role_path(fqcn: str) -> Path:
+    """The folder of a role by its fully qualified name."""
+    namespace, _dot, rest = fqcn.partition(".")
+    collection, _dot, role = rest.partition(".")
+    try:
+        package = importlib.import_module(f"ansible_collections.{namespace}.{collection}")
+    except ImportError:
+        raise NodewiseError(f"the collection {namespace}.{collection} is not installed; it should hold the role {role}") from None
+    return Path(list(package.__path__)[0]) / "roles" / role

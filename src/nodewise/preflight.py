@@ -1,0 +1,36 @@
+"""Whether each node can carry the upgrade: what `node_info` said of it, held against what will be needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nodewise.errors import Refused
+from nodewise.model import Plan
+
+UNPACKED = 4  # times the size of a package: the archive and what it unpacks to
+UNKNOWN_SIZE = 200 << 20  # bytes to ask for when an artifact does not say its size
+MAX_SKEW = 5.0  # seconds between two nodes' clocks: certificates and leases go by them
+MIN_DAYS = 1.0  # a certificate that ends within a day may end within the roll
+
+
+def refuse_unfit(plan: Plan, nodes: Mapping[str, Any]) -> None:
+    """Raise Refused with a line for each node that cannot carry the plan. What a node could not say counts against it."""
+    said = [f"{name}: {why}" for name in plan.members for why in unfit(plan, nodes[name])]
+    clocks = [node["clock"] for node in nodes.values() if node.get("clock")]
+    if clocks and max(clocks) - min(clocks) > MAX_SKEW * 1e9:
+        said.append(f"the nodes' clocks are {(max(clocks) - min(clocks)) / 1e9:.1f} s apart, allowed are {MAX_SKEW:.0f} s; mend their time source")
+    if said:
+        raise Refused("\n".join(said))
+
+
+def unfit(plan: Plan, node: Mapping[str, Any]) -> list[str]:
+    """What stands against one node."""
+    needed = UNPACKED * sum(artifact.size or UNKNOWN_SIZE for artifact in plan.release.artifacts)
+    free = node.get("free_bytes")
+    problems = [str(error) for error in node.get("errors") or []]
+    if free is None:
+        problems.append("free disk space could not be read")
+    elif free < needed:
+        problems.append(f"{free >> 20} MiB are free for releases, {needed >> 20} MiB are needed; make room")
+    return problems

@@ -1,0 +1,47 @@
+"""The last lines of a run: how it ended, the evidence, and where to look."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from nodewise.record import Run
+
+HARMLESS = ("probe", "plan", "secure", "stage", "settle")  # steps that change nothing that runs
+
+
+def lines(summary: dict[str, Any], folder: Path) -> list[str]:
+    """The summary as an operator reads it."""
+    said = [f"{summary['outcome']}: {summary['reason']}"]
+    said += [_node(name, node) for name, node in sorted(summary["nodes"].items())]
+    gates = summary["gates"]
+    said.append(f"gates     {gates['passed']} passed, {gates['failed']} failed; {summary['duration_s']:.1f} s in all")
+    if load := summary.get("workload"):
+        said.append(
+            f"workload  {load['ops']} operations, {load['failed']} failed; p50 {load['p50_ms']:.1f} ms, p99 {load['p99_ms']:.1f} ms, "
+            f"longest stall {load['longest_stall_ms']:.0f} ms"
+        )
+        said.append(f"          acknowledged writes lost: {load['lost']}")
+    return [*said, f"record    {folder}"]
+
+
+def _node(name: str, node: dict[str, Any]) -> str:
+    state = "serves" if node["serving"] else "DOES NOT SERVE"
+    took = f"  {node['seconds']:.1f} s" if node["seconds"] else ""
+    return f"  {name}  {node['version'] or 'unknown'}  {node['role'] or 'unknown'}, {state}{took}"
+
+
+def decide(run: Run) -> None:
+    """Decide the outcome of a run that came to its end, or that ended in the middle without a word."""
+    steps = run.records("step")
+    finished = [r for r in steps if r["step"] == "finalize" and r["phase"] == "end"]
+    if run.outcome():
+        return
+    if finished and finished[-1]["ok"]:
+        run.conclude("upgraded", f"every member runs {run.read_json('run.json').get('to')}")
+    elif finished:
+        run.conclude("held", run.failure())
+    elif any(r.get("node") and r["step"] not in HARMLESS for r in steps):
+        run.conclude("needs_human", "the run ended in the middle of a change; look at the nodes, then run the same command again")
+    else:
+        run.conclude("refused", "the run ended before anything was changed; what stopped it stands above")
