@@ -77,7 +77,13 @@ class ActionModule(EngineAction):
         """Facts of a plan that is to be carried out, or the end of the run."""
         observation = run.observation()
         facts: dict[str, Any] = {
-            "nodewise_plan": {"hash": made.hash, "to": made.to, "turns": list(range(1, len(made.turns) + 1)), "finalize": msgspec.to_builtins(made.finalize)}
+            "nodewise_plan": {
+                "hash": made.hash,
+                "to": made.to,
+                "release": msgspec.to_builtins(made.release),
+                "turns": list(range(1, len(made.turns) + 1)),
+                "finalize": msgspec.to_builtins(made.finalize),
+            }
         }
         if observation and not roll.pending(made, observation) and roll.finalized(made, observation):
             ended = halt(run, "unchanged", f"every member of {made.cluster} runs {made.to} already")

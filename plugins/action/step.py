@@ -9,8 +9,6 @@ from typing import Any
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import EngineAction, halt, plain, run_of
 
 try:
-    import msgspec
-    import msgspec
     from nodewise import plan
     from nodewise.model import Step
 except ImportError:  # said by EngineAction
@@ -41,17 +39,14 @@ class ActionModule(EngineAction):
         return {"ansible_facts": {"nodewise_step": {}}}
 
     def resolved(self, declared: dict[str, Any], task_vars: dict[str, Any], node: str | None) -> dict[str, Any]:
-        """What the tasks of a step read as `nodewise_step`: the release to put there, who takes over, what to wait for."""
-        if "nodewise_plan" not in task_vars:
+        """What the tasks of a step read as `nodewise_step`: the version to put there, who takes over, what to wait for."""
+        if not declared:
             return {}
         made, turn = run_of(task_vars).read_plan(), plain(task_vars.get("nodewise_turn") or {})
-        staged = {"version": made.to, "release": msgspec.to_builtins(made.release), "dir": str(task_vars["nodewise_run"]["dir"])}
-        if not declared:
-            return staged
         return {
-            **staged,
             **declared,
             "node": node,
+            "version": made.to,
             "successor": turn.get("successor"),
             "settled": plan.settled(Step(**declared), made, node, made.to),
             "deadline": made.settings.deadline,
