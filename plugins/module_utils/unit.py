@@ -96,7 +96,8 @@ class Unit:
             left = self.give_up(timeout)
             journal = journal or self.last_words(since)  # journald is behind when a process has just died
             how = f"{state.active} ({state.sub}) after {after:.1f} s, result {state.result}"
-            raise UnitError(f"{self.name} did not start: it was {how}, and said last: {(journal or ['nothing'])[-1]}\n{left}", journal)
+            said = journal[-1] if journal else "nothing"
+            raise UnitError(f"{self.name} did not start: it was {how}, and said last: {said}\n{left}", journal)
         return state
 
     def give_up(self, timeout: float) -> str:

@@ -37,7 +37,7 @@ class _Slice:
 def unpack(file: str, kind: str, target: str) -> None:
     """Unpack `file` (kind deb or tar) into the folder `target`; a member that would lie, or lead, outside is refused."""
     try:
-        with _stream(file, kind) as stream, tarfile.open(fileobj=stream, mode="r|*") as tar:
+        with _stream(file, kind) as stream, tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r|*") as tar:
             tar.extraction_filter = getattr(tarfile, "data_filter", None)  # a second pair of eyes, where Python has it
             for member in tar:
                 _extract(tar, member, target)
@@ -46,7 +46,7 @@ def unpack(file: str, kind: str, target: str) -> None:
 
 
 @contextmanager
-def _stream(file: str, kind: str) -> Iterator[IO[bytes]]:
+def _stream(file: str, kind: str) -> Iterator[IO[bytes] | _Slice]:
     with open(file, "rb") as stream:
         if kind == "tar":
             yield stream

@@ -1,0 +1,88 @@
+# Copyright: Nodewise contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What one node says of itself. What cannot be read is None, with an error: never 0 or ""."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from functools import partial
+from typing import Any, Callable
+
+from ansible_collections.nodewise.cluster.plugins.module_utils.observation import timestamp
+from ansible_collections.nodewise.cluster.plugins.module_utils.release import Store
+from ansible_collections.nodewise.cluster.plugins.module_utils.unit import Unit, UnitError
+from ansible_collections.nodewise.cluster.plugins.module_utils.x509 import not_after
+
+BLOCK = 512  # bytes of a block in stat, whatever the file system
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
+class Node:
+    """Collects answers; one that cannot be had becomes None and a line in `errors`."""
+
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+
+    def ask(self, what: str, question: Callable[[], Any]) -> Any:
+        """Return the answer, or None when asking failed."""
+        try:
+            return question()
+        except (OSError, ValueError, UnitError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            self.errors.append(f"{what}: {reason or type(error).__name__}")
+            return None
+
+    def info(self, store: Store, unit: str | None, data_dir: str | None, certificates: list[str]) -> dict[str, Any]:
+        """Return all of it; what was not asked for (unit, data_dir) is None without an error."""
+        return {
+            "machine": os.uname().machine,
+            "boot_id": self.ask(BOOT_ID, boot_id),
+            "clock": time.time_ns(),
+            "staged": self.ask(store.releases, store.staged),
+            "linked": self.ask(store.link, store.linked),
+            "free_bytes": self.ask(store.releases, lambda: free_bytes(store.releases)),
+            "unit": self.ask("systemd", lambda: Unit(unit).loaded().as_dict()) if unit else None,
+            "data": self.ask(data_dir, lambda: data(data_dir)) if data_dir else None,
+            "certificates": {path: self.ask(path, partial(certificate, path)) for path in certificates},
+            "errors": self.errors,
+        }
+
+
+def boot_id() -> str:
+    """Return the kernel's id of this boot: another one tells a reboot."""
+    with open(BOOT_ID, encoding="ascii") as stream:
+        return stream.read().strip()
+
+
+def free_bytes(path: str) -> int:
+    """Return what is free for root's programs where `path` lies, or will lie."""
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    return shutil.disk_usage(path).free
+
+
+def data(folder: str) -> dict[str, int]:
+    """Return the bytes that the files of a folder have on disk, and those that are free there."""
+    return {"bytes": _usage(folder), "free_bytes": shutil.disk_usage(folder).free}
+
+
+def certificate(path: str) -> dict[str, Any]:
+    """Return when a certificate ends: as a time, and in seconds from now by the node's own clock."""
+    with open(path, encoding="ascii", errors="replace") as stream:
+        end = not_after(stream.read())
+    return {"not_after": timestamp(end), "seconds_left": int(end - time.time())}
+
+
+def _usage(parent: str) -> int:
+    total = 0
+    with os.scandir(parent) as entries:
+        for entry in entries:
+            try:
+                folder = entry.is_dir(follow_symlinks=False)
+                total += _usage(entry.path) if folder else entry.stat(follow_symlinks=False).st_blocks * BLOCK
+            except FileNotFoundError:  # a running service removes files of its own while they are counted
+                continue
+    return total

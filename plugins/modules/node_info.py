@@ -1,0 +1,137 @@
+#!/usr/bin/python
+# Copyright: Nodewise contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: node_info
+short_description: What one node says of itself, in one task
+version_added: 0.1.0
+description:
+  - Reads releases, unit, disk, clock and certificates of a node. Nothing is changed.
+  - What could not be read is null, and named in C(errors). It is never 0 or an empty string.
+  - In a play, the answer is also the fact C(nodewise_node).
+options:
+  root:
+    description: Folder of the system on the node, such as C(/opt/nodewise/etcd).
+    type: path
+    required: true
+  link:
+    description: Link to the release in use. C(<root>/current) when not given.
+    type: path
+  unit:
+    description: The systemd unit to look at. It must exist.
+    type: str
+  data_dir:
+    description: The data folder to measure. It must exist.
+    type: path
+  certificates:
+    description: Paths of certificates (PEM) whose end is wanted.
+    type: list
+    elements: path
+    default: []
+author:
+  - Nodewise maintainers (@nodewise)
+attributes:
+  check_mode:
+    description: Changes nothing anyway.
+    support: full
+  diff_mode:
+    description: Changes nothing.
+    support: none
+extends_documentation_fragment:
+  - ansible.builtin.action_common_attributes
+"""
+
+EXAMPLES = r"""
+- name: Look at the node
+  nodewise.cluster.node_info:
+    root: /opt/nodewise/etcd
+    unit: etcd
+    data_dir: /var/lib/etcd
+    certificates: [/etc/nodewise/etcd/node.crt]
+"""
+
+RETURN = r"""
+machine:
+  description: Architecture, as the kernel names it.
+  returned: success
+  type: str
+  sample: x86_64
+boot_id:
+  description: The kernel's id of this boot.
+  returned: success
+  type: str
+clock:
+  description: The node's clock, in nanoseconds since the epoch.
+  returned: success
+  type: int
+staged:
+  description: Versions that are staged. Whether they are whole is looked at when one is used.
+  returned: success
+  type: list
+  elements: str
+linked:
+  description: Version that the link leads to, or null.
+  returned: success
+  type: str
+free_bytes:
+  description: Bytes that are free where the releases lie.
+  returned: success
+  type: int
+unit:
+  description: State of the unit; its pid, exe and started_at are null when it does not run.
+  returned: success
+  type: dict
+  contains:
+    load: {description: LoadState of systemd., type: str}
+    active: {description: ActiveState of systemd., type: str}
+    sub: {description: SubState of systemd., type: str}
+    pid: {description: The main process., type: int}
+    exe: {description: The file that the main process runs., type: str}
+    started_at: {description: 'When it began (UTC, ISO 8601 with milliseconds).', type: str}
+    restarts: {description: How often systemd restarted it by itself., type: int}
+    needs_reload: {description: Whether the unit file changed since systemd read it., type: bool}
+data:
+  description: Bytes of the data folder on disk, and bytes that are free there.
+  returned: success
+  type: dict
+  contains:
+    bytes: {description: Bytes of its files on disk., type: int}
+    free_bytes: {description: Bytes that are free there., type: int}
+certificates:
+  description: For each path the end of the certificate, as C(not_after) and as C(seconds_left) by the node's clock.
+  returned: success
+  type: dict
+errors:
+  description: One line for each thing that could not be read.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.nodewise.cluster.plugins.module_utils.node import Node
+from ansible_collections.nodewise.cluster.plugins.module_utils.release import Store
+
+SPEC = {
+    "root": {"type": "path", "required": True},
+    "link": {"type": "path"},
+    "unit": {"type": "str"},
+    "data_dir": {"type": "path"},
+    "certificates": {"type": "list", "elements": "path", "default": []},
+}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
+    given = module.params
+    info = Node().info(Store(given["root"], given["link"]), given["unit"], given["data_dir"], given["certificates"])
+    module.exit_json(changed=False, **info)
+
+
+if __name__ == "__main__":
+    main()
