@@ -17,10 +17,13 @@ class FilesError(Exception):
     """Which path could not be made as it was wanted, and why; one line."""
 
 
-def write_all(directories: list[dict[str, Any]], files: list[dict[str, Any]], check: bool = False) -> list[str]:
-    """Make folders (path, mode, owner, group), then files (with content); return the paths that were changed, or would be."""
-    changed = []
-    for wanted in [*directories, *files]:
+def write_all(directories: list[dict[str, Any]], files: dict[str, dict[str, Any]], check: bool = False) -> list[str]:
+    """Make folders (path, mode, owner, group), then files ({path: content, mode, owner, group}).
+
+    Returns the paths that were changed, or would be.
+    """
+    changed: list[str] = []
+    for wanted in [*directories, *(_known(path, given) for path, given in files.items())]:
         try:
             make = _file if "content" in wanted else _directory
             if make(wanted, _access(wanted), check):
@@ -29,6 +32,14 @@ def write_all(directories: list[dict[str, Any]], files: list[dict[str, Any]], ch
             before = ", ".join(changed) or "nothing"
             raise FilesError(f"{wanted['path']}: {error.strerror or error}; changed before it: {before}") from None
     return changed
+
+
+def _known(path: str, given: Any) -> dict[str, Any]:
+    """Ansible checks no options of a dictionary whose keys are paths."""
+    if not isinstance(given, dict) or not isinstance(given.get("content"), str) or set(given) - {"content", "mode", "owner", "group"}:
+        found = ", ".join(given) if isinstance(given, dict) else type(given).__name__
+        raise FilesError(f"files: {path}: found {found or 'nothing'}; expected content (text), and mode, owner, group if wanted")
+    return {**given, "path": path}
 
 
 class _Access:
@@ -51,7 +62,7 @@ class _Access:
 def _access(wanted: dict[str, Any]) -> _Access:
     owner, group = wanted.get("owner"), wanted.get("group")
     try:
-        mode = int(wanted["mode"], 8) if wanted.get("mode") else None
+        mode = int(str(wanted["mode"]), 8) if wanted.get("mode") else None
         uid = pwd.getpwnam(owner).pw_uid if owner else None
         gid = grp.getgrnam(group).gr_gid if group else None
     except ValueError:
@@ -80,6 +91,7 @@ def _file(wanted: dict[str, Any], access: _Access, check: bool) -> bool:
     if os.path.exists(path) and _read(path) == content and access.fits(path):
         return False
     if not check:
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
         _replace(path, content, access)
     return True
 

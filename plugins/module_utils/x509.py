@@ -36,7 +36,8 @@ def _validity(der: bytes) -> list[tuple[int, bytes]]:
 
 def _children(data: bytes) -> list[tuple[int, bytes]]:
     """Return tag and content of each element that stands in `data`, at least one; ValueError when they do not fill it."""
-    found, at = [], 0
+    found: list[tuple[int, bytes]] = []
+    at = 0
     while at < len(data) or not found:
         tag, size, begin = _header(data, at)
         at = begin + size

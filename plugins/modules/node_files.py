@@ -33,28 +33,12 @@ options:
         description: Name of its group.
         type: str
   files:
-    description: Files. Their folders must be there, or be among C(directories).
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      path:
-        description: The file.
-        type: path
-        required: true
-      content:
-        description: All of its text.
-        type: str
-        required: true
-      mode:
-        description: Its mode, as octal digits in quotes. C('0644') for a new file when not given.
-        type: str
-      owner:
-        description: Name of its user.
-        type: str
-      group:
-        description: Name of its group.
-        type: str
+    description:
+      - "Files by their paths: C({path: {content, mode, owner, group}}), of which content (all of its text) is required."
+      - A new file has mode C('0644') and is root's when nothing else is said; one that is there keeps what is not said.
+      - Folders that are missing above it are made with mode C('0755').
+    type: dict
+    default: {}
 author:
   - Nodewise maintainers (@nodewise)
 attributes:
@@ -74,8 +58,8 @@ EXAMPLES = r"""
     directories:
       - {path: /etc/nodewise/etcd, mode: "0750", owner: root, group: etcd}
     files:
-      - {path: /etc/systemd/system/etcd.service, content: "{{ lookup('template', 'etcd.service.j2') }}", mode: "0644"}
-      - {path: /etc/nodewise/etcd/node.key, content: "{{ etcd_key }}", mode: "0640", owner: root, group: etcd}
+      /etc/systemd/system/etcd.service: {content: "{{ lookup('ansible.builtin.template', 'etcd.service.j2') }}", mode: "0644"}
+      /etc/nodewise/etcd/node.key: {content: "{{ etcd_key }}", mode: "0640", group: etcd}
 """
 
 RETURN = r"""
@@ -91,27 +75,25 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.files import FilesError, write_all
 
-ACCESS = {
+FOLDER = {
     "path": {"type": "path", "required": True},
     "mode": {"type": "str"},
     "owner": {"type": "str"},
     "group": {"type": "str"},
 }
 SPEC = {
-    "directories": {"type": "list", "elements": "dict", "default": [], "options": ACCESS},
-    "files": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {**ACCESS, "content": {"type": "str", "required": True, "no_log": True}},
-    },
+    "directories": {"type": "list", "elements": "dict", "default": [], "options": FOLDER},
+    "files": {"type": "dict", "default": {}, "no_log": True},
 }
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
+    files = module.params["files"]
+    # no_log keeps the files out of the node's log; of what is returned, it would mask modes and owners in every path as well.
+    module.no_log_values = {given["content"] for given in files.values() if isinstance(given, dict) and given.get("content")}
     try:
-        paths = write_all(module.params["directories"], module.params["files"], module.check_mode)
+        paths = write_all(module.params["directories"], files, module.check_mode)
     except FilesError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=bool(paths), paths=paths)
