@@ -83,11 +83,11 @@ def main() -> int:
     copy_collection()
     prepare_pip()
     command = ["ansible-test", "sanity", "--color", "no", *sys.argv[1:]]
-    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    done = subprocess.run(command, cwd=COPY, env=environment(), text=True, check=False, **streams)
-    (ROOT / "build/sanity.log").write_text(done.stdout, encoding="utf-8")
-    print("".join(f"{line}\n" for line in done.stdout.splitlines() if line.startswith(("ERROR", "FATAL"))), end="")
-    found = problem(done.stdout, done.returncode)
+    done = subprocess.run(command, cwd=COPY, env=environment(), input="", capture_output=True, text=True, check=False)
+    output = done.stdout + done.stderr
+    (ROOT / "build/sanity.log").write_text(output, encoding="utf-8")
+    print("".join(f"{line}\n" for line in output.splitlines() if line.startswith(("ERROR", "FATAL"))), end="")
+    found = problem(output, done.returncode)
     print(f"{found}; all of its output: build/sanity.log" if found else "ansible-test sanity ran and found nothing")
     return 1 if found else 0
 
