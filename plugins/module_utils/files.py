@@ -36,7 +36,8 @@ def write_all(directories: list[dict[str, Any]], files: dict[str, dict[str, Any]
 
 def _known(path: str, given: Any) -> dict[str, Any]:
     """Ansible checks no options of a dictionary whose keys are paths."""
-    if not isinstance(given, dict) or not isinstance(given.get("content"), str) or set(given) - {"content", "mode", "owner", "group"}:
+    whole = isinstance(given, dict) and isinstance(given.get("content"), str)
+    if not whole or set(given) - {"content", "mode", "owner", "group"}:
         found = ", ".join(given) if isinstance(given, dict) else type(given).__name__
         raise FilesError(f"files: {path}: found {found or 'nothing'}; expected content (text), and mode, owner, group if wanted")
     return {**given, "path": path}
@@ -62,10 +63,10 @@ class _Access:
 def _access(wanted: dict[str, Any]) -> _Access:
     owner, group = wanted.get("owner"), wanted.get("group")
     try:
-        mode = int(str(wanted["mode"]), 8) if wanted.get("mode") else None
+        mode = int(wanted["mode"], 8) if wanted.get("mode") else None
         uid = pwd.getpwnam(owner).pw_uid if owner else None
         gid = grp.getgrnam(group).gr_gid if group else None
-    except ValueError:
+    except (ValueError, TypeError):
         raise FilesError(f"{wanted['path']}: mode is {wanted['mode']!r}, expected octal digits in quotes, such as '0640'") from None
     except KeyError:
         raise FilesError(f"{wanted['path']}: owner {owner} or group {group} is unknown on the node: make them first") from None
