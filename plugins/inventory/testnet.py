@@ -34,11 +34,13 @@ EXAMPLES = r"""
 plugin: nodewise.cluster.testnet
 """
 
+from typing import Any
+
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin
 
 try:
-    from nodewise.testnet.inventory import group_vars
+    from nodewise.testnet.inventory import group_vars, hosts
     from nodewise.testnet.state import ups
 except ImportError as error:
     MISSING: ImportError | None = error
@@ -51,25 +53,26 @@ class InventoryModule(BaseInventoryPlugin):
 
     NAME = "nodewise.cluster.testnet"
 
-    def verify_file(self, path):
+    def verify_file(self, path: str) -> bool:
         """Accept the configuration file that Nodewise ships."""
         return super().verify_file(path) and path.endswith(("nodewise.yml", "nodewise.yaml"))
 
-    def parse(self, inventory, loader, path, cache=True):
+    def parse(self, inventory: Any, loader: Any, path: str, cache: bool = True) -> None:
         """Add a group for each testnet that is up."""
         super().parse(inventory, loader, path, cache)
         if MISSING:
-            raise AnsibleParserError(f"the Python package nodewise cannot be imported on the controller ({MISSING}); install it with: pip install nodewise")
+            raise AnsibleParserError(f"Ansible's Python has no package nodewise ({MISSING}); install it with: pip install nodewise")
         self._read_config_data(path)
         only = self.get_option("testnet")
         for testnet in ups():
             if only in (None, "", testnet.name):
                 self._add(testnet)
 
-    def _add(self, testnet):
+    def _add(self, testnet: Any) -> None:
         self.inventory.add_group(testnet.name)
         for name, value in group_vars(testnet).items():
             self.inventory.set_variable(testnet.name, name, value)
-        for node in testnet.nodes:
-            self.inventory.add_host(node.name, group=testnet.name)
-            self.inventory.set_variable(node.name, "ansible_host", node.address)
+        for name, values in hosts(testnet).items():
+            self.inventory.add_host(name, group=testnet.name)
+            for key, value in values.items():
+                self.inventory.set_variable(name, key, value)

@@ -6,7 +6,7 @@ NodewiseError             one or two lines: what was found, what was expected, w
 ├── Held                  nothing more may be done safely; what was done stays (outcome `held`)
 ├── GateFailed            a gate was not exactly true; carries the evidence
 ├── SetupError            the run never got to where it could judge (CLI exit 4)
-│   └── MissingTool       something has to be installed; the message names the command that does it
+│   └── MissingTool       something has to be installed; the message names the command that does it (CLI exit 2)
 └── UnknownResult         something could not be observed; never read as good (CLI exit 3)
 """
 
@@ -46,7 +46,9 @@ class SetupError(NodewiseError):
 
 
 class MissingTool(SetupError):
-    """A program or package is missing; the message names the command that installs it."""
+    """A program or package is missing; the message names the command that installs it. Nothing was touched."""
+
+    exit_code = 2
 
 
 class UnknownResult(NodewiseError):

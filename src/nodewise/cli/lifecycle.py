@@ -18,7 +18,7 @@ def say(text: str) -> None:
 @click.option("--version", metavar="V", help="The version of the system.")
 @click.option("--keep-failed", is_flag=True, help="Keep the nodes when provisioning fails, to look at them.")
 def up(nodes: int, name: str, subnet: str | None, system: str | None, version: str | None, keep_failed: bool) -> None:
-    """Make a testnet and wait until every node is reachable over SSH.
+    r"""Make a testnet and wait until every node is reachable over SSH.
 
     The first time the node image is built, which takes about a minute.
 
@@ -37,7 +37,7 @@ def up(nodes: int, name: str, subnet: str | None, system: str | None, version: s
 @click.option("--name", default="dev", show_default=True, help="The testnet to remove.")
 @click.option("--all", "everything", is_flag=True, help="Remove all testnets that were made from here.")
 def down(name: str, everything: bool) -> None:
-    """Remove a testnet: nodes, network, firewall rules, keys. Also one that is half-made; doing it twice is fine.
+    r"""Remove a testnet: nodes, network, firewall rules, keys. Also one that is half-made; doing it twice is fine.
 
     \b
     testnet down
@@ -62,8 +62,8 @@ def down(name: str, everything: bool) -> None:
 def image(removing: bool) -> None:
     """Build the node image, unless it is there, and print its tag.
 
-    `testnet up` does this by itself. The image is made from a base image where a container registry answers, else from the Debian mirror
-    that this machine uses, and is made again when its recipe changes.
+    `testnet up` does this by itself. The image is made from a base image where a container registry answers, else from the
+    Debian mirror that this machine uses, and is made again when its recipe changes.
     """
     from nodewise.testnet import image as images
     from nodewise.testnet.podman import Podman

@@ -6,12 +6,9 @@ import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import click
-
-if TYPE_CHECKING:
-    from nodewise.testnet.state import Node, Testnet
 
 one_name = click.option("--name", help="The testnet, where several are up.")
 
@@ -22,8 +19,7 @@ def list_() -> None:
     from nodewise.testnet import overview
 
     rows = [["NAME", "NODES", "STATE", "SUBNET", "SYSTEM", "MADE FROM"]]
-    for known in overview.everything():
-        rows.append([known.name, known.nodes, known.state, known.subnet, known.system, known.elsewhere or "here"])
+    rows += [[k.name, k.nodes, k.state, k.subnet, k.system, k.elsewhere or "here"] for k in overview.everything()]
     _table(rows) if len(rows) > 1 else click.echo("no testnets; make one with: testnet up --nodes 3", err=True)
 
 
@@ -49,16 +45,17 @@ def status(name: str | None) -> None:
 @click.argument("node")
 @one_name
 def ssh(node: str, name: str | None) -> NoReturn:
-    """Log in on a node, as the user nodewise, who may use sudo.
+    r"""Log in on a node, as the user nodewise, who may use sudo.
 
     \b
     testnet ssh n1
     testnet ssh lab-n2
     """
     from nodewise.testnet import ssh as connection
+    from nodewise.testnet.overview import find_node
 
-    testnet, found = _node(node, name)
-    _become(connection.command(testnet, found, terminal=True))
+    testnet, found = find_node(node, name)
+    _become(connection.command(testnet, found))
 
 
 @click.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -66,7 +63,7 @@ def ssh(node: str, name: str | None) -> NoReturn:
 @click.argument("node")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_(node: str, command: tuple[str, ...], name: str | None) -> NoReturn:
-    """Run a command on a node, over SSH, and end with its exit code (255: no connection).
+    r"""Run a command on a node, over SSH, and end with its exit code (255: no connection).
 
     One word is a line for the node's shell; several reach the program as they are.
 
@@ -76,8 +73,9 @@ def exec_(node: str, command: tuple[str, ...], name: str | None) -> NoReturn:
     testnet exec n1 -- 'cat /etc/os-release | head -1'
     """
     from nodewise.testnet import ssh as connection
+    from nodewise.testnet.overview import find_node
 
-    testnet, found = _node(node, name)
+    testnet, found = find_node(node, name)
     words = command[1:] if command[0] == "--" else command
     _become(connection.command(testnet, found, words))
 
@@ -89,26 +87,27 @@ def exec_(node: str, command: tuple[str, ...], name: str | None) -> NoReturn:
 @click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C.")
 @click.option("--lines", type=int, help="Only the last lines.")
 def logs(node: str, name: str | None, unit: str | None, follow: bool, lines: int | None) -> None:
-    """Print a node's journal. Works past SSH, so also for a node that is cut off.
+    r"""Print a node's journal. Works past SSH, so also for a node that is cut off.
 
     \b
     testnet logs n1 -u etcd -f
     """
+    from nodewise.testnet.overview import find_node
     from nodewise.testnet.podman import Podman
 
-    _, found = _node(node, name)
+    _, found = find_node(node, name)
     words = ["journalctl", "--no-pager"]
     words += ["--unit", unit] if unit else []
     words += ["--follow"] if follow else []
     words += ["--lines", str(lines)] if lines else []
-    sys.exit(subprocess.run(Podman().exec_command(found.name, words, terminal=False), check=False).returncode)
+    sys.exit(subprocess.run(Podman().exec_command(found.name, words), check=False).returncode)
 
 
 @click.command()
 @one_name
 @click.option("--format", "form", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
 def inventory(name: str | None, form: str) -> None:
-    """Print the inventory of the testnets that are up, as Ansible reads it from a file.
+    r"""Print the inventory of the testnets that are up, as Ansible reads it from a file.
 
     \b
     testnet inventory > my-inventory.yml
@@ -125,16 +124,9 @@ def inventory(name: str | None, form: str) -> None:
     click.echo(yaml.safe_dump(groups, sort_keys=False, width=1000), nl=False)
 
 
-def _node(node: str, name: str | None) -> tuple[Testnet, Node]:
-    """The node that is meant: by its full name, or by a short one when only one testnet is up or named."""
-    from nodewise.testnet.overview import find_node
-
-    return find_node(node, name)
-
-
 def _become(words: list[str]) -> NoReturn:
     sys.stdout.flush()
-    os.execvp(words[0], words)
+    os.execvp(words[0], words)  # noqa: S606  (a list of words; no shell is wanted)
 
 
 def _table(rows: list[list[str]]) -> None:

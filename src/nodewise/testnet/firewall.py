@@ -37,7 +37,8 @@ def leftovers(ruleset: dict[str, Any]) -> list[str]:
     commands = [f"delete rule {_table(rule)} {rule['chain']} handle {rule['handle']}" for rule in jumps]
     commands += [f"flush chain {_table(chain)} {chain['name']}" for chain in ours]
     commands += [f"delete chain {_table(chain)} {chain['name']}" for chain in ours]
-    return commands + [f"delete table {table}" for table in sorted({_table(chain) for chain in ours}) if _bare(table, chains, rules)]
+    tables = sorted({_table(chain) for chain in ours})
+    return commands + [f"delete table {table}" for table in tables if _bare(table, chains, rules)]
 
 
 def _bare(table: str, chains: list[dict[str, Any]], rules: list[dict[str, Any]]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import time
 from collections.abc import Callable
 from functools import cache
@@ -76,7 +77,8 @@ def _bootstrap(provider: Provider, say: Callable[[str], None]) -> None:
     tar = folder / f"{os.getpid()}.tar"
     words = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages())}", *_apt_settings()]
     words += [f"--dpkgopt=path-exclude={path}" for path in NO_DOCS]
-    words += [f"--customize-hook=upload {FOLDER / 'setup.sh'} /setup.sh", '--customize-hook=chroot "$1" sh /setup.sh', '--customize-hook=rm "$1/setup.sh"']
+    hooks = [f"upload {shlex.quote(str(FOLDER / 'setup.sh'))} /setup.sh", 'chroot "$1" sh /setup.sh', 'rm "$1/setup.sh"']
+    words += [f"--customize-hook={hook}" for hook in hooks]
     try:
         say(f"installing Debian {SUITE} with {len(packages())} packages (mmdebstrap)")
         tools.run(tools.as_root([*words, SUITE, str(tar), *_sources()]), timeout=900)
@@ -88,10 +90,10 @@ def _bootstrap(provider: Provider, say: Callable[[str], None]) -> None:
 
 def _sources() -> list[str]:
     """Lines for sources.list: the machine's own Debian archives, of the suite that nodes have."""
-    listed = tools.run(["apt-get", "indextargets", "--format", "$(ORIGIN)|$(SITE)|$(RELEASE)|$(COMPONENT)|$(CREATED_BY)"], timeout=20)
-    found = sources(listed.stdout)
+    fields = "$(ORIGIN)|$(SITE)|$(RELEASE)|$(COMPONENT)|$(CREATED_BY)"
+    found = sources(tools.run(["apt-get", "indextargets", "--format", fields], timeout=20).stdout)
     if not found:
-        raise SetupError("apt on this machine knows no Debian archive to build nodes from; run `apt-get update` and see `apt-get indextargets`")
+        raise SetupError("apt on this machine knows no Debian archive to build nodes from; run `apt-get update`, then try again")
     return found
 
 

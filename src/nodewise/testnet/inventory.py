@@ -1,4 +1,4 @@
-"""Testnets as an Ansible inventory: one function for the plugin and for `testnet inventory`."""
+"""Testnets as an Ansible inventory: the same for the plugin and for `testnet inventory`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,16 @@ from typing import Any
 
 from nodewise.testnet import ssh
 from nodewise.testnet.state import USER, Testnet
+
+
+def tree(testnets: Iterable[Testnet]) -> dict[str, Any]:
+    """The shape of a YAML inventory: one group a testnet."""
+    return {testnet.name: {"hosts": hosts(testnet), "vars": group_vars(testnet)} for testnet in testnets}
+
+
+def hosts(testnet: Testnet) -> dict[str, dict[str, str]]:
+    """Its hosts with their variables."""
+    return {node.name: {"ansible_host": node.address} for node in testnet.nodes}
 
 
 def group_vars(testnet: Testnet) -> dict[str, Any]:
@@ -22,8 +32,3 @@ def group_vars(testnet: Testnet) -> dict[str, Any]:
     if testnet.system:
         values |= {"nodewise_system": testnet.system, "nodewise_version": testnet.version}
     return values
-
-
-def tree(testnets: Iterable[Testnet]) -> dict[str, Any]:
-    """The shape of a YAML inventory: one group a testnet."""
-    return {testnet.name: {"hosts": {n.name: {"ansible_host": n.address} for n in testnet.nodes}, "vars": group_vars(testnet)} for testnet in testnets}

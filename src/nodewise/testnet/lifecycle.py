@@ -1,35 +1,30 @@
-"""Making and removing testnets. Whatever happens in between, `down` finds all of it again: by the labels, and in the state folder."""
+"""Making and removing testnets. Whatever happens in between, `down` finds all of it: by labels, and in the state folder."""
 
 from __future__ import annotations
 
 import shutil
-import signal
-import threading
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from ipaddress import IPv4Network
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from nodewise.errors import SetupError, UsageError
-from nodewise.testnet import image, keys, provision, ssh, state, subnets
+from nodewise.errors import UsageError
+from nodewise.testnet import image, making, provision, ssh, state, subnets
+from nodewise.testnet.interrupt import interruptible
 from nodewise.testnet.podman import Podman
-from nodewise.testnet.provider import LABEL_HOME, LABEL_TESTNET, Container, NodeSpec, Provider, Taken
-from nodewise.testnet.state import Node, Testnet
+from nodewise.testnet.provider import LABEL_HOME, LABEL_TESTNET, Container, Network, Provider
+from nodewise.testnet.state import Testnet
 
 MOST_NODES = 50
-REACHABLE_SECONDS = 60
 BUSY_SECONDS = 120  # how long `down` waits for an `up` that is at work on the same testnet
 
 Say = Callable[[str], None]
+Thing = TypeVar("Thing", Container, Network)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be made. Without `subnet` a free one is chosen; with `system` a cluster of that version is provisioned on it."""
+    """What is to be made. Without `subnet` a free one is chosen; with `system` a cluster of that version is provisioned."""
 
     name: str = "dev"
     nodes: int = 3
@@ -49,158 +44,78 @@ class Request:
 
 
 def up(request: Request, say: Say = lambda _: None, provider: Provider | None = None) -> Testnet:
-    """Make a testnet and return it when a command ran on every node over SSH, and the cluster, if asked for, is provisioned.
+    """Make a testnet; return it when a command ran on each node over SSH and the cluster, if asked for, is provisioned.
 
-    On failure, Ctrl-C and SIGTERM all that was made is removed again (unless `keep_failed`, once the nodes are up).
+    On failure, Ctrl-C and SIGTERM all that was made is removed again, unless `keep_failed` is set and the nodes are up. UsageError:
+    nothing was touched; SetupError: something failed; KeyboardInterrupt.
     """
     request.check()
     provider = provider or Podman()
     provider.check()
-    with state.locked(f"testnet-{request.name}"):
+    with interruptible(), state.locked(f"testnet-{request.name}"):
         _refuse_if_used(request.name, provider)
         tag = image.ensure(provider, say)
-        testnet = _undone_on_failure(request.name, provider, say, lambda: _make(request, tag, provider))
-    if testnet.system:
-        _provision(testnet, request, say, provider)
+        keep = False
+        try:
+            testnet = making.make(request.name, request.nodes, request.subnet, (request.system, request.version), tag, provider)
+            keep = request.keep_failed
+            if testnet.system:
+                say(f"provisioning {testnet.system} {testnet.version}")
+                provision.provision(testnet)
+        except BaseException:
+            if not keep and _remove(request.name, provider):
+                say(f"removed what was made of testnet {request.name}")
+            raise
     return testnet
 
 
 def down(name: str, provider: Provider | None = None) -> int:
-    """Remove a testnet, whole or half-made, and return how many things of it were found; 0 when there was nothing."""
+    """Remove a testnet, whole or half-made; return how many things of it were found: 0 when there was nothing."""
     state.check_name(name)
     provider = provider or Podman()
     provider.check()
     with state.locked(f"testnet-{name}", wait=BUSY_SECONDS):
         provider.settle(name)
-        _refuse_if_foreign(name, provider)
+        other = next(filter(None, map(foreign, _traces(name, provider))), None)
+        if other:
+            hint = f"Remove it with: NODEWISE_HOME={other} testnet down --name {name}"
+            raise UsageError(f"testnet {name} was made from {other}, not from {state.home()}.\n{hint}")
         return _remove(name, provider)
 
 
-def foreign(labels: Any) -> bool:
-    """True if what has these labels belongs to another home that still exists."""
-    other = labels.get(LABEL_HOME, "")
-    return other != str(state.home()) and bool(other) and Path(other).is_dir()
-
-
-def of(name: str, things: list[Any]) -> list[Any]:
+def of(name: str, things: Sequence[Thing]) -> list[Thing]:
     """Those containers or networks that belong to the testnet."""
     return [thing for thing in things if thing.labels.get(LABEL_TESTNET) == name]
 
 
+def foreign(labels: Mapping[str, str]) -> str | None:
+    """The home that made what has these labels, when that is another than ours and still there."""
+    other = labels.get(LABEL_HOME)
+    return other if other and other != str(state.home()) and Path(other).is_dir() else None
+
+
+def _traces(name: str, provider: Provider) -> list[Mapping[str, str]]:
+    """The labels of all that the provider has of a testnet."""
+    networks = [network.labels for network in of(name, provider.networks())]
+    return networks + [node.labels for node in of(name, provider.nodes())]
+
+
 def _refuse_if_used(name: str, provider: Provider) -> None:
-    found = [*of(name, provider.networks()), *of(name, provider.nodes())]
-    if not found and not state.folder(name).exists():
+    traces = _traces(name, provider)
+    if not traces and not state.folder(name).exists():
         return
-    if any(foreign(thing.labels) for thing in found):
-        raise UsageError(f"a testnet named {name} exists, made from {found[0].labels[LABEL_HOME]}; choose another name with --name")
+    other = next(filter(None, map(foreign, traces)), None)
+    if other:
+        raise UsageError(f"a testnet named {name} exists, made from {other}; choose another name with --name")
     known = state.find(name)
-    what = f"{known.status}, {len(known.nodes)} nodes" if known else "half-made"
+    what = f"{len(known.nodes)} nodes" if known and known.status == "up" else "half-made"
     raise UsageError(f"a testnet named {name} exists ({what}); choose another name with --name, or: testnet down --name {name}")
-
-
-def _refuse_if_foreign(name: str, provider: Provider) -> None:
-    for thing in [*of(name, provider.networks()), *of(name, provider.nodes())]:
-        if foreign(thing.labels):
-            other = thing.labels[LABEL_HOME]
-            raise UsageError(f"testnet {name} was made from {other}; remove it from there, or with: NODEWISE_HOME={other} testnet down --name {name}")
-
-
-def _make(request: Request, tag: str, provider: Provider) -> Testnet:
-    names = [f"{request.name}-n{number}" for number in range(1, request.nodes + 1)]
-    labels = {LABEL_TESTNET: request.name, LABEL_HOME: str(state.home())}
-    subnet = _claim_network(request, provider, labels)
-    nodes = tuple(Node(name, address) for name, address in zip(names, subnets.addresses(subnet, request.nodes), strict=True))
-    testnet = Testnet(request.name, nodes, str(subnet), request.system, request.version, created=time.time())
-    testnet.save()
-    keys.make(testnet)
-    ssh.make_control_dir(testnet.name)
-    _start(testnet, tag, provider, labels)
-    testnet = replace(testnet, status="up")
-    testnet.save()
-    return testnet
-
-
-def _claim_network(request: Request, provider: Provider, labels: dict[str, str]) -> IPv4Network:
-    """Create the network on the range asked for, or on the first that is free. Creating is what decides between two at once."""
-    taken = [*(subnet for network in provider.networks() for subnet in network.subnets), *subnets.routes()]
-    if request.subnet:
-        wanted = subnets.parse(request.subnet, request.nodes)
-        clash = next((other for other in taken if other.overlaps(wanted)), None)
-        if clash:
-            raise UsageError(f"--subnet {wanted} overlaps with {clash}, which this machine uses; choose another, or leave --subnet out")
-        candidates = iter([wanted])
-    else:
-        candidates = subnets.free(taken)
-    said = "every range of the pool is taken"
-    for subnet in candidates:
-        try:
-            provider.create_network(network_name(request.name), subnet, labels)
-        except Taken as error:
-            said = str(error)
-            continue
-        return subnet
-    raise UsageError(f"no address range for the testnet: {said}; name a free one with --subnet, such as 10.99.0.0/24")
-
-
-def network_name(name: str) -> str:
-    return f"nodewise-{name}"
-
-
-def _start(testnet: Testnet, tag: str, provider: Provider, labels: dict[str, str]) -> None:
-    """Create all nodes at once and wait until each was reached. The first failure ends the waiting for the others."""
-    stop = threading.Event()
-    deadline = time.monotonic() + REACHABLE_SECONDS
-
-    def start(node: Node) -> None:
-        peers = {peer.name: peer.address for peer in testnet.nodes if peer != node}
-        folder = keys.node_folder(testnet, node)
-        provider.create_node(NodeSpec(node.name, node.address, network_name(testnet.name), tag, folder, peers, labels))
-        ssh.wait_reachable(testnet, node, deadline, stop)
-
-    pool = ThreadPoolExecutor(max_workers=10)
-    try:
-        for future in [pool.submit(start, node) for node in testnet.nodes]:
-            future.result()
-    finally:
-        stop.set()
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _undone_on_failure(name: str, provider: Provider, say: Say, make: Callable[[], Testnet]) -> Testnet:
-    with _interruptible():
-        try:
-            return make()
-        except BaseException as error:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            if not isinstance(error, UsageError):
-                say(f"removing what was made of testnet {name}")
-            _remove(name, provider)
-            raise
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let SIGTERM and a closed terminal end us as Ctrl-C does; in another thread than the main one signals are not ours to set."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    before[signal.SIGINT] = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _remove(name: str, provider: Provider) -> int:
     """Remove all of a testnet; its state goes last, so that a second `down` still knows what a killed one left."""
     ssh.close(name)
-    nodes: list[Container] = of(name, provider.nodes())
+    nodes = of(name, provider.nodes())
     provider.remove_nodes([node.name for node in nodes])
     networks = of(name, provider.networks())
     for network in networks:
@@ -209,17 +124,3 @@ def _remove(name: str, provider: Provider) -> int:
     for path in folders:
         shutil.rmtree(path, ignore_errors=True)
     return len(nodes) + len(networks) + len(folders)
-
-
-def _provision(testnet: Testnet, request: Request, say: Say, provider: Provider) -> None:
-    try:
-        say(f"provisioning {testnet.system} {testnet.version}")
-        provision.provision(testnet)
-    except BaseException:
-        if not request.keep_failed:
-            say(f"removing testnet {testnet.name}; --keep-failed keeps it")
-            down(testnet.name, provider)
-        raise
-
-
-__all__ = ["Request", "SetupError", "down", "up"]

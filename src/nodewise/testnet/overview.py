@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from nodewise.errors import UsageError
 from nodewise.testnet import lifecycle, ssh, state
 from nodewise.testnet.podman import Podman
-from nodewise.testnet.provider import LABEL_HOME, LABEL_TESTNET, Container, Provider
+from nodewise.testnet.provider import LABEL_TESTNET, Container, Provider
 from nodewise.testnet.state import Node, Testnet
 
-# Failed units, then the version that each system's `current` link names (etcd=releases/3.4.23).
-PROBE = (
-    "systemctl list-units --failed --no-legend --plain | awk '{print $1}' | xargs; "
-    "for link in /opt/nodewise/*/current; do [ -L $link ] && echo $(basename $(dirname $link)) $(basename $(readlink $link)); done; true"
-)
+# Failed units on one line, then a line for each system that is installed, as its `current` link has it: etcd 3.4.23.
+PROBE = """systemctl list-units --failed --no-legend --plain | awk '{print $1}' | xargs
+for link in /opt/nodewise/*/current; do
+  [ -L "$link" ] && echo "$(basename "$(dirname "$link")") $(basename "$(readlink "$link")")"
+done
+true"""
+PROBE_SECONDS = 15
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
+        """Whether it runs, answers and has no failed unit."""
         return (self.container, self.ssh, self.failed_units) == ("running", "ok", "-")
 
 
@@ -52,21 +56,23 @@ def everything(provider: Provider | None = None) -> list[Known]:
     provider = provider or Podman()
     provider.check()
     containers, networks = provider.nodes(), provider.networks()
-    labelled = {thing.labels[LABEL_TESTNET]: thing.labels for thing in [*networks, *containers] if LABEL_TESTNET in thing.labels}
-    known = []
-    for name in sorted({*state.names(), *labelled}):
-        labels = labelled.get(name, {})
-        elsewhere = labels[LABEL_HOME] if lifecycle.foreign(labels) else ""
-        known.append(_known(name, elsewhere, lifecycle.of(name, containers)))
-    return known
+    labelled: dict[str, Mapping[str, str]] = {}
+    for labels in (*(network.labels for network in networks), *(container.labels for container in containers)):
+        if LABEL_TESTNET in labels:
+            labelled[labels[LABEL_TESTNET]] = labels
+    return [
+        _known(name, lifecycle.foreign(labelled.get(name, {})), lifecycle.of(name, containers))
+        for name in sorted({*state.names(), *labelled})
+    ]
 
 
-def _known(name: str, elsewhere: str, containers: list[Container]) -> Known:
+def _known(name: str, elsewhere: str | None, containers: list[Container]) -> Known:
     running = sum(container.state == "running" for container in containers)
     testnet = None if elsewhere else state.find(name)
     if testnet is None:
-        return Known(name, f"{running}/?", "?" if elsewhere else "half-made", "?", "?", elsewhere)
-    condition = "up" if testnet.status == "up" and running == len(testnet.nodes) else "half-made" if testnet.status == "making" else "degraded"
+        return Known(name, f"{running}/?", "?" if elsewhere else "half-made", "?", "?", elsewhere or "")
+    whole = "up" if running == len(testnet.nodes) else "degraded"
+    condition = whole if testnet.status == "up" else "half-made"
     system = f"{testnet.system} {testnet.version}" if testnet.system else "-"
     return Known(name, f"{running}/{len(testnet.nodes)}", condition, testnet.subnet, system, "")
 
@@ -82,23 +88,26 @@ def nodes(testnet: Testnet, provider: Provider | None = None) -> list[Report]:
 
 def _report(testnet: Testnet, node: Node, container: str) -> Report:
     try:
-        done = ssh.run(testnet, node, PROBE, timeout=15)
+        done = ssh.run(testnet, node, PROBE, timeout=PROBE_SECONDS)
     except subprocess.TimeoutExpired:
-        return Report(node.name, node.address, container, "no answer in 15 s", "?", "?")
+        return Report(node.name, node.address, container, f"no answer in {PROBE_SECONDS} s", "?", "?")
     if done.returncode:
         return Report(node.name, node.address, container, (done.stderr.strip().splitlines() or ["failed"])[-1][:60], "?", "?")
-    failed, *installed = done.stdout.split("\n")
-    return Report(node.name, node.address, container, "ok", failed.strip() or "-", ", ".join(filter(None, installed)) or "-")
+    failed, *installed = done.stdout.splitlines()
+    return Report(node.name, node.address, container, "ok", failed.strip() or "-", ", ".join(installed) or "-")
 
 
 def find_node(node: str, name: str | None = None) -> tuple[Testnet, Node]:
     """The node by its full name, or by a short one (n1) when only one testnet is up or `name` says which; else UsageError."""
     testnets = [state.load(name)] if name else state.ups()
-    prefix = node.rpartition("-")[0]
-    candidates = [testnet for testnet in testnets if testnet.name == prefix] if prefix and not name else testnets
-    if len(candidates) == 1:
-        return candidates[0], candidates[0].node(node)
-    there = ", ".join(testnet.name for testnet in testnets) or "none"
     if not testnets:
         raise UsageError(f"no node {node}: no testnet is up. Make one with: testnet up --nodes 3")
-    raise UsageError(f"no node {node}; testnets that are up: {there}. Expected a name such as {testnets[0].nodes[0].name}, or --name with a short one")
+    prefix = node.rpartition("-")[0]
+    candidates = [testnet for testnet in testnets if prefix in ("", testnet.name)]
+    if len(candidates) == 1:
+        return candidates[0], candidates[0].node(node)
+    there = ", ".join(testnet.name for testnet in testnets)
+    example = testnets[0].nodes[0].name
+    raise UsageError(
+        f"which node is {node!r}? Up are: {there}. Expected a name such as {example}, or --name TESTNET with a short one"
+    )

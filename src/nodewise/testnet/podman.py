@@ -1,9 +1,12 @@
-"""Nodes as systemd containers of root's podman. Podman is called with settings of our own (containers.conf) and labels all it makes."""
+"""Nodes as systemd containers of root's podman.
+
+Podman is called with settings of our own (containers.conf), and all that it makes is labelled.
+"""
 
 from __future__ import annotations
 
 import json
-import os
+import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Network, ip_network
@@ -17,78 +20,88 @@ from nodewise.testnet.provider import LABEL_TESTNET, Container, Network, NodeSpe
 CONF = Path(__file__).with_name("containers.conf")
 LABEL_IMAGE = "nodewise.image"
 PULL_SECONDS = 15  # a registry that answers slower than this is not worth waiting for: the mirror takes half a minute
+SETTLE_SECONDS = 60
 
 
 class Podman:
-    """The provider `podman`; see `provider.Provider` for what each method promises."""
+    """The provider `podman`; `provider.Provider` says what each method promises."""
 
     def check(self) -> None:
+        """Programs that podman calls itself count: without iptables netavark fails with `No such file`, naming none."""
         tools.require("podman", "runc", "iptables", "nft", "ssh", "ssh-keygen")
         tools.require_root()
 
     def networks(self) -> list[Network]:
+        """Podman's own default network is among them."""
         found = json.loads(self._podman("network", "ls", "--format", "json").stdout or "[]") or []
         return [Network(net["name"], list(_subnets(net)), net.get("labels") or {}) for net in found]
 
     def create_network(self, name: str, subnet: IPv4Network, labels: Mapping[str, str]) -> None:
+        """Podman decides under its own lock whether name and range are free."""
         words = ["network", "create", "--disable-dns", "--subnet", str(subnet), *_labels(labels), name]
         done = self._podman(*words, check=False)
         if "already" in done.stderr:
             raise Taken(tools.last_line(done.stderr))
         if done.returncode:
-            raise SetupError(f"podman network create failed: {tools.last_line(done.stderr)}")
+            raise SetupError(f"`podman network create` failed: {tools.last_line(done.stderr)}")
 
     def remove_network(self, name: str) -> None:
+        """Its bridge goes with the last container, its rules in the firewall too, all but netavark's skeleton."""
         done = self._podman("network", "rm", "-f", "-t", "0", name, check=False)
         if done.returncode and "not found" not in done.stderr:
-            raise SetupError(f"podman network rm failed: {tools.last_line(done.stderr)}")
+            raise SetupError(f"`podman network rm` failed: {tools.last_line(done.stderr)}")
         firewall.clean()
 
     def nodes(self) -> list[Container]:
+        """All with our label, those that podman could not start among them."""
         listed = self._podman("ps", "-a", "--filter", f"label={LABEL_TESTNET}", "--format", "json")
         return [Container(c["Names"][0], c["State"], c.get("Labels") or {}) for c in json.loads(listed.stdout or "[]")]
 
     def create_node(self, spec: NodeSpec) -> None:
-        # fmt: off
-        words = [
-            "run", "--detach", "--pull=never", "--name", spec.name, "--hostname", spec.name,
-            "--systemd=always", "--cap-add", "NET_ADMIN,SYS_ADMIN", "--log-driver", "k8s-file",
-            "--network", spec.network, "--ip", spec.address,
-            "--mount", f"type=bind,src={spec.keys},dst=/etc/testnet,ro",
+        """The capabilities are what systemd's sandboxing of units and faults of the network need."""
+        self._podman(
+            *("run", "--detach", "--pull=never", "--name", spec.name, "--hostname", spec.name),
+            *("--systemd=always", "--cap-add", "NET_ADMIN,SYS_ADMIN", "--log-driver", "k8s-file"),
+            *("--network", spec.network, "--ip", spec.address),
+            *(word for name, address in spec.hosts.items() for word in ("--add-host", f"{name}:{address}")),
+            *("--mount", f"type=bind,src={spec.keys},dst=/etc/testnet,ro"),
             *_labels(spec.labels),
-        ]
-        # fmt: on
-        for name, address in spec.hosts.items():
-            words += ["--add-host", f"{name}:{address}"]
-        self._podman(*words, spec.image)
+            spec.image,
+        )
 
     def remove_nodes(self, names: Sequence[str]) -> None:
+        """All in one command: podman removes them side by side."""
         if names:
             self._podman("rm", "-f", "-i", "-v", "-t", "0", *names, timeout=60 + 2 * len(names))
 
     def settle(self, testnet: str) -> None:
+        """A `podman run` whose parent was killed goes on, and its container would appear after we had looked."""
         label = f"{LABEL_TESTNET}={testnet}"
-        deadline = time.monotonic() + 60
-        while any(label in words for words in _processes()):
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while left := [pid for pid, words in tools.processes() if label in words]:
             if time.monotonic() > deadline:
-                raise SetupError(f"a podman command that makes testnet {testnet} still runs after 60 s: look with `ps ax | grep podman`")
+                raise SetupError(f"podman (process {left[0]}) is still making testnet {testnet}; end it, then try again")
             time.sleep(0.05)
 
-    def exec_command(self, node: str, command: Sequence[str], *, terminal: bool) -> list[str]:
-        return self._words("exec", *(["-it"] if terminal else []), node, *command)
+    def exec_command(self, node: str, command: Sequence[str]) -> list[str]:
+        """By `podman exec`."""
+        return self._words("exec", node, *command)
 
     def has_image(self, tag: str) -> bool:
+        """Asks the local storage alone."""
         return self._podman("image", "exists", tag, check=False).returncode == 0
 
     def images(self) -> list[str]:
-        listed = self._podman("images", "--filter", f"label={LABEL_IMAGE}", "--format", "{{.Repository}}:{{.Tag}}")
-        return listed.stdout.split()
+        """Found by their label."""
+        return self._podman("images", "--filter", f"label={LABEL_IMAGE}", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
 
     def import_image(self, tar: Path, tag: str) -> None:
+        """The tag appears when the image is whole."""
         changes = ["--change", 'CMD ["/sbin/init"]', "--change", f"LABEL {LABEL_IMAGE}={tag}"]
         self._podman("import", "--quiet", *changes, str(tar), tag, timeout=300)
 
     def build_image(self, base: str, context: Path, packages: Sequence[str], tag: str) -> None:
+        """A base that was not there before is gone afterwards: the image is one layer of its own."""
         had = self.has_image(base)
         if not had:
             self._podman("pull", "--quiet", base, timeout=PULL_SECONDS)
@@ -98,17 +111,22 @@ class Podman:
             " && sh /setup.sh && rm -rf /setup.sh /var/lib/apt/lists/*\n"
         )
         words = ["build", "--quiet", "--squash-all", "--network=host", "--pull=never", "-t", tag, "-f", "-", str(context)]
-        self._podman(*words, timeout=900, text=recipe)
-        if not had:
-            self.remove_image(base)
+        try:
+            self._podman(*words, timeout=900, text=recipe)
+        finally:
+            if not had:
+                self.remove_image(base)
 
     def remove_image(self, tag: str) -> None:
+        """Podman refuses while a container uses it."""
         self._podman("rmi", "-i", tag)
 
     def _words(self, *words: str) -> list[str]:
         return tools.as_root(["podman", *words], {"CONTAINERS_CONF": str(CONF)})
 
-    def _podman(self, *words: str, timeout: float = 60, check: bool = True, text: str | None = None) -> Any:
+    def _podman(
+        self, *words: str, timeout: float = 60, check: bool = True, text: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
         return tools.run(self._words(*words), timeout=timeout, check=check, text=text)
 
 
@@ -121,13 +139,3 @@ def _subnets(network: Mapping[str, Any]) -> Iterator[IPv4Network]:
         parsed = ip_network(subnet["subnet"])
         if isinstance(parsed, IPv4Network):
             yield parsed
-
-
-def _processes() -> Iterator[list[str]]:
-    """The words of each command that runs on this machine."""
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            try:
-                yield Path(entry.path, "cmdline").read_text(errors="replace").split("\0")
-            except OSError:
-                continue  # it ended meanwhile

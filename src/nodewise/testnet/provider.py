@@ -63,7 +63,8 @@ class Provider(Protocol):
     def create_network(self, name: str, subnet: IPv4Network, labels: Mapping[str, str]) -> None:
         """Create it, or raise Taken when the name or the range is in use. Atomic: of two at once, one is refused."""
 
-    def remove_network(self, name: str) -> None: ...
+    def remove_network(self, name: str) -> None:
+        """Remove it, with its bridge and its rules in the firewall."""
 
     def nodes(self) -> list[Container]:
         """All nodes of all testnets, running or not."""
@@ -77,10 +78,11 @@ class Provider(Protocol):
     def settle(self, testnet: str) -> None:
         """Wait until commands that a killed `up` of this testnet left running have ended."""
 
-    def exec_command(self, node: str, command: Sequence[str], *, terminal: bool) -> list[str]:
+    def exec_command(self, node: str, command: Sequence[str]) -> list[str]:
         """The words of a command that runs `command` as root on the node, past its SSH server."""
 
-    def has_image(self, tag: str) -> bool: ...
+    def has_image(self, tag: str) -> bool:
+        """Whether the image is on this machine."""
 
     def images(self) -> list[str]:
         """Tags of all node images."""
@@ -91,4 +93,5 @@ class Provider(Protocol):
     def build_image(self, base: str, context: Path, packages: Sequence[str], tag: str) -> None:
         """Make an image from one in a registry; raise SetupError when no registry gives it within seconds."""
 
-    def remove_image(self, tag: str) -> None: ...
+    def remove_image(self, tag: str) -> None:
+        """Remove it; SetupError while a node uses it."""

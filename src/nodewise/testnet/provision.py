@@ -21,7 +21,7 @@ def check(system: str | None, version: str | None) -> None:
         return
     known = systems()
     if system not in known:
-        raise UsageError(f"no system named {system!r}; known: {', '.join(known) or 'none'} (a system is a role with meta/upgrade.yml)")
+        raise UsageError(f"no system named {system!r}; known: {', '.join(known) or 'none'} (roles with meta/upgrade.yml)")
     _check_version(system, version)
 
 
@@ -31,9 +31,9 @@ def systems() -> list[str]:
 
 
 def _check_version(system: str, version: str | None) -> None:
-    from nodewise import releases  # noqa: PLC0415  (costs an import of YAML and more, which `up` without a system does not need)
+    from nodewise import releases
 
-    versions = releases.known(system)
+    versions = releases.known(releases.load_rules(checkout() / "roles" / system))
     if version not in versions:
         found = f"no release {version!r} of {system}" if version else f"--system {system} needs --version"
         raise UsageError(f"{found}; known: {', '.join(versions)}")
@@ -43,17 +43,18 @@ def provision(testnet: Testnet) -> None:
     """Run the playbook on this testnet alone; SetupError with the failing task's words. The whole output stays in a log."""
     log = home() / "logs" / f"provision-{testnet.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w+") as output:
-        words = [str(Path(sys.executable).with_name("ansible-playbook")), PLAYBOOK]
-        done = subprocess.run(words, cwd=checkout(), env=environment(testnet), stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
-        output.seek(0)
-        if done.returncode:
-            raise SetupError(f"provisioning {testnet.name} failed: {failure(output.read())}\nAll of it: {log}")
+    words = [str(Path(sys.executable).with_name("ansible-playbook")), PLAYBOOK]
+    with log.open("wb") as output:
+        env = environment(testnet)
+        done = subprocess.run(words, cwd=checkout(), env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False)
+    if done.returncode:
+        raise SetupError(f"provisioning {testnet.name} failed: {failure(log.read_text(errors='replace'))}\nAll of it: {log}")
 
 
 def environment(testnet: Testnet) -> dict[str, str]:
     """For ansible-playbook: our configuration, and this testnet as the whole inventory."""
-    ours = {"ANSIBLE_CONFIG": str(checkout() / "ansible.cfg"), "NODEWISE_TESTNET": testnet.name, "NODEWISE_HOME": str(home()), "ANSIBLE_NOCOLOR": "1"}
+    config = str(checkout() / "ansible.cfg")
+    ours = {"ANSIBLE_CONFIG": config, "ANSIBLE_NOCOLOR": "1", "NODEWISE_TESTNET": testnet.name, "NODEWISE_HOME": str(home())}
     return {**os.environ, **ours}
 
 

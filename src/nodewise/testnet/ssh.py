@@ -11,9 +11,12 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from nodewise.errors import SetupError
+from nodewise.testnet import tools
 from nodewise.testnet.state import USER, Node, Testnet, folder
 
 # A socket's path ends at 108 bytes: "/", an address, and the 17 that ssh appends while it makes one, leave this for the folder.
@@ -26,6 +29,14 @@ def control_dir(name: str) -> Path:
     if len(os.fsencode(wanted)) <= LONGEST_CONTROL_DIR:
         return wanted
     return Path(tempfile.gettempdir(), f"nodewise-{os.getuid()}-{hashlib.sha256(os.fsencode(wanted)).hexdigest()[:12]}")
+
+
+def make_control_dir(name: str) -> None:
+    """Make the folder for sockets, ours alone."""
+    path = control_dir(name)
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if path.stat().st_uid != os.getuid():
+        raise SetupError(f"{path} belongs to somebody else; remove it, or choose a shorter NODEWISE_HOME")
 
 
 def options(testnet: Testnet) -> list[str]:
@@ -46,24 +57,16 @@ def options(testnet: Testnet) -> list[str]:
     return ["-F", "none", *(word for key, value in values.items() for word in ("-o", f"{key}={value}"))]
 
 
-def command(testnet: Testnet, node: Node, words: list[str] | tuple[str, ...] = (), *, terminal: bool = False) -> list[str]:
-    """The words of an ssh command. One word is a line for the node's shell; several reach the program as they are."""
-    line = list(words) if len(words) < 2 else [shlex.join(words)]  # noqa: PLR2004
-    batch = [] if terminal else ["-o", "BatchMode=yes"]
-    return ["ssh", *options(testnet), *batch, "-i", str(testnet.key), *(["-t"] if terminal and line else []), f"{USER}@{node.address}", *line]
+def command(testnet: Testnet, node: Node, words: Sequence[str] = ()) -> list[str]:
+    """The words of an ssh command. One word is a line for the node's shell; several reach the program as they are; none logs in."""
+    line = [shlex.join(words)] if len(words) > 1 else list(words)
+    return ["ssh", *options(testnet), "-i", str(testnet.key), f"{USER}@{node.address}", *line]
 
 
 def run(testnet: Testnet, node: Node, line: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    """Run a line in the node's shell. Exit code 255 means that ssh itself failed."""
-    return subprocess.run(command(testnet, node, [line]), capture_output=True, text=True, timeout=timeout, check=False, stdin=subprocess.DEVNULL)
-
-
-def make_control_dir(name: str) -> None:
-    """Make the folder for sockets, ours alone."""
-    path = control_dir(name)
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if path.stat().st_uid != os.getuid():
-        raise SetupError(f"{path} belongs to somebody else; remove it, or choose a shorter NODEWISE_HOME")
+    """Run a line in the node's shell; subprocess.TimeoutExpired at the timeout. Exit code 255 means that ssh itself failed."""
+    words = command(testnet, node, [line])
+    return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False)
 
 
 def wait_reachable(testnet: Testnet, node: Node, deadline: float, stop: threading.Event) -> None:
@@ -71,7 +74,7 @@ def wait_reachable(testnet: Testnet, node: Node, deadline: float, stop: threadin
     said = "no SSH banner"
     while time.monotonic() < deadline and not stop.is_set():
         if _banner(node.address):
-            done = run(testnet, node, "true", timeout=max(1, deadline - time.monotonic()))
+            done = run(testnet, node, "true")
             if done.returncode == 0:
                 return
             said = done.stderr.strip() or f"exit code {done.returncode}"
@@ -88,12 +91,9 @@ def _banner(address: str) -> bool:
 
 
 def close(name: str) -> None:
-    """End the shared connections of a testnet, found by their sockets' folder: also those whose sockets are gone."""
+    """End the shared connections of a testnet, by the titles of their processes: their sockets may be gone."""
     title = f"ssh: {control_dir(name)}/"
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            try:
-                if Path(entry.path, "cmdline").read_text(errors="replace").startswith(title):
-                    os.kill(int(entry.name), signal.SIGTERM)
-            except OSError:
-                continue  # it ended meanwhile
+    for pid, words in tools.processes():
+        if words[0].startswith(title):
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGTERM)

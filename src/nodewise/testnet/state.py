@@ -60,14 +60,17 @@ class Testnet:
 
     @property
     def state(self) -> Path:
+        """The folder with all that the controller keeps of it."""
         return folder(self.name)
 
     @property
     def key(self) -> Path:
+        """The private key that opens all its nodes; key.pub is beside it."""
         return self.state / "key"
 
     @property
     def known_hosts(self) -> Path:
+        """The host keys of its nodes, by address and by name."""
         return self.state / "known_hosts"
 
     @property

@@ -21,7 +21,8 @@ def parse(text: str, nodes: int) -> IPv4Network:
     except ValueError as error:
         raise UsageError(f"--subnet {text}: {error}; expected a range such as 10.99.0.0/24") from None
     if not subnet.is_private or subnet.num_addresses < FIRST + nodes + 1:
-        raise UsageError(f"--subnet {text}: {nodes} nodes need a private range of {FIRST + nodes + 1} addresses or more, such as 10.99.0.0/24")
+        needed = FIRST + nodes + 1
+        raise UsageError(f"--subnet {text}: {nodes} nodes need a private range of {needed} addresses or more, such as 10.99.0.0/24")
     return subnet
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from nodewise.errors import MissingTool, SetupError
 
 PACKAGES = {
-    "podman": "podman runc netavark",
+    "podman": "podman netavark",
     "runc": "runc",
     "iptables": "iptables",
     "nft": "nftables",
@@ -18,6 +19,7 @@ PACKAGES = {
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
 }
+GRACE_SECONDS = 20  # for a program that was told to end: mmdebstrap unmounts and removes what it has unpacked
 
 
 def require(*programs: str) -> None:
@@ -49,29 +51,43 @@ def require_root() -> None:
 
 def as_root(command: Sequence[str], env: dict[str, str] | None = None) -> list[str]:
     """The command with `env` added, through sudo where the caller is not root."""
-    words = [*(f"{key}={value}" for key, value in (env or {}).items()), *command]
-    if os.geteuid() == 0:
-        return ["env", *words] if env else words
-    return ["sudo", "-n", "env", *words]
+    settings = [f"{key}={value}" for key, value in (env or {}).items()]
+    return [*([] if os.geteuid() == 0 else ["sudo", "-n"]), *(["env", *settings] if settings else []), *command]
 
 
 def run(command: Sequence[str], *, timeout: float, check: bool = True, text: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run to the end, `timeout` seconds at most, in a session of its own.
+    """Run to the end, `timeout` seconds at most; SetupError when that passes, and with `check` when the program fails.
 
-    Ctrl-C in the terminal does not reach the program: half a `podman run` would leave things behind that nobody finds.
+    The program is in a session of its own: Ctrl-C in the terminal does not reach it, as half a `podman run` would leave things
+    behind that nobody finds. When we are interrupted it is told to end, and has ended when this returns.
     """
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout, input=text or "", check=False, start_new_session=True
-        )
-    except subprocess.TimeoutExpired:
-        raise SetupError(f"{program(command)} did not end within {timeout:.0f} s and was ended") from None
-    if check and done.returncode:
-        raise SetupError(f"{program(command)} failed with exit code {done.returncode}: {last_line(done.stderr or done.stdout)}")
-    return done
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
+        try:
+            out, err = process.communicate(text or "", timeout)
+        except subprocess.TimeoutExpired:
+            _end(process)
+            raise SetupError(f"`{_brief(command)}` did not end within {timeout:.0f} s and was ended") from None
+        except BaseException:
+            _end(process)
+            raise
+    if check and process.returncode:
+        raise SetupError(f"`{_brief(command)}` failed with exit code {process.returncode}: {last_line(err or out)}")
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
-def program(command: Sequence[str]) -> str:
+def _end(process: subprocess.Popen[str]) -> None:
+    """End the program and its children, gently first. Through `kill`, as what runs under sudo is not ours to signal."""
+    for word, seconds in (("-TERM", GRACE_SECONDS), ("-KILL", 5)):
+        subprocess.run(as_root(["kill", word, "--", f"-{process.pid}"]), capture_output=True, check=False)
+        try:
+            process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            continue
+        return
+
+
+def _brief(command: Sequence[str]) -> str:
     """The words that name a command in a message: the program and its verb."""
     words = [word for word in command if "=" not in word and word not in ("sudo", "-n", "env")]
     return " ".join(words[:2])
@@ -81,3 +97,14 @@ def last_line(text: str) -> str:
     """What a program said last, which is where the reason stands."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "it said nothing"
+
+
+def processes() -> Iterator[tuple[int, list[str]]]:
+    """The id and the words of each command that runs on this machine."""
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            try:
+                words = Path(entry.path, "cmdline").read_text(errors="replace").split("\0")
+            except OSError:
+                continue  # it ended meanwhile
+            yield int(entry.name), words

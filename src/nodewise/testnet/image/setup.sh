@@ -40,4 +40,5 @@ systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2sc
     systemd-update-utmp.service systemd-update-utmp-runlevel.service dev-hugepages.mount sys-fs-fuse-connections.mount
 systemctl set-default multi-user.target
 rm -f /etc/update-motd.d/*
+touch /etc/default/locale  # PAM looks for it at each login and complains
 : > /etc/machine-id
