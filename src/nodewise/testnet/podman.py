@@ -61,7 +61,7 @@ class Podman:
         """The capabilities are what systemd's sandboxing of units and faults of the network need."""
         self._podman(
             *("run", "--detach", "--pull=never", "--name", spec.name, "--hostname", spec.name),
-            *("--systemd=always", "--cap-add", "NET_ADMIN,SYS_ADMIN", "--log-driver", "k8s-file"),
+            *("--systemd=always", "--cap-add", "NET_ADMIN,SYS_ADMIN,SYS_PTRACE", "--log-driver", "k8s-file"),
             *("--network", spec.network, "--ip", spec.address),
             *(word for name, address in spec.hosts.items() for word in ("--add-host", f"{name}:{address}")),
             *("--mount", f"type=bind,src={spec.keys},dst=/etc/testnet,ro"),
