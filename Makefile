@@ -24,7 +24,7 @@ help: ## what there is to make (this)
 	@echo '  make setup PYTHON=/usr/bin/python3.13   makes .venv with that Python (3.11 or newer)'
 
 demo: setup-demo ## a cluster on a testnet, upgraded under load, judged
-	@testnet run demo $(if $(KEEP),--keep)
+	@testnet run rolling-upgrade $(if $(KEEP),--keep)
 
 test: setup-test ## all tests that a change has to pass
 	@pytest $(call existing,$(LAYERS)) $(ARGS)

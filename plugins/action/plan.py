@@ -42,7 +42,7 @@ class ActionModule(EngineAction):
         run.write_plan(made)
         run.note(f"plan {made.hash}", plan=plan.describe(made))
         run.end("plan", ok=True)
-        self.say(plan.describe(made).splitlines())
+        self.tell(plan.describe(made).splitlines())
         return self.ended(run, made)
 
     def make(self, run: Run, about: dict[str, Any], args: dict[str, Any], task_vars: dict[str, Any]) -> Plan:

@@ -23,6 +23,6 @@ class ActionModule(EngineAction):
         decide(run)
         summary = run.summarize()
         said = lines(summary, run.folder)
-        self.say(said)
+        self.tell(said)
         bad = summary["outcome"] not in GOOD
         return {"failed": bad, "summary": summary, **({"msg": said[0]} if bad else {})}

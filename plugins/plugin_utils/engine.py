@@ -53,9 +53,13 @@ class EngineAction(ActionBase):
         raise NotImplementedError
 
     def say(self, lines: list[str]) -> None:
-        """Print to the operator, unless the callback nodewise.cluster.live is there, which reads the journal."""
+        """Print to the operator."""
+        self._display.display("\n".join(lines))
+
+    def tell(self, lines: list[str]) -> None:
+        """Print what stands in the journal, too: not where the callback nodewise.cluster.live shows that."""
         if not os.environ.get("NODEWISE_LIVE"):
-            self._display.display("\n".join(lines))
+            self.say(lines)
 
     def host(self, task_vars: dict[str, Any]) -> str:
         """The host in hand."""

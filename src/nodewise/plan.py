@@ -46,9 +46,8 @@ def make(
     Raises Refused with a line for each thing that is in the way: an unhealthy or inconsistent cluster, members that are not the
     inventory's, an outage that nobody accepted.
     """
-    known = {**gates.builtin(), **gates.parse_gates(declared.gates), **gates.parse_gates(dict(own_gates))}
-    _names_known(declared, known)
-    refuse_unready(declared.ready, known, observation, members, release.version)
+    known = vocabulary(declared, own_gates)
+    refuse_unready(declared, observation, members, release.version)
     versions = {member.name: member.version or "" for member in observation.members}
     pending = [name for name in members if versions[name] != release.version]
     refuse_outage(observation, settings, bool(pending))
@@ -96,10 +95,20 @@ def architecture(nodes: Mapping[str, Any]) -> str:
     return found.pop()
 
 
-def refuse_unready(ready: list[str], known: Mapping[str, Gate], observation: Observation, members: list[str], to: str) -> None:
+def vocabulary(declared: Declaration, own: Mapping[str, Any]) -> dict[str, Gate]:
+    """Every gate that can be asked: the engine's, the system's and the operator's own. Raises Refused for a name that nobody defines."""
+    known = {**gates.builtin(), **gates.parse_gates(declared.gates), **gates.parse_gates(dict(own))}
+    asked = [*declared.ready, *declared.finalize.after, *(name for step in declared.steps for name in step.after)]
+    if unknown := sorted(set(asked) - set(known)):
+        raise Refused(f"meta/upgrade.yml names gates that nobody defines: {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+    return known
+
+
+def refuse_unready(declared: Declaration, observation: Observation, members: list[str], to: str = "") -> None:
     """Raise Refused with a line for each gate that does not hold before anything has begun."""
+    known = vocabulary(declared, {})
     asked = gates.context(observation, observation, members, to=to)
-    said = [verdict for name in ready if not (verdict := gates.judge(known[name], asked)).ok]
+    said = [verdict for name in declared.ready if not (verdict := gates.judge(known[name], asked)).ok]
     if said:
         raise Refused("\n".join(str(verdict) for verdict in said))
 
@@ -162,9 +171,3 @@ def describe(plan: Plan) -> str:
     lines += [f"  no way back {plan.point_of_no_return}"] if plan.point_of_no_return else []
     return "\n".join(lines)
 
-
-def _names_known(declared: Declaration, known: Mapping[str, Gate]) -> None:
-    asked = [*declared.ready, *declared.finalize.after, *(name for step in declared.steps for name in step.after)]
-    unknown = sorted(set(asked) - set(known))
-    if unknown:
-        raise Refused(f"meta/upgrade.yml names gates that nobody defines: {', '.join(unknown)}; known are {', '.join(sorted(known))}")

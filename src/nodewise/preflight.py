@@ -10,8 +10,8 @@ from nodewise.model import Plan
 
 UNPACKED = 4  # times the size of a package: the archive and what it unpacks to
 UNKNOWN_SIZE = 200 << 20  # bytes to ask for when an artifact does not say its size
+MIN_VALID = 86400  # seconds that a certificate must still be good for: one that ends today may end within the roll
 MAX_SKEW = 5.0  # seconds between two nodes' clocks: certificates and leases go by them
-MIN_DAYS = 1.0  # a certificate that ends within a day may end within the roll
 
 
 def refuse_unfit(plan: Plan, nodes: Mapping[str, Any]) -> None:
@@ -33,4 +33,9 @@ def unfit(plan: Plan, node: Mapping[str, Any]) -> list[str]:
         problems.append("free disk space could not be read")
     elif free < needed:
         problems.append(f"{free >> 20} MiB are free for releases, {needed >> 20} MiB are needed; make room")
+    if node.get("clock") is None:
+        problems.append("the clock could not be read")
+    for path, certificate in (node.get("certificates") or {}).items():
+        if certificate and certificate["seconds_left"] < MIN_VALID:
+            problems.append(f"{path} ends at {certificate['not_after']}; renew it first: a node may not come back with it")
     return problems

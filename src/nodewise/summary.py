@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from nodewise.model import Member, Observation
 from nodewise.record import Run
 
 HARMLESS = ("probe", "plan", "secure", "stage", "settle")  # steps that change nothing that runs
@@ -23,6 +24,21 @@ def lines(summary: dict[str, Any], folder: Path) -> list[str]:
         )
         said.append(f"          acknowledged writes lost: {load['lost']}")
     return [*said, f"record    {folder}"]
+
+
+def status(cluster: str, observation: Observation) -> list[str]:
+    """An observation as an operator reads it."""
+    seen = observation.cluster
+    head = f"{cluster} ({observation.system}) acts as {seen.version or 'unknown'}, leader {seen.leader or 'unknown'}, quorum {seen.quorum or 'unknown'}"
+    said = [head, *(_member(member) for member in observation.members)]
+    said.append(f"  fingerprint {seen.fingerprint or 'unknown'} at {seen.fingerprint_at or 'unknown'}, alarms {seen.alarms}")
+    return said
+
+
+def _member(member: Member) -> str:
+    state = "serves" if member.serving else "DOES NOT SERVE"
+    errors = f": {'; '.join(member.errors)}" if member.errors else ""
+    return f"  {member.name}  {member.version or 'unknown'}  {member.role or 'unknown'}, {state}, lag {member.lag}{errors}"
 
 
 def _node(name: str, node: dict[str, Any]) -> str:

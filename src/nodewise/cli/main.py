@@ -7,20 +7,33 @@ import sys
 import click
 
 from nodewise import __version__
-from nodewise.cli import lifecycle, look
+from nodewise.cli import lifecycle, look, run
 from nodewise.errors import NodewiseError
 
-COMMANDS = [lifecycle.up, lifecycle.down, lifecycle.image, look.list_, look.status, look.ssh, look.exec_, look.logs, look.inventory]
+COMMANDS = [
+    lifecycle.up,
+    lifecycle.down,
+    lifecycle.image,
+    look.list_,
+    look.status,
+    look.ssh,
+    look.exec_,
+    look.logs,
+    look.inventory,
+    run.run,
+    run.check,
+]
 
 
 class OneLineErrors(click.Group):
     """A group whose errors are the one or two lines that they carry, never a traceback."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's signature)
         """In the order of COMMANDS: that of use."""
         return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> object:
+        """Run a command; an error of ours is printed and its code is the command's."""
         try:
             return super().invoke(ctx)
         except NodewiseError as error:

@@ -1,0 +1,41 @@
+"""What a rehearsal shows: where it is, the live view, and the last lines."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import click
+
+from nodewise import scenario as scenarios
+from nodewise import summary, testnet, view
+
+
+def rehearse(word: str, keep: bool, name: str, seed: int | None) -> int:
+    """Run a scenario; the testnet is removed afterwards unless `keep`. Returns the exit code."""
+    rehearsal = scenarios.Rehearsal(scenarios.load(word), name, seed=seed)
+    began = time.monotonic()
+    click.echo(f"{rehearsal.scenario.name}, seed {rehearsal.seed}, record {rehearsal.run.folder}")
+    cluster = rehearsal.scenario.cluster
+    click.echo(f"a testnet of {cluster.nodes} nodes with {cluster.system} {cluster.version}")
+    net = rehearsal.up(lambda text: click.echo(f"  {text}"))
+    click.echo(f"  {', '.join(node.name for node in net.nodes)} serve after {time.monotonic() - began:.1f} s")
+    try:
+        with view.View([node.name for node in net.nodes], sys.stdout, sys.stdout.isatty()) as show:
+            said = rehearsal.perform(net, show)
+        for line in summary.lines(said, rehearsal.run.folder):
+            click.echo(line)
+        return scenarios.exit_code(said)
+    finally:
+        farewell(name, keep)
+
+
+def farewell(name: str, keep: bool) -> None:
+    """Remove the testnet, or say how to look at it and how to remove it."""
+    if not keep:
+        testnet.down(name)
+        return
+    click.echo(f"\nThe cluster is up:\n  .venv/bin/testnet status --name {name}\n  .venv/bin/testnet ssh n1 --name {name}")
+    click.echo(
+        f"  NODEWISE_TESTNET={name} .venv/bin/ansible-playbook playbooks/status.yml\nRemove it with:\n  .venv/bin/testnet down --name {name}"
+    )

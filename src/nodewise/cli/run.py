@@ -1,0 +1,48 @@
+"""`testnet run` and `testnet check`: a whole rehearsal, and judging a recorded history again."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("scenario")
+@click.option("--keep", is_flag=True, help="Leave the cluster up afterwards and say how to look at it.")
+@click.option("--name", default="demo", show_default=True, help="Of the testnet that is made for it.")
+@click.option("--seed", type=int, help="Repeat a run: its seed is printed first and kept in its run.json.")
+def run(scenario: str, keep: bool, name: str, seed: int | None) -> None:
+    """Rehearse SCENARIO, a name in scenarios/ or a path, on a testnet of its own, and judge it.
+
+    \b
+    testnet run rolling-upgrade
+    testnet run rolling-upgrade --keep --name lab
+    testnet run my/scenario.yml --seed 4711
+
+    Exit codes: 0 every promise was kept, 1 one was broken, 2 bad input, 3 it could not be judged, 4 the setup failed.
+    """
+    from nodewise.cli.rehearse import rehearse
+
+    sys.exit(rehearse(scenario, keep, name, seed))
+
+
+@click.command()
+@click.argument("history", type=click.Path(path_type=Path))
+@click.option("--checker", "names", multiple=True, help="Only this checker; may be given several times.")
+def check(history: Path, names: tuple[str, ...]) -> None:
+    """Judge a recorded HISTORY (a history.jsonl, or the folder of a run) again.
+
+    \b
+    testnet check runs/20260101-120000-rolling-upgrade-demo-1a2b
+    testnet check history.jsonl --checker durable
+    """
+    from nodewise import checkers
+    from nodewise.workloads.history import read_history
+
+    operations = read_history(history / "history.jsonl" if history.is_dir() else history)
+    verdicts = checkers.judge(operations, names or tuple(checkers.CHECKERS))
+    for verdict in verdicts:
+        click.echo(f"{verdict.valid:8} {verdict.checker}: {verdict.says}")
+    sys.exit(checkers.EXIT_CODES[checkers.merge(verdicts).valid])

@@ -1,0 +1,172 @@
+"""A rehearsal, whole: a testnet and a cluster with data on it, clients at work, the upgrade, and what a judge says of it all."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import yaml
+
+from nodewise import checkers, testnet, view
+from nodewise.errors import SetupError, UsageError
+from nodewise.model import GOOD, Verdict
+from nodewise.playbook import follow
+from nodewise.record import Run, new_folder
+from nodewise.testnet.state import Testnet, checkout
+from nodewise.workloads import connect
+from nodewise.workloads.client import ClientFactory, Tls
+from nodewise.workloads.data import seed_data, verify_data
+from nodewise.workloads.final import final_reads
+from nodewise.workloads.history import History, read_history
+from nodewise.workloads.load import Load, Shape
+
+
+class ClusterSpec(msgspec.Struct, forbid_unknown_fields=True):
+    """The cluster to begin with."""
+
+    system: str
+    version: str
+    nodes: int = 3
+
+
+class UpgradeSpec(msgspec.Struct, forbid_unknown_fields=True):
+    """What it is upgraded to, while the workload runs."""
+
+    to: str
+
+
+class WorkloadSpec(msgspec.Struct, forbid_unknown_fields=True):
+    """Clients at work: how many, on how many registers, with how many operations a second in all."""
+
+    name: Literal["register"] = "register"
+    clients: int = 6
+    keys: int = 30
+    rate: float = 200.0
+    warmup: float = 1.0  # seconds of work before the upgrade begins, and after it has ended
+
+
+class Scenario(msgspec.Struct, forbid_unknown_fields=True):
+    """A file of `scenarios/`. `safety` names the checkers that judge the history."""
+
+    name: str
+    cluster: ClusterSpec
+    seed: int | Literal["auto"] = "auto"
+    upgrade: UpgradeSpec | None = None
+    workload: WorkloadSpec = msgspec.field(default_factory=WorkloadSpec)
+    safety: list[str] = msgspec.field(default_factory=lambda: list(checkers.CHECKERS))
+
+
+def load(word: str) -> Scenario:
+    """A scenario by the name of its file in `scenarios/`, or by a path. Raises UsageError."""
+    path = Path(word) if word.endswith((".yml", ".yaml")) else checkout() / "scenarios" / f"{word}.yml"
+    if not path.exists():
+        names = ", ".join(sorted(p.stem for p in (checkout() / "scenarios").glob("*.yml")))
+        raise UsageError(f"no scenario {word!r}; there are: {names}. A file of your own is named by its path, ending in .yml")
+    try:
+        return msgspec.convert(yaml.safe_load(path.read_text()), Scenario)
+    except (msgspec.ValidationError, yaml.YAMLError) as error:
+        raise UsageError(f"{path} is no scenario: {str(error).splitlines()[0]}") from error
+
+
+class Rehearsal:
+    """One run of a scenario on a testnet of its own."""
+
+    def __init__(self, scenario: Scenario, name: str, *, seed: int | None = None, base: Path | None = None) -> None:
+        self.scenario = scenario
+        self.name = name
+        self.seed = seed if seed is not None else scenario.seed if isinstance(scenario.seed, int) else random.SystemRandom().randrange(2**31)
+        cluster, to = scenario.cluster, scenario.upgrade.to if scenario.upgrade else scenario.cluster.version
+        self.run = Run.create(
+            new_folder(base or Path("runs").absolute(), scenario.name, name),
+            kind=scenario.name, cluster=name, system=cluster.system, seed=self.seed, to=to, scenario=msgspec.to_builtins(scenario),
+            **{"from": cluster.version},
+        )
+        self.prefix = f"/nodewise/{self.run.id}/"
+
+    def up(self, say: Callable[[str], None]) -> Testnet:
+        """A fresh testnet with the scenario's cluster on it."""
+        cluster = self.scenario.cluster
+        return testnet.up(testnet.Request(self.name, cluster.nodes, system=cluster.system, version=cluster.version), say)
+
+    def perform(self, net: Testnet, show: view.View) -> dict[str, Any]:
+        """Seed, work, upgrade, read everything back, judge. Returns the summary, which is in the run's folder, too."""
+        spec, nodes = self.scenario.workload, [node.name for node in net.nodes]
+        factory = clients_of(net)
+        expected = seed_data(factory(nodes[0]), self.seed)
+        with History(self.run.folder / "history.jsonl") as history:
+            shape = Shape(self.prefix, self.seed, spec.clients, spec.keys, spec.rate)
+            work = Load(factory, nodes, history, shape).start()
+            with showing(self.run, show, work):
+                self._pause(spec.warmup)
+                code = self._upgrade(net, lambda: show.workload(work.stats()))
+                self._pause(spec.warmup)
+                stats = work.stop()
+                final_reads(factory, nodes, history, self.prefix)
+        verdicts = checkers.judge(read_history(history.path), self.scenario.safety)
+        verdicts += [data_verdict(factory, nodes, expected)]
+        return self._conclude(code, msgspec.to_builtins(stats), verdicts)
+
+    def _upgrade(self, net: Testnet, tick: Callable[[], None]) -> int:
+        if not self.scenario.upgrade:
+            return 0
+        return follow(
+            "playbooks/upgrade.yml",
+            run_dir=self.run.folder,
+            variables={"nodewise_to": self.scenario.upgrade.to, "nodewise_cluster": net.name},
+            environment={"NODEWISE_TESTNET": net.name, "NODEWISE_VIEW": "off"},
+            tick=tick,
+        )
+
+    def _conclude(self, code: int, stats: dict[str, Any], verdicts: list[Verdict]) -> dict[str, Any]:
+        merged = checkers.merge(verdicts)
+        if code and self.run.outcome() is None:
+            raise SetupError(f"ansible-playbook ended with {code} and without an outcome; look into {self.run.folder}/ansible.log")
+        told = [{"checker": v.checker, "verdict": v.valid, "says": v.says} for v in verdicts]
+        return self.run.summarize(verdict=merged.valid, checkers=told, workload={**stats, "lost": merged.lost})
+
+    @staticmethod
+    def _pause(seconds: float) -> None:
+        threading.Event().wait(seconds)
+
+
+def clients_of(net: Testnet) -> ClientFactory:
+    """Clients of the cluster on a testnet, with the operator's certificate."""
+    if not net.system:
+        raise UsageError(f"testnet {net.name} has no cluster on it; make one with --system and --version")
+    tls = Tls(*(str(net.pki / name) for name in ("ca.crt", "client.crt", "client.key")))
+    return connect(net.system, {node.name: f"https://{node.address}:2379" for node in net.nodes}, tls)
+
+
+def data_verdict(factory: ClientFactory, nodes: list[str], expected: Any) -> Verdict:
+    """Whether the data that was there before is there afterwards, through every member."""
+    wrong = {node: off for node in nodes if (off := verify_data(factory(node), expected))}
+    if not wrong:
+        return Verdict("data", "valid", "the data from before the upgrade is whole on every member")
+    said = "; ".join(f"{node}: {', '.join(off[:3])}" for node, off in wrong.items())
+    return Verdict("data", "invalid", f"the data from before the upgrade changed: {said}", lost=max(len(off) for off in wrong.values()))
+
+
+@contextmanager
+def showing(run: Run, show: view.View, work: Load) -> Iterator[None]:
+    """Render the run's journal and the load while it happens."""
+    stop = threading.Event()
+    thread = threading.Thread(target=view.follow, args=(run.journal, show.feed, stop), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        show.workload(work.stats())
+        stop.set()
+        thread.join(5)
+
+
+def exit_code(summary: dict[str, Any]) -> int:
+    """0 when everything promised was kept; 1 when something was broken; 3 when it could not be judged."""
+    if summary["outcome"] not in GOOD or summary["verdict"] == "invalid":
+        return 1
+    return checkers.EXIT_CODES[summary["verdict"]]

@@ -1,0 +1,55 @@
+"""Gates: each passes on what it is for, and fires on everything else, the unknown above all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nodewise import gates
+from nodewise.errors import Refused
+from nodewise.model import Gate
+from nodewise.plan import declaration
+
+from .observed import observation
+
+ROOT = Path(__file__).parents[2]
+CASES = sorted((ROOT / "tests/cases/gates").glob("*.json"))
+
+
+def defined(system: str | None) -> dict[str, Gate]:
+    """The gates that a case is about: the engine's, or those of a system's role."""
+    return gates.parse_gates(declaration(ROOT / "roles" / system).gates) if system else gates.builtin()
+
+
+@pytest.mark.parametrize("case", [pytest.param(json.loads(path.read_text()), id=path.stem) for path in CASES])
+def test_gate(case: dict[str, Any]) -> None:
+    """A gate is true for the situation it asks for, and says what it found in any other."""
+    now = observation(case["cluster"], **case["members"])
+    asked = gates.context(now, observation(), ["n1", "n2", "n3"], to="3.5.16", node=case.get("node"), was="3.4.23")
+    found = gates.judge(defined(case.get("system"))[case["gate"]], asked)
+    assert case["ok"] == found.ok, str(found)
+    assert case.get("shows", "") in str(found)
+
+
+@pytest.mark.parametrize("system", [None, "etcd"])
+def test_every_gate_has_a_case_in_which_it_fires(system: str | None) -> None:
+    """A gate without a case in which it fails does not exist."""
+    fired = {case["gate"] for case in map(json.loads, (path.read_text() for path in CASES)) if not case["ok"]}
+    assert set(defined(system)) - fired == set()
+
+
+@pytest.mark.parametrize("that", ["`1`", "'true'", "now.members", "nothing.at.all", "length(nothing)", "`null`", "min(now.members)"])
+def test_only_true_passes(that: str) -> None:
+    """Truthy values, nulls and expressions that fail are all a no."""
+    asked = gates.context(observation(), observation(), ["n1", "n2", "n3"], to="3.5.16")
+    assert not gates.judge(Gate(name="g", that=that, says="no"), asked).ok
+
+
+@pytest.mark.parametrize("table", [{"g": {"that": "length("}}, {"g": {"says": "x"}}, {"g": {"that": "a", "says": "x", "extra": 1}}, {"g": None}])
+def test_a_gate_that_cannot_be_read_is_refused(table: dict[str, Any]) -> None:
+    """A gate that does not parse is refused by its name, before anything begins."""
+    with pytest.raises(Refused, match="gate g cannot be read"):
+        gates.parse_gates(table)
