@@ -10,26 +10,19 @@ from typing import Any
 
 
 def etcd_members(names: list[str], hostvars: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return each member's name, the URL that clients use and the one that its peers use.
-
-    A host says them with nodewise_client_url and nodewise_peer_url; else they follow from its nodewise_address or ansible_host.
-    """
-    return [_member(name, hostvars[name]) for name in names]
+    """Return each member's name and the URL that clients use: nodewise_client_url of the host, else from its address."""
+    return [{"name": name, "url": etcd_url(hostvars[name], "client", 2379)} for name in names]
 
 
-def etcd_initial_cluster(members: list[dict[str, str]]) -> str:
-    """Return the members as etcd's initial-cluster wants them."""
-    return ",".join(f"{member['name']}={member['peer_url']}" for member in members)
+def etcd_initial_cluster(names: list[str], hostvars: Mapping[str, Any]) -> str:
+    """Return the members with their peers' URLs, as etcd's initial-cluster wants them."""
+    return ",".join(f"{name}={etcd_url(hostvars[name], 'peer', 2380)}" for name in names)
 
 
-def _member(name: str, host: Mapping[str, Any]) -> dict[str, str]:
-    address = str(host.get("nodewise_address") or host.get("ansible_host") or name)
-    address = f"[{address}]" if ":" in address else address
-    return {
-        "name": name,
-        "url": str(host.get("nodewise_client_url") or f"https://{address}:2379"),
-        "peer_url": str(host.get("nodewise_peer_url") or f"https://{address}:2380"),
-    }
+def etcd_url(host: Mapping[str, Any], use: str, port: int) -> str:
+    """Return a host's URL for `use` (client or peer): told by nodewise_<use>_url, else by nodewise_address or ansible_host."""
+    address = str(host.get("nodewise_address") or host.get("ansible_host") or host["inventory_hostname"])
+    return str(host.get(f"nodewise_{use}_url") or f"https://{f'[{address}]' if ':' in address else address}:{port}")
 
 
 class FilterModule:
@@ -37,4 +30,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Any]:
         """Return them by name."""
-        return {"etcd_members": etcd_members, "etcd_initial_cluster": etcd_initial_cluster}
+        return {"etcd_members": etcd_members, "etcd_initial_cluster": etcd_initial_cluster, "etcd_url": etcd_url}

@@ -103,7 +103,7 @@ class Member:
         response = self._connection.getresponse()
         answer = response.read().decode("utf-8", "replace")
         if response.status != 200:
-            raise EtcdError(f"{path}: {_refusal(response.status, answer)}")
+            raise EtcdError(_refusal(response.status, answer))
         return answer
 
     def _connect(self) -> http.client.HTTPConnection:

@@ -59,7 +59,9 @@ def _member(name: str, found: dict[str, Any], answers: dict[str, dict[str, Any]]
     if "version" not in found:
         return absent(name, "; ".join(found["errors"]) or "not seen")
     status = found.get("status", {})
-    errors = found["errors"] + [str(error) for error in status.get("errors", [])]
+    # Alarms are the cluster's: from 3.4 on a member repeats all of them among its own errors.
+    own = [str(error) for error in status.get("errors", []) if not str(error).startswith("memberID:")]
+    errors = found["errors"] + own
     started = found.get("started")
     return {
         "name": name,
