@@ -40,6 +40,8 @@ def compare(observation: dict[str, Any], found: dict[str, Any]) -> dict[str, Any
     prints = found.get("members", {})
     for member in observation["members"]:
         member["fingerprint"] = prints.get(member["name"])
+        if member["version"] is not None and member["started_at"] is None:
+            member["errors"].append("start time: /metrics does not tell process_start_time_seconds")
         if member["fingerprint"] is None and member["version"] is not None:
             member["errors"].append(f"fingerprint: {found.get('error') or 'none given'}")
     observation["cluster"]["fingerprint_at"] = found.get("revision")
