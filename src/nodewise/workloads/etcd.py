@@ -6,7 +6,7 @@ import http.client
 import json
 import ssl
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +23,8 @@ PAGE = 500  # keys
 # PermissionDenied, Unimplemented, Unauthenticated. Not ResourceExhausted: the put that first exceeds the quota is applied and
 # answered "database space exceeded". Not Unavailable: "request timed out" and "leader changed" come after the proposal.
 DEFINITE = {3, 5, 7, 12, 16}
+
+EXISTS, COMPACTED = 9, 11  # FailedPrecondition of a lease's id, OutOfRange of a revision
 
 
 class EtcdError(OSError):
@@ -77,6 +79,42 @@ class EtcdClient:
         found = self.call("/kv/range", key=encode(key)).get("kvs", [])
         return decode(found[0].get("value", "")) if found else None
 
+    def put(self, pairs: Mapping[str, str], lease: int = 0) -> int:
+        """Write keys in one transaction (etcd takes 128 at most), attached to a lease if one is named; returns the revision."""
+        puts = [{"request_put": {"key": encode(key), "value": encode(value), "lease": lease}} for key, value in pairs.items()]
+        return int(self.call("/kv/txn", success=puts)["header"]["revision"])
+
+    def delete(self, keys: Iterable[str]) -> int:
+        """Delete keys in one transaction; returns the revision."""
+        deletions = [{"request_delete_range": {"key": encode(key)}} for key in keys]
+        return int(self.call("/kv/txn", success=deletions)["header"]["revision"])
+
+    def grant(self, lease: int, ttl: int) -> None:
+        """Make a lease of this id, for `ttl` seconds; one that is there stays as it is."""
+        try:
+            self.call("/lease/grant", ID=lease, TTL=ttl)
+        except EtcdError as error:
+            if error.code != EXISTS:
+                raise
+
+    def leased(self, lease: int) -> set[str]:
+        """The keys attached to a lease; none when there is no such lease."""
+        return {decode(key) for key in self.call("/kv/lease/timetolive", ID=lease, keys=True).get("keys", [])}
+
+    def compact(self, revision: int) -> None:
+        """Drop history up to this revision, and wait until it is gone."""
+        self.call("/kv/compaction", revision=revision, physical=True)
+
+    def compacted(self, revision: int) -> bool:
+        """Whether history at this revision is gone."""
+        try:
+            self.call("/kv/range", key=encode("/"), revision=revision)
+        except EtcdError as error:
+            if error.code == COMPACTED:
+                return True
+            raise
+        return False
+
     def scan(self, prefix: str) -> Mapping[str, str]:
         """Everything under a prefix, at one revision. The first page is a linearizable read, so that revision is a fresh one."""
         found: dict[str, str] = {}
@@ -100,7 +138,10 @@ class EtcdClient:
             self._connection.request(verb, path, body)
             response = self._connection.getresponse()
             text = response.read()
-        except http.client.HTTPException as error:  # cut off in the middle of an answer
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()  # it is in the middle of an answer: the next request begins with a new one
+            if isinstance(error, OSError):
+                raise
             raise ConnectionError(f"{type(error).__name__}: {error}") from error
         return self._parse(response.status, text)
 
