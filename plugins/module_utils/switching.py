@@ -14,6 +14,7 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.release import Re
 from ansible_collections.nodewise.cluster.plugins.module_utils.staging import sync
 from ansible_collections.nodewise.cluster.plugins.module_utils.unit import State, Unit, UnitError, reload_units
 
+DELETED = " (deleted)"  # what the kernel adds to a program that was replaced under its process
 EXEC_S = 2.0  # seconds for a started process to become the program that it is to run
 
 
@@ -51,7 +52,7 @@ def runs_from(store: Store, version: str, state: State) -> bool:
 
     Of a process whose program is not in any release (an interpreter) it is told by whether it began after the link was made.
     """
-    if state.exe is None or state.started is None:
+    if state.exe is None or state.started is None or state.exe.endswith(DELETED):
         return False
     if state.exe.startswith(os.path.realpath(store.releases) + "/"):
         return store.holds(version, state.exe)

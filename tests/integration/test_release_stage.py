@@ -251,7 +251,7 @@ def answer(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the node's lock lies in /run, which is root's")
 def test_killed_module_leaves_no_half(server: str, tmp_path: Path) -> None:
-    """A module that is killed while it fetches gives the lock back; the next one sweeps and stages. Others say whom they wait for."""
+    """A module that is killed while it fetches gives the lock back; the next one sweeps and stages. Others say who has it."""
     root = tmp_path / f"demo-{os.getpid()}"
     store = Store(str(root))
     first = module(root=str(root), **release(f"{server}/stalled/1"))
