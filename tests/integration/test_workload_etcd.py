@@ -1,0 +1,205 @@
+"""The workload, the data set and the judge on one real etcd of each release that upgrades pass through, with mutual TLS."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from nodewise import debian, pki
+from nodewise.checkers import judge, merge
+from nodewise.errors import UnknownResult
+from nodewise.model import Operation
+from nodewise.workloads import connect, register
+from nodewise.workloads.client import ClientFactory, Tls
+from nodewise.workloads.data import seed_data, verify_data
+from nodewise.workloads.etcd import EtcdClient
+from nodewise.workloads.final import final_reads
+from nodewise.workloads.history import History, read_history
+from nodewise.workloads.load import Load, Shape
+
+SUITES = {"3.3.25": "bullseye", "3.4.23": "bookworm", "3.5.16": "trixie"}
+PREFIX = "/nodewise/test/"
+
+
+@dataclass
+class Etcd:
+    """A running etcd."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    tls: Tls
+
+    @property
+    def factory(self) -> ClientFactory:
+        """Clients of it."""
+        return connect("etcd", {"n1": self.url}, self.tls)
+
+    def client(self) -> EtcdClient:
+        """An open client, behind the workload's back."""
+        client = self.factory("n1")
+        assert isinstance(client, EtcdClient)
+        client.open()
+        return client
+
+
+def binary(version: str) -> Path:
+    """The etcd of a Debian package, unpacked in the cache."""
+    folder = debian.cache_dir() / "tests" / f"etcd-{version}"
+    if not (folder / "usr/bin/etcd").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        (artifact,) = debian.packages(SUITES[version], ["etcd-server"], version, platform.machine())
+        with urllib.request.urlopen(artifact.url) as answer:  # noqa: S310 apt's own mirror
+            package = answer.read()
+        assert hashlib.sha256(package).hexdigest() == artifact.sha256
+        (folder / "etcd.deb").write_bytes(package)
+        subprocess.run(["dpkg-deb", "-x", "etcd.deb", "."], cwd=folder, check=True)
+    return folder / "usr/bin/etcd"
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture(scope="module", params=SUITES)
+def etcd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
+    """One member on this machine, with certificates of its own authority."""
+    folder = tmp_path_factory.mktemp("etcd")
+    certs = folder / "pki"
+    pki.node(certs, "test", "n1", ["127.0.0.1"])
+    pki.client(certs, "test")
+    url, peer = f"https://127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}"
+    command = [
+        str(binary(request.param)),
+        "--name=n1",
+        f"--data-dir={folder}/data",
+        f"--initial-cluster=n1={peer}",
+        "--client-cert-auth",
+    ]
+    command += [f"--listen-client-urls={url}", f"--advertise-client-urls={url}"]
+    command += [f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}"]
+    command += [f"--trusted-ca-file={certs}/ca.crt", f"--cert-file={certs}/nodes/n1.crt", f"--key-file={certs}/nodes/n1.key"]
+    with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        running = Etcd(process, url, client_tls(certs))
+        try:
+            wait(running, folder / "log")
+            yield running
+        finally:
+            process.kill()
+
+
+def client_tls(certs: Path) -> Tls:
+    """The operator's certificate of an authority."""
+    return Tls(*(str(certs / name) for name in ("ca.crt", "client.crt", "client.key")))
+
+
+def wait(etcd: Etcd, log: Path) -> None:
+    """Until it takes writes."""
+    for _ in range(200):
+        with suppress(OSError):
+            etcd.client().delete(["/ready"])
+            return
+        assert etcd.process.poll() is None, log.read_text()
+        time.sleep(0.05)
+    pytest.fail(log.read_text())
+
+
+def test_a_load_is_valid_until_a_key_is_deleted_behind_its_back(etcd: Etcd, tmp_path: Path) -> None:
+    """Two seconds of work are judged valid; the same history with one acknowledged key deleted is one lost write, by name."""
+    verdicts = []
+    with History(tmp_path / "history.jsonl") as history:
+        load = Load(etcd.factory, ["n1"], history, Shape(PREFIX, seed=5)).start()
+        time.sleep(2)
+        stats = load.stop()
+        whole = read_history(history.path)
+        final_reads(etcd.factory, ["n1"], history, PREFIX)
+        verdicts.append(merge(judge(read_history(history.path), register.checkers)))
+        gone = next(o.key for o in whole if o.type == "ok" and o.f == "add")
+        etcd.client().delete([gone])
+        final_reads(etcd.factory, ["n1"], history, PREFIX)
+        verdicts.append(merge(judge(read_history(history.path), register.checkers)))
+    assert (stats.failed, stats.info) == (0, 0)
+    assert stats.ok > 200
+    assert (verdicts[0].valid, verdicts[0].lost) == ("valid", 0), verdicts[0].says
+    assert (verdicts[1].valid, verdicts[1].lost) == ("invalid", 1)
+    assert f"acknowledged writes lost: 1 ({gone} = " in verdicts[1].says
+
+
+def test_a_value_written_behind_its_back_is_a_phantom(etcd: Etcd, tmp_path: Path) -> None:
+    """A key that no client wrote is found in the final reads."""
+    prefix = "/nodewise/phantom/"
+    with History(tmp_path / "history.jsonl") as history:
+        etcd.client().put({f"{prefix}k": "nobody's"})
+        final_reads(etcd.factory, ["n1"], history, prefix)
+    (verdict,) = judge(read_history(history.path), ["no_phantom"])
+    assert verdict.valid == "invalid"
+    assert f'{prefix}k = "nobody\'s"' in verdict.says
+
+
+def test_a_scan_reads_all_pages(etcd: Etcd) -> None:
+    """More keys than a page holds are all found, and no neighbour's."""
+    keys = {f"/pages/{n:04}": str(n) for n in range(1100)}
+    client = etcd.client()
+    for start in range(0, 1100, 100):
+        client.put(dict(list(keys.items())[start : start + 100]))
+    client.put({"/pages0": "a neighbour"})
+    assert client.scan("/pages/") == keys
+
+
+def test_the_data_set_is_whole_and_differences_are_named(etcd: Etcd) -> None:
+    """What was seeded is all found, again after seeding it again; each kind of difference is named."""
+    data = seed_data(etcd.factory("n1"), seed=7)
+    assert verify_data(etcd.factory("n1"), data) == []
+    again = seed_data(etcd.factory("n1"), seed=7)
+    assert verify_data(etcd.factory("n1"), again) == []
+    client = etcd.client()
+    (lease, leased), *_ = data.leases.items()
+    loose = next(iter(leased))
+    client.delete(["/data/7/users/0005"])
+    client.put({"/data/7/large/1": "small", loose: leased[loose], data.temporary[3]: "back"})
+    assert verify_data(etcd.factory("n1"), data) == [
+        "/data/7/users/0005 is missing",
+        "/data/7/large/1 is another: 524288 characters were written, 5 are there, 'small'...",
+        f"{data.temporary[3]} is there and should not be",
+        f"{loose} is not attached to lease {lease} any more",
+    ]
+
+
+def test_a_write_that_is_refused_before_it_is_proposed_did_not_happen(etcd: Etcd) -> None:
+    """A value that is too large ends `fail`, and is not there."""
+    client = etcd.client()
+    refused = client.invoke(Operation(0, "invoke", "write", "/big", "x" * 2_000_000, 0))
+    assert (refused.type, client.get("/big")) == ("fail", None), refused.error
+
+
+def test_a_write_without_an_answer_may_have_happened(etcd: Etcd) -> None:
+    """A write to a server that stops answering ends `info`; a read, which has no effect, ends `fail`."""
+    client = etcd.client()
+    etcd.process.send_signal(signal.SIGSTOP)
+    try:
+        wrote = client.invoke(Operation(0, "invoke", "write", "/late", "v", 0))
+        read = client.invoke(Operation(0, "invoke", "read", "/late", None, 0))
+    finally:
+        etcd.process.send_signal(signal.SIGCONT)
+    assert (wrote.type, read.type) == ("info", "fail"), (wrote.error, read.error)
+
+
+def test_a_client_without_a_certificate_is_refused(etcd: Etcd, tmp_path: Path) -> None:
+    """What cannot be read is unknown, in one line, not a traceback and not whole."""
+    data = seed_data(etcd.factory("n1"), seed=8)
+    pki.client(tmp_path, "another")
+    with pytest.raises(UnknownResult, match="could not be read back"):
+        verify_data(connect("etcd", {"n1": etcd.url}, client_tls(tmp_path))("n1"), data)
