@@ -52,7 +52,7 @@ def environment() -> dict[str, str]:
 
 
 def run(name: str, commands: list[list[str]]) -> Result:
-    """Run the linter's commands until one fails; a linter that cannot be started has failed."""
+    """Run all of the linter's commands; a linter that cannot be started has failed."""
     start, output, ok = time.monotonic(), "", True
     for command in commands:
         try:
@@ -63,9 +63,7 @@ def run(name: str, commands: list[list[str]]) -> Result:
             ok, output = False, f"{command[0]}: {error.strerror}; expected it in .venv: make setup\n"
             break
         output += done.stdout + done.stderr
-        ok = done.returncode == 0
-        if not ok:
-            break
+        ok = ok and done.returncode == 0
     return Result(name, ok, time.monotonic() - start, output)
 
 
