@@ -18,7 +18,7 @@ def say(text: str) -> None:
 @click.option("--version", metavar="V", help="The version of the system.")
 @click.option("--keep-failed", is_flag=True, help="Keep the nodes when provisioning fails, to look at them.")
 def up(nodes: int, name: str, subnet: str | None, system: str | None, version: str | None, keep_failed: bool) -> None:
-    r"""Make a testnet and wait until every node is reachable over SSH.
+    """Make a testnet and wait until every node is reachable over SSH.
 
     The first time the node image is built, which takes about a minute.
 
@@ -37,7 +37,7 @@ def up(nodes: int, name: str, subnet: str | None, system: str | None, version: s
 @click.option("--name", default="dev", show_default=True, help="The testnet to remove.")
 @click.option("--all", "everything", is_flag=True, help="Remove all testnets that were made from here.")
 def down(name: str, everything: bool) -> None:
-    r"""Remove a testnet: nodes, network, firewall rules, keys. Also one that is half-made; doing it twice is fine.
+    """Remove a testnet: nodes, network, firewall rules, keys. Also one that is half-made; doing it twice is fine.
 
     \b
     testnet down

@@ -45,7 +45,7 @@ def status(name: str | None) -> None:
 @click.argument("node")
 @one_name
 def ssh(node: str, name: str | None) -> NoReturn:
-    r"""Log in on a node, as the user nodewise, who may use sudo.
+    """Log in on a node, as the user nodewise, who may use sudo.
 
     \b
     testnet ssh n1
@@ -63,7 +63,7 @@ def ssh(node: str, name: str | None) -> NoReturn:
 @click.argument("node")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_(node: str, command: tuple[str, ...], name: str | None) -> NoReturn:
-    r"""Run a command on a node, over SSH, and end with its exit code (255: no connection).
+    """Run a command on a node, over SSH, and end with its exit code (255: no connection).
 
     One word is a line for the node's shell; several reach the program as they are.
 
@@ -87,7 +87,7 @@ def exec_(node: str, command: tuple[str, ...], name: str | None) -> NoReturn:
 @click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C.")
 @click.option("--lines", type=int, help="Only the last lines.")
 def logs(node: str, name: str | None, unit: str | None, follow: bool, lines: int | None) -> None:
-    r"""Print a node's journal. Works past SSH, so also for a node that is cut off.
+    """Print a node's journal. Works past SSH, so also for a node that is cut off.
 
     \b
     testnet logs n1 -u etcd -f
@@ -107,7 +107,7 @@ def logs(node: str, name: str | None, unit: str | None, follow: bool, lines: int
 @one_name
 @click.option("--format", "form", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
 def inventory(name: str | None, form: str) -> None:
-    r"""Print the inventory of the testnets that are up, as Ansible reads it from a file.
+    """Print the inventory of the testnets that are up, as Ansible reads it from a file.
 
     \b
     testnet inventory > my-inventory.yml

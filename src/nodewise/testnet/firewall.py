@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from nodewise.testnet import tools
@@ -13,15 +14,23 @@ CONSTANT = {"NETAVARK-HOSTPORT-MASQ", "NETAVARK-HOSTPORT-SETMARK"}  # the same r
 
 
 def clean() -> None:
-    """Remove netavark's skeleton from the firewall unless a container of anybody's uses it.
+    """Remove netavark's skeleton from the firewall unless a container of anybody's uses it, or is about to.
 
     Its removal is one transaction; when the firewall changes meanwhile nft refuses it as a whole, and the skeleton, which does
     nothing, stays for the next time.
     """
+    if any(starts_container(words) for _, words in tools.processes()):
+        return
     listed = tools.run(tools.as_root(["nft", "--json", "--handle", "list", "ruleset"]), timeout=10)
     commands = leftovers(json.loads(listed.stdout or "{}"))
     if commands:
         tools.run(tools.as_root(["nft", "--file", "-"]), timeout=10, check=False, text="\n".join(commands) + "\n")
+
+
+def starts_container(words: list[str]) -> bool:
+    """True for a command that makes podman, or netavark for it, set up a network just now."""
+    name = Path(words[0]).name
+    return name == "netavark" or (name == "podman" and bool({"run", "start", "create", "restart"}.intersection(words)))
 
 
 def leftovers(ruleset: dict[str, Any]) -> list[str]:

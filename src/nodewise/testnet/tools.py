@@ -19,6 +19,7 @@ PACKAGES = {
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
 }
+SBIN = ("/usr/sbin", "/sbin")  # an ordinary user's PATH leaves them out
 GRACE_SECONDS = 20  # for a program that was told to end: mmdebstrap unmounts and removes what it has unpacked
 
 
@@ -34,8 +35,8 @@ def require(*programs: str) -> None:
 
 
 def find(program: str) -> str | None:
-    """Where the program is; the sbin folders count although an ordinary user's PATH leaves them out."""
-    return shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]))
+    """Where the program is; the sbin folders count."""
+    return shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", ""), *SBIN]))
 
 
 def require_root() -> None:

@@ -1,0 +1,1 @@
+"""Whole testnets, and clusters on them, on this machine."""

@@ -1,0 +1,59 @@
+"""Testnets for system tests: names that nobody has, in a home of the test run's own, all removed at its end."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from nodewise import testnet
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+COMMAND = [str(Path(sys.executable).with_name("testnet"))]
+
+
+@pytest.fixture(scope="session")
+def testnet_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The home of the test run, as NODEWISE_HOME; whatever is up in it at the end is removed."""
+    home = tmp_path_factory.mktemp("home")
+    os.environ["NODEWISE_HOME"] = str(home)
+    yield home
+    subprocess.run([*COMMAND, "down", "--all"], check=True)
+    del os.environ["NODEWISE_HOME"]
+
+
+@pytest.fixture
+def new_name(testnet_home: Path) -> Iterator[Callable[[], str]]:  # noqa: ARG001  (names are for testnets in that home)
+    """Makes names of testnets; those that are up after the test are removed."""
+    names: list[str] = []
+
+    def new() -> str:
+        names.append(f"t{secrets.token_hex(3)}")
+        return names[-1]
+
+    yield new
+    for name in names:
+        testnet.down(name)
+
+
+@pytest.fixture(scope="session")
+def cli(testnet_home: Path) -> Run:  # noqa: ARG001  (commands run in that home)
+    """Runs `testnet` with words, to its end."""
+
+    def run(*words: str, timeout: float = 300, **options: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*COMMAND, *words], capture_output=True, text=True, timeout=timeout, check=False, **options)  # type: ignore[call-overload,no-any-return]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def pair(testnet_home: Path) -> Iterator[testnet.Testnet]:  # noqa: ARG001  (is made in that home)
+    """Two nodes, for tests that only look."""
+    made = testnet.up(testnet.Request(f"t{secrets.token_hex(3)}", nodes=2))
+    yield made
+    testnet.down(made.name)

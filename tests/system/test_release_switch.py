@@ -1,0 +1,185 @@
+"""Staging and switching on a node with a real systemd, by a real etcd of one member."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from nodewise import releases, testnet
+from nodewise.testnet.inventory import tree
+
+ROOT = Path(__file__).resolve().parents[2]
+OLD, NEW = "3.4.23", "3.5.16"
+PLACE = {"root": "/opt/nodewise/demo"}
+UNIT = f"""[Service]
+Type=notify
+ExecStart={PLACE["root"]}/current/bin/etcd --data-dir=/var/lib/demo
+Restart=on-failure
+RestartSec=100ms
+"""
+SILENT = UNIT.replace("ExecStart=", "ExecStart=/usr/bin/sleep 1000\n#")
+STUBBORN = SILENT.replace("Type=notify", "Type=exec\nTimeoutStopSec=60").replace(
+    "/usr/bin/sleep 1000", "/usr/bin/python3 -c 'import signal; signal.signal(15, signal.SIG_IGN); signal.pause(); signal.pause()'"
+)
+Ask = Callable[..., dict[str, Any]]
+
+
+class Host:
+    """A node, and modules run on it by Ansible."""
+
+    def __init__(self, net: testnet.Testnet, folder: Path) -> None:
+        self.net, self.folder = net, folder
+        (folder / "inventory.json").write_text(json.dumps(tree([net])))
+
+    def ask(self, module: str, *, check: bool = False, **arguments: Any) -> dict[str, Any]:
+        """What a module returned."""
+        words = ["-i", str(self.folder / "inventory.json"), self.net.name, "-b", "-t", str(self.folder / "answers")]
+        words += ["-m", f"nodewise.cluster.{module}", "-a", json.dumps(arguments), *(["--check"] if check else [])]
+        subprocess.run([str(Path(sys.executable).with_name("ansible")), *words], cwd=ROOT, capture_output=True, check=False)
+        said: dict[str, Any] = json.loads((self.folder / "answers" / self.net.nodes[0].name).read_text())
+        return said
+
+    def switch(self, version: str, **arguments: Any) -> dict[str, Any]:
+        """What release_switch returned."""
+        return self.ask("release_switch", **{**PLACE, "unit": "demo", "version": version, "timeout_s": 20, **arguments})
+
+    def shell(self, line: str) -> str:
+        """What a line printed on the node, as root."""
+        done = self.net.run("n1", f"sudo sh -c {json.dumps(line)}")
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def unit(self, text: str) -> None:
+        """Write the unit anew; systemd is not told."""
+        answer = self.ask("node_files", files={"/etc/systemd/system/demo.service": {"content": text}})
+        assert answer["changed"]
+
+    def linked(self) -> str:
+        """Where the link leads."""
+        return self.shell(f"readlink {PLACE['root']}/current").strip()
+
+
+@pytest.fixture(scope="module")
+def staged(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """A node with both releases staged, and the unit that has never run."""
+    net = testnet.up(testnet.Request(f"t{secrets.token_hex(3)}", nodes=1))
+    try:
+        host = Host(net, tmp_path_factory.mktemp("host"))
+        rules = releases.load_rules(ROOT / "roles/etcd")
+        for version in (OLD, NEW):
+            release = releases.resolve(rules, version, {}, os.uname().machine)
+            answer = host.ask("release_stage", **PLACE, **msgspec.to_builtins(release))
+            assert answer.get("changed"), answer
+        host.unit(UNIT)
+        yield host
+    finally:
+        testnet.down(net.name)
+
+
+@pytest.fixture
+def host(staged: Host) -> Iterator[Host]:
+    """The node with a new member that runs the old version; one that does not stop by itself is killed afterwards."""
+    staged.shell("systemctl stop demo; rm -rf /var/lib/demo")
+    answer = staged.switch(OLD)
+    assert answer.get("active") == "active", answer
+    yield staged
+    staged.shell("systemctl kill -s KILL demo; systemctl stop demo")
+    staged.ask("node_files", files={"/etc/systemd/system/demo.service": {"content": UNIT}})
+
+
+def test_switch_and_again(host: Host) -> None:
+    """The unit runs from the new release and says where it was before; a second time it is not restarted."""
+    answer = host.switch(NEW)
+    assert (True, OLD, NEW, "active") == tuple(answer[key] for key in ("changed", "previous", "version", "active"))
+    assert answer["exe"].startswith(f"{PLACE['root']}/releases/{NEW}/")
+    assert f"releases/{NEW}" == host.linked()
+    again = host.switch(NEW)
+    assert (False, answer["pid"], answer["started_at"]) == tuple(again[key] for key in ("changed", "pid", "started_at"))
+    assert f"{answer['pid']}" == host.shell("systemctl show -P MainPID demo").strip()
+
+
+def test_check_mode_changes_nothing(host: Host) -> None:
+    """In check mode the answer is that it would change, and nothing is stopped."""
+    before = host.switch(OLD)
+    answer = host.ask("release_switch", check=True, **PLACE, unit="demo", version=NEW)
+    assert (True, before["pid"]) == (answer["changed"], answer["pid"])
+    assert f"releases/{OLD}" == host.linked()
+
+
+def test_release_that_is_not_staged(host: Host) -> None:
+    """What is not staged, or damaged, is refused, and the unit goes on as it was."""
+    before = host.switch(OLD)
+    assert f"9.9.9 is not staged; staged are: {OLD}, {NEW}" in host.switch("9.9.9")["msg"]
+    binary = f"{PLACE['root']}/releases/{NEW}/bin/etcdctl"
+    host.shell(f"cp {binary} /var/tmp/kept; echo x >> {binary}")
+    assert f"{NEW} is damaged: bin/etcdctl" in host.switch(NEW)["msg"]
+    host.shell(f"cp /var/tmp/kept {binary}")
+    assert before["pid"] == host.switch(OLD)["pid"]
+
+
+def test_restart_when_it_runs_something_else(host: Host) -> None:
+    """That the link is right is not enough: a process that still runs the other release is restarted."""
+    host.shell(f"ln -sfn releases/{NEW} {PLACE['root']}/current")
+    answer = host.switch(NEW)
+    assert (True, NEW) == (answer["changed"], answer["previous"])
+    assert f"/releases/{NEW}/" in answer["exe"]
+
+
+def test_version_that_does_not_start(host: Host) -> None:
+    """A release that dies at its start fails with its own last words, is left stopped, and one can go back."""
+    host.switch(NEW)
+    answer = host.switch(OLD)
+    assert answer["failed"]
+    assert "demo did not start" in answer["msg"]
+    assert "cannot be downgraded" in answer["msg"]
+    assert f"demo was left stopped, and {PLACE['root']}/current leads to {OLD}" in answer["msg"]
+    assert "cannot be downgraded" in answer["journal"][-1]
+    assert f"releases/{OLD}" == host.linked()
+    time.sleep(0.5)  # five times what systemd waits before it would try again
+    assert "inactive" == host.shell("systemctl show -P ActiveState demo").strip()
+    assert "active" == host.switch(NEW)["active"]
+
+
+def test_start_that_takes_too_long(host: Host) -> None:
+    """A unit that never says that it is ready fails at the timeout, and is left stopped. Its file had changed: systemd was told."""
+    host.unit(SILENT)
+    answer = host.switch(NEW, timeout_s=1)
+    assert "demo did not start: it was activating (start) after 1.0 s" in answer["msg"]
+    assert "demo was left stopped" in answer["msg"]
+
+
+def test_unit_that_does_not_stop(host: Host) -> None:
+    """A process that does not end in time is said to be so, and the link is not touched under it."""
+    host.shell("systemctl stop demo")
+    host.unit(STUBBORN)
+    assert host.switch(OLD)["changed"]
+    answer = host.switch(NEW, timeout_s=1)
+    assert "demo did not stop" in answer["msg"]
+    assert "current was not changed" in answer["msg"]
+    assert f"releases/{OLD}" == host.linked()
+
+
+def test_unit_that_is_none(host: Host) -> None:
+    """A unit that systemd does not know is refused, and nothing is switched."""
+    assert "unit nope is not-found" in host.switch(NEW, unit="nope")["msg"]
+    assert f"releases/{OLD}" == host.linked()
+
+
+def test_node_says_the_same(host: Host) -> None:
+    """node_info sees what the switch made, in one task, as a fact."""
+    answer = host.ask("node_info", **PLACE, unit="demo", data_dir="/var/lib/demo")
+    assert ([OLD, NEW], OLD, []) == (answer["staged"], answer["linked"], answer["errors"])
+    assert ("active", "running", 0) == tuple(answer["unit"][key] for key in ("active", "sub", "restarts"))
+    assert f"/releases/{OLD}/" in answer["unit"]["exe"]
+    assert answer["data"]["bytes"] > 0
+    assert answer["ansible_facts"]["nodewise_node"]["linked"] == OLD

@@ -1,0 +1,249 @@
+"""Testnets, made and removed for real: by podman, on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nodewise.testnet import load, ssh
+from nodewise.testnet import state as known
+from nodewise.testnet.state import checkout
+
+from . import traces
+from .conftest import COMMAND, Run
+
+BIN = Path(sys.executable).parent
+NewName = Callable[[], str]
+
+
+def _nothing_left(name: str, home: Path, had: traces.Had = traces.NOTHING) -> None:
+    assert traces.Traces() == traces.of(name, home, had)
+
+
+def test_nodes_run_systemd_and_find_their_peers_by_name(cli: Run, pair: known.Testnet) -> None:
+    """Each node is a whole machine of its inventory name, which its peers resolve and reach."""
+    first, second = (node.name for node in pair.nodes)
+    assert "running\n" == cli("exec", first, "--", "systemctl", "is-system-running", "--wait").stdout
+    assert f"{second}\n" == cli("exec", second, "--", "hostname").stdout
+    assert 0 == cli("exec", first, "--", "ping", "-c", "1", "-W", "2", second).returncode
+
+
+def test_exec_ends_with_the_exit_code_of_the_command(cli: Run, pair: known.Testnet) -> None:
+    """Of the command, also behind a short name of a node; words arrive as they were given."""
+    assert 7 == cli("exec", "--name", pair.name, "n2", "--", "sh", "-c", "exit 7").returncode
+    assert "a  b\n" == cli("exec", pair.nodes[0].name, "--", "echo", "a  b").stdout
+
+
+def test_nodes_reach_the_outside(pair: known.Testnet) -> None:
+    """They get at the mirror that this machine uses, whose name they resolve as this machine does."""
+    targets = traces.output("apt-get", "indextargets", "--format", "$(ORIGIN) $(SITE)").splitlines()
+    mirror = next(line.split()[1] for line in targets if line.startswith("Debian "))
+    program = f"import urllib.request as r; print(r.urlopen('{mirror}/dists/bookworm/InRelease', timeout=20).status)"
+    assert "200\n" == pair.run("n1", f'python3 -c "{program}"').stdout
+
+
+def test_a_node_with_another_host_key_is_refused(pair: known.Testnet) -> None:
+    """Host key checking is on: a key that the controller did not make is not trusted."""
+    pinned = pair.known_hosts.read_text()
+    keys = [line.split(maxsplit=1) for line in pinned.splitlines()]
+    swapped = [f"{names} {key}\n" for (names, _), (_, key) in zip(keys, reversed(keys), strict=True)]
+    ssh.close(pair.name)
+    try:
+        pair.known_hosts.write_text("".join(swapped))
+        done = pair.run("n1", "true")
+    finally:
+        pair.known_hosts.write_text(pinned)
+    assert 255 == done.returncode
+    assert "Host key verification failed" in done.stderr
+    assert 0 == pair.run("n1", "true").returncode
+
+
+def test_status_tells_a_failed_unit_and_a_dead_node(cli: Run, new_name: NewName) -> None:
+    """A node is only well when it runs, answers over SSH and has no failed unit; else the exit code is 1."""
+    name = new_name()
+    assert 0 == cli("up", "--name", name, "--nodes", "2").returncode
+    well = cli("status", "--name", name)
+    assert 0 == well.returncode, well.stdout
+    load(name).run("n1", "sudo systemd-run --unit broken false; sleep 0.2")
+    traces.podman("kill", f"{name}-n2")
+    ill = cli("status", "--name", name)
+    assert 1 == ill.returncode
+    assert "broken.service" in ill.stdout
+    assert "exited" in ill.stdout
+
+
+def test_logs_are_the_journal_of_a_node(cli: Run, pair: known.Testnet) -> None:
+    """What a program on the node logs is there."""
+    pair.run("n2", "echo the quick brown fox | systemd-cat --identifier fable; sudo journalctl --sync")
+    assert "the quick brown fox" in cli("logs", pair.nodes[1].name).stdout
+
+
+def test_any_playbook_sees_the_testnet(pair: known.Testnet) -> None:
+    """The inventory plugin offers it as a group; Ansible reaches its nodes with what stands there, and becomes root."""
+    env = {**os.environ, "ANSIBLE_CONFIG": str(checkout() / "ansible.cfg"), "NODEWISE_TESTNET": pair.name}
+    words = [str(BIN / "ansible"), pair.name, "--become", "-m", "ansible.builtin.command", "-a", "id -u"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=env, cwd=checkout())
+    assert 0 == done.returncode, done.stdout + done.stderr
+    assert [f"{node.name} | CHANGED | rc=0 >>\n0" in done.stdout for node in pair.nodes] == [True, True]
+
+
+def test_without_a_testnet_the_inventory_is_empty_and_quiet(testnet_home: Path) -> None:
+    """No testnet is no error and no warning."""
+    env = {**os.environ, "ANSIBLE_CONFIG": str(checkout() / "ansible.cfg"), "NODEWISE_HOME": str(testnet_home / "none")}
+    words = [str(BIN / "ansible-inventory"), "--list"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, env=env, cwd=checkout())
+    assert "" == done.stderr
+    assert {} == json.loads(done.stdout)["_meta"]["hostvars"]
+
+
+def test_the_printed_inventory_is_one_that_ansible_reads(cli: Run, pair: known.Testnet, tmp_path: Path) -> None:
+    """What `inventory` prints can be saved and used."""
+    saved = tmp_path / "inventory.yml"
+    saved.write_text(cli("inventory", "--name", pair.name).stdout)
+    env = {**os.environ, "ANSIBLE_CONFIG": str(checkout() / "ansible.cfg")}
+    words = [str(BIN / "ansible"), pair.name, "-i", str(saved), "-m", "ansible.builtin.ping"]
+    assert 0 == subprocess.run(words, capture_output=True, check=False, env=env, cwd=checkout()).returncode
+
+
+def test_testnets_are_made_side_by_side(cli: Run, new_name: NewName, testnet_home: Path) -> None:
+    """Two that are made at once get ranges of their own; removing one leaves the other whole."""
+    one, two = new_name(), new_name()
+    ups = [subprocess.Popen([*COMMAND, "up", "--name", name, "--nodes", "2"]) for name in (one, two)]
+    assert [0, 0] == [up.wait(120) for up in ups]
+    first, second = load(one), load(two)
+    assert first.subnet != second.subnet
+    had = traces.had(first)
+    assert 0 == cli("down", "--name", one).returncode
+    _nothing_left(one, testnet_home, had)
+    assert 0 == second.run("n1", f"ping -c 1 -W 2 {two}-n2").returncode
+
+
+def test_down_leaves_nothing_and_may_be_repeated(cli: Run, new_name: NewName, testnet_home: Path) -> None:
+    """Containers, network, links, firewall rules, shared connections and state are gone; a second time there is nothing to do."""
+    name = new_name()
+    assert 0 == cli("up", "--name", name, "--nodes", "3").returncode
+    had = traces.had(load(name))
+    there = traces.of(name, testnet_home, had)
+    assert 3 == len(there.containers)
+    assert 4 == len(there.links)
+    assert all([there.networks, there.rules, there.connections, there.folders]), there
+    assert f"testnet {name} is removed\n" == cli("down", "--name", name).stdout
+    _nothing_left(name, testnet_home, had)
+    again = cli("down", "--name", name)
+    assert 0 == again.returncode
+    assert again.stdout.startswith(f"no testnet named {name}: nothing to remove")
+
+
+def test_down_works_when_the_state_is_gone(cli: Run, new_name: NewName, testnet_home: Path) -> None:
+    """What is labelled is found without the state folder, and so are the shared connections that had their sockets in it."""
+    name = new_name()
+    assert 0 == cli("up", "--name", name, "--nodes", "1").returncode
+    had = traces.had(load(name))
+    traces.output("rm", "-r", str(testnet_home / "testnets" / name))
+    assert "half-made" in cli("list").stdout
+    assert 0 == cli("down", "--name", name).returncode
+    _nothing_left(name, testnet_home, had)
+
+
+MOMENTS: dict[str, Callable[[str, Path], object]] = {
+    "network": lambda name, home: traces.of(name, home).networks,
+    "state": lambda name, home: (home / "testnets" / name / "testnet.json").exists(),
+    "keys": lambda name, home: (home / "testnets" / name / "known_hosts").exists(),
+    "container": lambda name, home: traces.of(name, home).containers,
+    "connection": lambda name, home: traces.of(name, home).connections,
+}
+
+
+def _stopped(name: str, home: Path, moment: str, number: int) -> int:
+    """Start an `up` of three nodes, send it a signal at a moment, and return its exit code."""
+    up = subprocess.Popen([*COMMAND, "up", "--name", name, "--nodes", "3"])
+    deadline = time.monotonic() + 60
+    while not MOMENTS[moment](name, home):
+        assert time.monotonic() < deadline, f"the moment never came: {moment}"
+    assert up.poll() is None, "it had ended before"
+    up.send_signal(number)
+    return up.wait(60)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_down_removes_what_a_killed_up_has_left(cli: Run, new_name: NewName, testnet_home: Path, moment: str) -> None:
+    """Whenever it was killed, also while podman went on without it: `down` at once removes all, and `up` works again."""
+    name = new_name()
+    assert -signal.SIGKILL == _stopped(name, testnet_home, moment, signal.SIGKILL)
+    refused = cli("up", "--name", name)
+    assert 2 == refused.returncode
+    assert f"testnet down --name {name}" in refused.stderr
+    assert 0 == cli("down", "--name", name).returncode
+    _nothing_left(name, testnet_home)
+    time.sleep(1)  # what an orphan still makes would be there by now
+    _nothing_left(name, testnet_home)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_up_removes_what_it_made_when_it_is_interrupted(new_name: NewName, testnet_home: Path, number: int) -> None:
+    """Ctrl-C, SIGTERM and a closed terminal."""
+    name = new_name()
+    assert 130 == _stopped(name, testnet_home, "container", number)
+    _nothing_left(name, testnet_home)
+
+
+def test_a_name_in_use_is_refused(cli: Run, pair: known.Testnet, testnet_home: Path) -> None:
+    """From the same home and from another; the testnet that has the name is not touched."""
+    refused = cli("up", "--name", pair.name)
+    assert 2 == refused.returncode
+    assert f"a testnet named {pair.name} exists (2 nodes)" in refused.stderr
+    env = {**os.environ, "NODEWISE_HOME": str(testnet_home / "other")}
+    for words in (["up", "--name", pair.name], ["down", "--name", pair.name]):
+        elsewhere = cli(*words, env=env)
+        assert 2 == elsewhere.returncode
+        assert str(testnet_home) in elsewhere.stderr
+    assert 0 == pair.run("n1", "true").returncode
+
+
+def test_a_range_in_use_is_refused(cli: Run, pair: known.Testnet, new_name: NewName, testnet_home: Path) -> None:
+    """Whether a network or a route of this machine has it; nothing is left of the attempt."""
+    name = new_name()
+    wide = f"{pair.subnet.rsplit('.', 2)[0]}.0.0/16"
+    for subnet in (pair.subnet, wide):
+        refused = cli("up", "--name", name, "--subnet", subnet)
+        assert 2 == refused.returncode
+        assert "overlaps with" in refused.stderr
+        _nothing_left(name, testnet_home)
+
+
+IN_A_NETWORK_OF_ITS_OWN = """
+iptables-restore < {rules}
+{more}
+{python} -c 'from nodewise.testnet import firewall; firewall.clean()'
+nft list ruleset
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "left"),
+    [
+        ("", []),
+        ("iptables -A FORWARD -s 10.1.1.1 -j ACCEPT", ["10.1.1.1"]),
+        ("iptables -A NETAVARK_FORWARD -s 10.1.1.1 -j ACCEPT", ["10.1.1.1", "NETAVARK-HOSTPORT-DNAT"]),
+        ("iptables -t nat -N NETAVARK-1D8721804F16F", ["NETAVARK-1D8721804F16F", "NETAVARK_FORWARD"]),
+    ],
+    ids=["idle", "other_rules", "forwards", "network"],
+)
+def test_the_skeleton_of_netavark_goes_when_nobody_uses_it(more: str, left: list[str]) -> None:
+    """Idle chains and tables are removed; with a network's chain or rule in them all stays; rules of others always stay."""
+    rules = Path(__file__).with_name("skeleton.rules")
+    script = IN_A_NETWORK_OF_ITS_OWN.format(rules=rules, more=more, python=sys.executable)
+    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    words = [*sudo, "unshare", "--net", "sh", "-ec", script]
+    ruleset = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert all(words in ruleset for words in left)
+    assert left or not ruleset.strip()
+    assert "NETAVARK" in " ".join(left) or "NETAVARK" not in ruleset

@@ -1,0 +1,140 @@
+"""Testnets as far as they can be told without a node: what is refused, where state is, which ranges are free."""
+
+from __future__ import annotations
+
+import json
+import os
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from nodewise.cli.main import main
+from nodewise.errors import UsageError
+from nodewise.testnet import image, inventory, provision, ssh, state, subnets
+from nodewise.testnet.state import Node
+
+CASES = Path(__file__).parents[1] / "cases"
+REFUSED = sorted((CASES / "testnet_refused").glob("*.json"))
+SOURCES = sorted((CASES / "testnet_sources").glob("*.json"))
+ROUTES = """Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
+eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0
+eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
+podman1\t0000D50A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
+"""
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home with nothing in it."""
+    monkeypatch.setenv("NODEWISE_HOME", str(tmp_path))
+    return tmp_path
+
+
+def _testnet(name: str = "dev", nodes: int = 2, **fields: object) -> state.Testnet:
+    made = tuple(Node(f"{name}-n{number}", f"10.213.0.{10 + number}") for number in range(1, nodes + 1))
+    return state.Testnet(name, made, "10.213.0.0/24", **fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("path", REFUSED, ids=lambda path: path.stem)
+def test_refused(path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bad input ends with exit code 2 and at most two lines that say what was found and what to do; nothing is changed."""
+    case = json.loads(path.read_text())
+    if "path" in case:
+        monkeypatch.setenv("PATH", case["path"])
+        monkeypatch.setattr("nodewise.testnet.tools.SBIN", ())
+    result = CliRunner().invoke(main, case["words"])
+    assert result.exit_code == 2, result.output
+    said = [line for line in result.stderr.splitlines() if not line.startswith(("Usage:", "Try ")) and line]
+    assert len(said) in (1, 2)
+    assert all(words in result.stderr for words in case["says"]), result.stderr
+    assert not list(home.iterdir())
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_sources(path: Path) -> None:
+    """The node image is made from the machine's own Debian archives, whatever else its apt knows."""
+    case = json.loads(path.read_text())
+    assert case["sources"] == image.sources("\n".join(case["targets"]))
+
+
+def test_routes_are_read_without_the_default_one() -> None:
+    """A default route takes no address range; all other routes do."""
+    assert [IPv4Network("192.0.2.0/24"), IPv4Network("10.213.0.0/24")] == subnets.routes(ROUTES)
+
+
+def test_a_free_range_overlaps_with_none_that_is_taken() -> None:
+    """Also a larger or smaller range of somebody else's makes ours move on."""
+    taken = [IPv4Network("10.213.0.0/23"), IPv4Network("10.213.2.64/26")]
+    assert IPv4Network("10.213.3.0/24") == next(subnets.free(taken))
+    assert [] == list(subnets.free([IPv4Network("10.0.0.0/8")]))
+
+
+def test_only_testnets_that_are_up_are_offered() -> None:
+    """Half-made ones, and folders whose file a crash has torn, are left out."""
+    _testnet("whole", status="up").save()
+    _testnet("making").save()
+    _testnet("torn", status="up").save()
+    (state.folder("torn") / "testnet.json").write_text('{"name": "torn", "nod')
+    assert ["making", "torn", "whole"] == state.names()
+    assert ["whole"] == [testnet.name for testnet in state.ups()]
+    with pytest.raises(UsageError, match=r"no testnet named making is up; up: whole"):
+        state.load("making")
+
+
+def test_a_testnet_survives_saving() -> None:
+    """What was saved is what is loaded."""
+    testnet = _testnet(system="etcd", version="3.4.23", status="up", created=1.5)
+    testnet.save()
+    assert testnet == state.load("dev")
+
+
+@pytest.mark.parametrize("name", ["n2", "dev-n2"])
+def test_nodes_have_a_short_and_a_full_name(name: str) -> None:
+    """Both find the same node."""
+    assert Node("dev-n2", "10.213.0.12") == _testnet().node(name)
+
+
+def test_an_unknown_node_is_answered_with_those_that_there_are() -> None:
+    """The message names what was asked for and what could have been."""
+    with pytest.raises(UsageError, match="testnet dev has no node 'n7'; it has dev-n1, dev-n2"):
+        _testnet().node("n7")
+
+
+def test_the_inventory_pins_host_keys_and_marks_test_hosts() -> None:
+    """Host key checking stays on, against the testnet's own file; faults may be tried on its hosts."""
+    testnet = _testnet(system="etcd", version="3.4.23")
+    group = inventory.tree([testnet])["dev"]
+    assert {"dev-n1": {"ansible_host": "10.213.0.11"}, "dev-n2": {"ansible_host": "10.213.0.12"}} == group["hosts"]
+    assert "StrictHostKeyChecking=yes" in group["vars"]["ansible_ssh_common_args"]
+    assert str(testnet.known_hosts) in group["vars"]["ansible_ssh_common_args"]
+    assert group["vars"]["nodewise_test_host"] is True
+    assert ("etcd", "3.4.23") == (group["vars"]["nodewise_system"], group["vars"]["nodewise_version"])
+
+
+def test_without_a_system_the_inventory_names_none() -> None:
+    """An empty testnet is no cluster of anything."""
+    assert not {"nodewise_system", "nodewise_version"} & inventory.group_vars(_testnet()).keys()
+
+
+def test_the_path_of_a_socket_is_never_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket's path ends at 108 bytes; where the home is too deep, sockets go to a short folder of their own."""
+    monkeypatch.setenv("NODEWISE_HOME", str(tmp_path / ("x" * 80)))
+    longest = ssh.control_dir("a" * 15) / "255.255.255.255.1234567890123456"
+    assert len(os.fsencode(longest)) < 108
+    assert ssh.control_dir("a") != ssh.control_dir("b")
+
+
+def test_several_words_reach_the_program_as_they_are() -> None:
+    """Words are quoted for the node's shell; a single one is a line for that shell."""
+    node = Node("dev-n1", "10.213.0.11")
+    assert "ls 'a b'" == ssh.command(_testnet(), node, ["ls", "a b"])[-1]
+    assert "ls | wc" == ssh.command(_testnet(), node, ["ls | wc"])[-1]
+
+
+def test_a_failed_playbook_is_told_by_its_first_error() -> None:
+    """Of all the output, the line with the reason."""
+    output = "PLAY [x]\n\nTASK [Stage]\n[ERROR]: Task failed: no such release\nOrigin: x.yml\nfatal: [n1]: FAILED!\n"
+    assert "[ERROR]: Task failed: no such release" == provision.failure(output)
+    assert "ansible-playbook said nothing" == provision.failure("\n")
