@@ -91,7 +91,15 @@ def of(name: str, things: Sequence[Thing]) -> list[Thing]:
 def foreign(labels: Mapping[str, str]) -> str | None:
     """The home that made what has these labels, when that is another than ours and still there."""
     other = labels.get(LABEL_HOME)
-    return other if other and other != str(state.home()) and Path(other).is_dir() else None
+    return other if other and other != str(state.home()) and _may_be_there(Path(other)) else None
+
+
+def _may_be_there(home: Path) -> bool:
+    """Whether a folder is there, or lies where another user does not let us look: unknown is not gone."""
+    try:
+        return home.is_dir()
+    except PermissionError:
+        return True
 
 
 def _traces(name: str, provider: Provider) -> list[Mapping[str, str]]:
