@@ -10,12 +10,7 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 
-from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import EngineAction, NodewiseError
-
-try:
-    from nodewise.record import Run
-except ImportError:  # said by EngineAction
-    Run = None  # type: ignore[assignment,misc]
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import EngineAction, NodewiseError, Run
 
 
 class ActionModule(EngineAction):
@@ -36,7 +31,9 @@ class ActionModule(EngineAction):
         self.fetch(made["path"], copy, made["sha256"])
         run = Run.of(task_vars["nodewise_run"]) if "nodewise_run" in task_vars else None
         if run:
-            run.note(f"backup of {self.host(task_vars)}: {copy}, sha256 {made['sha256']}", backup={**self.told(made), "copy": str(copy)})
+            run.note(
+                f"backup of {self.host(task_vars)}: {copy}, sha256 {made['sha256']}", backup={**self.told(made), "copy": str(copy)}
+            )
         return {**made, "copy": str(copy)}
 
     def fetch(self, path: str, copy: Path, expected: str) -> None:
@@ -57,7 +54,9 @@ class ActionModule(EngineAction):
 
     def told(self, made: dict[str, Any]) -> dict[str, Any]:
         """What the module said, without Ansible's own keys."""
-        return {key: value for key, value in made.items() if not key.startswith("_") and key not in ("invocation", "changed", "failed")}
+        return {
+            key: value for key, value in made.items() if not key.startswith("_") and key not in ("invocation", "changed", "failed")
+        }
 
 
 def digest(path: Path) -> str:

@@ -11,13 +11,15 @@ from typing import Any
 import yaml
 
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.clusters import find
-from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import EngineAction, NodewiseError, halt, role_path
-
-try:
-    from nodewise import __version__
-    from nodewise.record import Run, new_folder
-except ImportError:  # said by EngineAction
-    pass
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
+    EngineAction,
+    NodewiseError,
+    Run,
+    __version__,
+    halt,
+    new_folder,
+    role_path,
+)
 
 
 class ActionModule(EngineAction):
@@ -60,7 +62,9 @@ def same_version() -> None:
     found = yaml.safe_load((galaxy if galaxy.exists() else manifest).read_text())
     version = found["collection_info"]["version"] if "collection_info" in found else found["version"]
     if version != __version__:
-        raise NodewiseError(f"the collection nodewise.cluster is {version} and the Python package nodewise {__version__}; install the same of both")
+        raise NodewiseError(
+            f"the collection nodewise.cluster is {version} and the Python package nodewise {__version__}; install the same of both"
+        )
 
 
 def everybody(cluster: dict[str, Any], task_vars: dict[str, Any]) -> None:

@@ -6,13 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import EngineAction, run_of
-
-try:
-    from nodewise.errors import GateFailed
-    from nodewise.judging import judge_step
-except ImportError:  # said by EngineAction
-    pass
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import EngineAction, GateFailed, judge_step, run_of
 
 
 class ActionModule(EngineAction):

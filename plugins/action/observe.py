@@ -8,15 +8,7 @@ from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 
-from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import EngineAction, plain
-
-try:
-    import msgspec
-    from nodewise.model import Observation
-    from nodewise.observing import unseen
-    from nodewise.record import Run
-except ImportError:  # said by EngineAction
-    pass
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import EngineAction, Observation, Run, msgspec, plain, unseen
 
 
 class ActionModule(EngineAction):

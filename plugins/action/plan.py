@@ -6,21 +6,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import EngineAction, NodewiseError, halt, plain, role_path, run_of
-
-try:
-    import msgspec
-    from nodewise import plan, releases, roll
-    from nodewise.errors import Refused
-    from nodewise.model import Plan, Settings
-    from nodewise.preflight import refuse_unfit
-    from nodewise.record import Run
-except ImportError:  # said by EngineAction
-    pass
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
+    EngineAction,
+    NodewiseError,
+    Plan,
+    Refused,
+    Run,
+    Settings,
+    Subject,
+    halt,
+    msgspec,
+    plain,
+    plan,
+    refuse_unfit,
+    releases,
+    role_path,
+    roll,
+    run_of,
+)
 
 
 class ActionModule(EngineAction):
-    """Resolve everything before anything changes. Ends the run when it is refused, when there is nothing to do, or in check mode."""
+    """Resolve everything before anything changes. The run ends here when it is refused, has nothing to do, or in check mode."""
 
     SPEC = {
         "to": {"type": "str", "required": True},
@@ -57,18 +64,14 @@ class ActionModule(EngineAction):
         folder = role_path(about["role"])
         rules = releases.load_rules(folder, args["releases"])
         hops = plan.hops(rules, observation, args["to"])
-        declared = plan.declaration(folder)
         made = plan.make(
-            cluster=about["cluster"],
-            system=about["system"],
-            role=about["role"],
-            members=about["members"],
-            declared=declared,
-            own_gates=args["gates"],
-            observation=observation,
-            way=hops,
-            release=releases.resolve(rules, args["to"], {}, plan.architecture(nodes)),
-            settings=Settings(accept_outage=args["accept_outage"], soak=args["soak"], deadline=args["deadline"]),
+            Subject(about["cluster"], about["system"], about["role"], about["members"]),
+            plan.declaration(folder),
+            observation,
+            hops,
+            releases.resolve(rules, args["to"], {}, plan.architecture(nodes)),
+            Settings(accept_outage=args["accept_outage"], soak=args["soak"], deadline=args["deadline"]),
+            args["gates"],
         )
         refuse_unfit(made, nodes)
         return made

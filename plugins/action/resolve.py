@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import EngineAction, NodewiseError, role_path
-
-try:
-    import msgspec
-    from nodewise import plan, releases
-except ImportError:  # said by EngineAction
-    pass
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
+    EngineAction,
+    NodewiseError,
+    msgspec,
+    plan,
+    releases,
+    role_path,
+)
 
 
 class ActionModule(EngineAction):
@@ -23,11 +24,15 @@ class ActionModule(EngineAction):
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         about, version = task_vars["nodewise_run"], args["version"]
         if not version:
-            raise NodewiseError(f"no version was given for {about['cluster']}; say which in the inventory (nodewise_version) or with -e nodewise_version=VERSION")
+            raise NodewiseError(
+                f"no version was given for {about['cluster']}; say which in the inventory (nodewise_version) or with -e nodewise_version=VERSION"
+            )
         nodes = {name: task_vars["hostvars"][name].get("nodewise_node") for name in about["members"]}
         unanswered = sorted(name for name, node in nodes.items() if node is None)
         if unanswered:
-            raise NodewiseError(f"{', '.join(unanswered)} did not answer; expected every node of {about['cluster']}. Nothing was changed")
+            raise NodewiseError(
+                f"{', '.join(unanswered)} did not answer; expected every node of {about['cluster']}. Nothing was changed"
+            )
         refuse_other(about["cluster"], nodes, version)
         rules = releases.load_rules(role_path(about["role"]), args["releases"])
         found = releases.resolve(rules, version, {}, plan.architecture(nodes))
@@ -43,7 +48,9 @@ def refuse_other(cluster: str, nodes: dict[str, Any], version: str) -> None:
             f"{cluster} has another version already ({runs}) and provisioning never changes one; nothing was changed.\n"
             f"To upgrade it: ansible-playbook nodewise.cluster.upgrade -e nodewise_to={version}"
         )
-    foreign = sorted(name for name, node in nodes.items() if node["linked"] is None and (node["unit"] or {}).get("active") == "active")
+    foreign = sorted(
+        name for name, node in nodes.items() if node["linked"] is None and (node["unit"] or {}).get("active") == "active"
+    )
     if foreign:
         raise NodewiseError(
             f"{', '.join(foreign)}: the unit runs already, and not from a release of ours; nothing was changed.\n"

@@ -6,21 +6,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import EngineAction, plain, role_path
-
-try:
-    import msgspec
-    from nodewise import plan, summary
-    from nodewise.errors import Refused
-    from nodewise.model import Observation
-except ImportError:  # said by EngineAction
-    pass
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
+    EngineAction,
+    Observation,
+    Refused,
+    msgspec,
+    plain,
+    plan,
+    role_path,
+    summary,
+)
 
 
 class ActionModule(EngineAction):
     """Print the last observation and what its system's gates say of it."""
 
-    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+    def act(self, _args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         about = plain(task_vars["nodewise_run"])
         observation = msgspec.convert(plain(task_vars["nodewise_observation"]), Observation)
         self.say(summary.status(about["cluster"], observation))

@@ -6,13 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import EngineAction, halt, plain, run_of
-
-try:
-    from nodewise import plan
-    from nodewise.model import Step
-except ImportError:  # said by EngineAction
-    pass
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import EngineAction, Step, halt, plain, plan, run_of
 
 
 class ActionModule(EngineAction):

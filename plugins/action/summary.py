@@ -6,23 +6,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import EngineAction, run_of
-
-try:
-    from nodewise.model import GOOD
-    from nodewise.summary import decide, lines
-except ImportError:  # said by EngineAction
-    pass
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import GOOD, EngineAction, run_of, summary
 
 
 class ActionModule(EngineAction):
     """Write the summary and judge the run by it."""
 
-    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+    def act(self, _args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         run = run_of(task_vars)
-        decide(run)
-        summary = run.summarize()
-        said = lines(summary, run.folder)
-        self.tell(said)
-        bad = summary["outcome"] not in GOOD
-        return {"failed": bad, "summary": summary, **({"msg": said[0]} if bad else {})}
+        summary.decide(run)
+        said = run.summarize()
+        lines = summary.lines(said, run.folder)
+        self.tell(lines)
+        bad = said["outcome"] not in GOOD
+        return {"failed": bad, "summary": said, **({"msg": lines[0]} if bad else {})}

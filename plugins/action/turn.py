@@ -6,13 +6,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import EngineAction, NodewiseError, halt, plain, run_of
-
-try:
-    import msgspec
-    from nodewise import roll
-except ImportError:  # said by EngineAction
-    pass
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
+    EngineAction,
+    NodewiseError,
+    halt,
+    msgspec,
+    plain,
+    roll,
+    run_of,
+)
 
 
 class ActionModule(EngineAction):
@@ -47,5 +49,9 @@ class ActionModule(EngineAction):
         lost = sorted(node for node in turn["nodes"] if any((node, step["name"]) not in ended for step in turn["steps"][node]))
         if not lost:
             return {}
-        return halt(run, "held", f"{', '.join(lost)} was lost in the middle of its turn; no other member was touched.\n"
-                    "Bring it back, then run the same command again")
+        return halt(
+            run,
+            "held",
+            f"{', '.join(lost)} was lost in the middle of its turn; no other member was touched.\n"
+            "Bring it back, then run the same command again",
+        )

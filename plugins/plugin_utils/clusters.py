@@ -20,7 +20,9 @@ def find(name: str, task_vars: dict[str, Any], loader: Any) -> dict[str, Any]:
             "Name an inventory with -i, or bring a testnet up: testnet up --nodes 3 --system etcd --version 3.4.23"
         )
     if not name and len(groups) > 1:
-        raise NodewiseError(f"the inventory has {len(groups)} clusters ({', '.join(sorted(groups))}); name one: -e nodewise_cluster=NAME")
+        raise NodewiseError(
+            f"the inventory has {len(groups)} clusters ({', '.join(sorted(groups))}); name one: -e nodewise_cluster=NAME"
+        )
     chosen = name or next(iter(groups))
     if chosen not in groups:
         raise NodewiseError(f"{chosen} is no cluster of the inventory; it has {', '.join(sorted(groups))}")
@@ -34,7 +36,7 @@ def find(name: str, task_vars: dict[str, Any], loader: Any) -> dict[str, Any]:
 
 def clusters(hostvars: Any, loader: Any) -> list[str]:
     """The groups that say themselves, in the inventory or in their group_vars, which system they are."""
-    inventory = hostvars._inventory  # pylint: disable=protected-access  # hostvars know a host's variables, not whose they are
+    inventory = hostvars._inventory  # noqa: SLF001  hostvars know a host's variables, not whose they are
     sources = getattr(inventory, "_sources", [])
     found = []
     for name, group in inventory.groups.items():
@@ -47,5 +49,7 @@ def clusters(hostvars: Any, loader: Any) -> list[str]:
 def _one(members: list[str], variable: str, hostvars: Any) -> str:
     values = {str(hostvars[name].get(variable)) for name in members}
     if len(values) != 1:
-        raise NodewiseError(f"the members disagree on {variable}: {', '.join(sorted(values))}; expected one value for the whole cluster")
+        raise NodewiseError(
+            f"the members disagree on {variable}: {', '.join(sorted(values))}; expected one value for the whole cluster"
+        )
     return values.pop()

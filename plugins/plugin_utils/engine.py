@@ -15,14 +15,29 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 try:
-    from nodewise.errors import NodewiseError
-    from nodewise.model import Outcome
-    from nodewise.record import Run
+    import msgspec
+
+    from nodewise import __version__, plan, releases, roll, summary
+    from nodewise.errors import GateFailed, NodewiseError, Refused
+    from nodewise.judging import judge_step
+    from nodewise.model import GOOD, Observation, Outcome, Plan, Settings, Step, Subject
+    from nodewise.observing import unseen
+    from nodewise.preflight import refuse_unfit
+    from nodewise.record import Run, new_folder
 
     ENGINE_ERROR = None
-except ImportError as error:
-    ENGINE_ERROR = str(error)
-    NodewiseError = Outcome = Run = None  # type: ignore[assignment,misc]
+except ImportError as missing:
+    ENGINE_ERROR = str(missing)
+    # Names only, so that plugins load and can say in a task's result what is missing.
+    msgspec = __version__ = plan = releases = roll = summary = judge_step = unseen = refuse_unfit = new_folder = None
+    GateFailed = NodewiseError = Refused = RuntimeError
+    GOOD = Observation = Outcome = Plan = Settings = Step = Subject = Run = None
+
+
+NO_ENGINE = (
+    "{} cannot import the Python package nodewise ({}).\n"
+    "Use the ansible-playbook of the environment that has it: .venv/bin/ansible-playbook, after `make setup`"
+)
 
 
 class EngineAction(ActionBase):
@@ -35,16 +50,16 @@ class EngineAction(ActionBase):
     _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Check the arguments, act, and turn any error into a failed task with its text."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         if ENGINE_ERROR:
-            return {**result, "failed": True, "msg": f"{sys.executable} cannot import the Python package nodewise ({ENGINE_ERROR}); "
-                    "use the ansible-playbook of the virtual environment that has it (.venv/bin/ansible-playbook after `make setup`)"}
+            return {**result, "failed": True, "msg": NO_ENGINE.format(sys.executable, ENGINE_ERROR)}
         try:
             _checked, args = self.validate_argument_spec(self.SPEC)
             result.update(self.act(plain(args), task_vars or {}))
         except NodewiseError as problem:
             result.update(failed=True, msg=str(problem))
-        except Exception as problem:  # pylint: disable=broad-exception-caught  # a defect of ours must not end a host without a word
+        except Exception as problem:  # noqa: BLE001  a defect of ours must not end a host without a word
             result.update(failed=True, msg=f"{type(problem).__name__}: {problem}", exception=traceback.format_exc())
         return result
 
@@ -93,4 +108,4 @@ def role_path(fqcn: str) -> Path:
         package = importlib.import_module(f"ansible_collections.{namespace}.{collection}")
     except ImportError:
         raise NodewiseError(f"the collection {namespace}.{collection} is not installed; it should hold the role {role}") from None
-    return Path(list(package.__path__)[0]) / "roles" / role
+    return Path(next(iter(package.__path__))) / "roles" / role

@@ -113,6 +113,15 @@ class Turn(msgspec.Struct, forbid_unknown_fields=True):
     reason: str
 
 
+class Subject(msgspec.Struct, frozen=True):
+    """Which cluster an upgrade is about. `role` is the FQCN of the role that knows the system."""
+
+    cluster: str
+    system: str
+    role: str
+    members: list[str]
+
+
 class Plan(msgspec.Struct, forbid_unknown_fields=True):
     """Everything that will be done, resolved before anything changes.
 

@@ -13,7 +13,7 @@ from packaging.version import Version
 
 from nodewise import gates, releases
 from nodewise.errors import Refused
-from nodewise.model import Declaration, Gate, Observation, Plan, Release, Settings, Step, Turn
+from nodewise.model import Declaration, Gate, Observation, Plan, Release, Settings, Step, Subject, Turn
 from nodewise.releases import Rules
 
 
@@ -29,17 +29,13 @@ def declaration(role: Path) -> Declaration:
 
 
 def make(
-    *,
-    cluster: str,
-    system: str,
-    role: str,
-    members: list[str],
+    subject: Subject,
     declared: Declaration,
-    own_gates: Mapping[str, Any],
     observation: Observation,
     way: list[str],
     release: Release,
     settings: Settings,
+    own_gates: Mapping[str, Any],
 ) -> Plan:
     """The plan of one upgrade.
 
@@ -47,15 +43,15 @@ def make(
     inventory's, an outage that nobody accepted.
     """
     known = vocabulary(declared, own_gates)
-    refuse_unready(declared, observation, members, release.version)
+    refuse_unready(declared, observation, subject.members, release.version)
     versions = {member.name: member.version or "" for member in observation.members}
-    pending = [name for name in members if versions[name] != release.version]
+    pending = [name for name in subject.members if versions[name] != release.version]
     refuse_outage(observation, settings, bool(pending))
     plan = Plan(
-        cluster=cluster,
-        system=system,
-        role=role,
-        members=sorted(members),
+        cluster=subject.cluster,
+        system=subject.system,
+        role=subject.role,
+        members=sorted(subject.members),
         versions=versions,
         cluster_version=observation.cluster.version,
         to=release.version,
@@ -96,11 +92,13 @@ def architecture(nodes: Mapping[str, Any]) -> str:
 
 
 def vocabulary(declared: Declaration, own: Mapping[str, Any]) -> dict[str, Gate]:
-    """Every gate that can be asked: the engine's, the system's and the operator's own. Raises Refused for a name that nobody defines."""
+    """Every gate that can be asked: the engine's, the system's, the operator's. Raises Refused for a name that nobody defines."""
     known = {**gates.builtin(), **gates.parse_gates(declared.gates), **gates.parse_gates(dict(own))}
     asked = [*declared.ready, *declared.finalize.after, *(name for step in declared.steps for name in step.after)]
     if unknown := sorted(set(asked) - set(known)):
-        raise Refused(f"meta/upgrade.yml names gates that nobody defines: {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+        raise Refused(
+            f"meta/upgrade.yml names gates that nobody defines: {', '.join(unknown)}; known are {', '.join(sorted(known))}"
+        )
     return known
 
 
@@ -132,7 +130,8 @@ def order(observation: Observation, pending: list[str]) -> list[tuple[str, str]]
     """The pending members in the order of their turns, each with its reason: a canary first, the leader last."""
     leader = observation.cluster.leader
     followers = [name for name in sorted(pending) if name != leader]
-    turns = [(name, "a follower; the canary" if i == 0 else "a follower") for i, name in enumerate(followers)]
+    first = len(pending) == len(observation.members)
+    turns = [(name, "a follower; the canary" if first and i == 0 else "a follower") for i, name in enumerate(followers)]
     return turns + [(name, "the leader: last, after handing over") for name in pending if name == leader]
 
 
@@ -164,10 +163,15 @@ def describe(plan: Plan) -> str:
     runs = ", ".join(f"{name} {version}" for name, version in sorted(plan.versions.items()))
     lines = [f"plan {plan.hash}: {plan.cluster} ({plan.system}) to {plan.to}", f"  now     {runs}"]
     lines += [f"  hops    {' → '.join([min(plan.versions.values()), *plan.hops])}"] if plan.hops else []
-    lines += [f"  stage   {artifact.package or artifact.url.rsplit('/', 1)[-1]}  sha256 {artifact.sha256[:12]}…" for artifact in plan.release.artifacts]
+    lines += [
+        f"  stage   {artifact.package or artifact.url.rsplit('/', 1)[-1]}  sha256 {artifact.sha256[:12]}…"
+        for artifact in plan.release.artifacts
+    ]
     lines += [f"  turn {i}  {', '.join(turn.nodes)}: {turn.reason}" for i, turn in enumerate(plan.turns, 1)]
-    lines += [f"  step    {step.name}{' (leader only)' if step.only == 'leader' else ''}: then {', '.join(step.after)}" for step in plan.steps]
+    lines += [
+        f"  step    {step.name}{' (leader only)' if step.only == 'leader' else ''}: then {', '.join(step.after)}"
+        for step in plan.steps
+    ]
     lines += [f"  finally {', '.join(plan.finalize.after)}"]
     lines += [f"  no way back {plan.point_of_no_return}"] if plan.point_of_no_return else []
     return "\n".join(lines)
-

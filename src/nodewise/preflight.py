@@ -19,7 +19,8 @@ def refuse_unfit(plan: Plan, nodes: Mapping[str, Any]) -> None:
     said = [f"{name}: {why}" for name in plan.members for why in unfit(plan, nodes[name])]
     clocks = [node["clock"] for node in nodes.values() if node.get("clock")]
     if clocks and max(clocks) - min(clocks) > MAX_SKEW * 1e9:
-        said.append(f"the nodes' clocks are {(max(clocks) - min(clocks)) / 1e9:.1f} s apart, allowed are {MAX_SKEW:.0f} s; mend their time source")
+        apart = (max(clocks) - min(clocks)) / 1e9
+        said.append(f"the nodes' clocks are {apart:.1f} s apart, allowed are {MAX_SKEW:.0f} s; mend their time source")
     if said:
         raise Refused("\n".join(said))
 

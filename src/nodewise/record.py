@@ -12,12 +12,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import msgspec
 import yaml
+from packaging.version import Version
 
 from nodewise import __version__, journal
 from nodewise.gates import Judgement
@@ -79,7 +81,9 @@ class Run:
 
     def observed(self, observation: Observation, missing: Iterable[str], **fields: Any) -> None:
         """Keep an observation, with what was still missing of what was waited for."""
-        journal.append(self.journal, "observe", "end", observation=msgspec.to_builtins(observation), missing=list(missing), **fields)
+        journal.append(
+            self.journal, "observe", "end", observation=msgspec.to_builtins(observation), missing=list(missing), **fields
+        )
 
     def judged(self, judgements: Iterable[Judgement], **fields: Any) -> None:
         """Keep what came of gates."""
@@ -109,6 +113,12 @@ class Run:
         """The last observation of this run; None before there is one."""
         seen = self.records("observe")
         return msgspec.convert(seen[-1]["observation"], Observation) if seen else None
+
+    def running_before(self) -> str | None:
+        """The lowest version that ran when the run began; None when nobody said."""
+        seen = self.records("observe")
+        versions = [m["version"] for m in seen[0]["observation"]["members"] if m["version"]] if seen else []
+        return min(versions, key=Version, default=None)
 
     def before_turn(self) -> Observation | None:
         """What the turn in hand was resolved from: the last observation before it began; the last one of all before any turn."""
@@ -166,7 +176,7 @@ def summary_of(run: Run) -> dict[str, Any]:
         "kind": about.get("kind"),
         "cluster": about.get("cluster"),
         "system": about.get("system"),
-        "from": about.get("from"),
+        "from": about.get("from") or run.running_before(),
         "to": about.get("to"),
         "outcome": outcome,
         "reason": reason,
@@ -184,7 +194,9 @@ def junit(asked: list[journal.Record], summary: dict[str, Any]) -> str:
     """Gates as test cases, and the outcome as one more: a CI system shows what failed and why."""
     cases = [(f"{r.get('node') or summary['cluster']}: {r['gate']}", r["ok"], f"{r['says']}: {r.get('found')}") for r in asked]
     cases.append(("outcome", summary["outcome"] in GOOD, f"{summary['outcome']}: {summary['reason']}"))
-    suite = ElementTree.Element("testsuite", name=summary["run_id"], tests=str(len(cases)), failures=str(sum(not ok for _, ok, _ in cases)))
+    suite = ElementTree.Element(
+        "testsuite", name=summary["run_id"], tests=str(len(cases)), failures=str(sum(not ok for _, ok, _ in cases))
+    )
     for name, ok, text in cases:
         case = ElementTree.SubElement(suite, "testcase", classname="nodewise", name=name)
         if not ok:
@@ -194,13 +206,11 @@ def junit(asked: list[journal.Record], summary: dict[str, Any]) -> str:
 
 
 def _seconds(ends: list[journal.Record], node: str) -> float:
-    took = [float(r["duration_s"]) for r in ends if r.get("node") == node and r["step"] not in ("stage", "settle")]
+    took = [float(r["duration_s"]) for r in ends if r.get("node") == node and r["step"] not in ("secure", "stage", "settle")]
     return round(sum(took), 3)
 
 
 def _version_of(package: str) -> str | None:
-    from importlib import metadata
-
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from nodewise import gates
 from nodewise.errors import Held
 from nodewise.model import Observation, Plan, Step, Turn
 from nodewise.plan import order
+
+BACK = ["members_expected", "members_serving", "node_at_target", "fingerprints_equal"]  # gates of a node that was put back
+WAYS = "Way on: mend it at {}. Way back: restore the backup of this run"
 
 
 def pending(plan: Plan, observation: Observation) -> list[str]:
@@ -46,7 +51,9 @@ def steps_of(plan: Plan, turn: Turn, observation: Observation) -> dict[str, list
 
 def successor(plan: Plan, turn: Turn, observation: Observation) -> str | None:
     """Who takes over leadership: a serving member that runs the target already, else any other serving one."""
-    others = [member for member in observation.members if member.serving and member.name not in turn.nodes and member.role != "learner"]
+    others = [
+        member for member in observation.members if member.serving and member.name not in turn.nodes and member.role != "learner"
+    ]
     upgraded = [member.name for member in others if member.version == plan.to]
     return next(iter(sorted(upgraded) or sorted(member.name for member in others)), None)
 
@@ -61,3 +68,16 @@ def why_not_back(plan: Plan, observation: Observation) -> str | None:
     if now != plan.cluster_version:
         return f"the cluster has moved from {plan.cluster_version} to {now}, and the old binary no longer starts on it"
     return None
+
+
+def undo(plan: Plan, node: str, begun: set[str]) -> dict[str, Any]:
+    """What takes a node back to its old version, as a step: the undo of each step that was begun, the last one first."""
+    old = plan.versions[node]
+    return {
+        "name": "undo",
+        "node": node,
+        "version": old,
+        "files": [step.undo for step in reversed(plan.steps) if step.undo and step.name in begun],
+        "settled": {"members": plan.members, "serving": True, "versions": {node: old}},
+        "deadline": plan.settings.deadline,
+    }

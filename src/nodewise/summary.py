@@ -19,8 +19,8 @@ def lines(summary: dict[str, Any], folder: Path) -> list[str]:
     said.append(f"gates     {gates['passed']} passed, {gates['failed']} failed; {summary['duration_s']:.1f} s in all")
     if load := summary.get("workload"):
         said.append(
-            f"workload  {load['ops']} operations, {load['failed']} failed; p50 {load['p50_ms']:.1f} ms, p99 {load['p99_ms']:.1f} ms, "
-            f"longest stall {load['longest_stall_ms']:.0f} ms"
+            f"workload  {load['ops']} operations, {load['failed']} failed; "
+            f"p50 {load['p50_ms']:.1f} ms, p99 {load['p99_ms']:.1f} ms, longest stall {load['longest_stall_ms']:.0f} ms"
         )
         said.append(f"          acknowledged writes lost: {load['lost']}")
     return [*said, f"record    {folder}"]
@@ -29,8 +29,9 @@ def lines(summary: dict[str, Any], folder: Path) -> list[str]:
 def status(cluster: str, observation: Observation) -> list[str]:
     """An observation as an operator reads it."""
     seen = observation.cluster
-    head = f"{cluster} ({observation.system}) acts as {seen.version or 'unknown'}, leader {seen.leader or 'unknown'}, quorum {seen.quorum or 'unknown'}"
-    said = [head, *(_member(member) for member in observation.members)]
+    version, leader, quorum = (value or "unknown" for value in (seen.version, seen.leader, seen.quorum))
+    said = [f"{cluster} ({observation.system}) acts as {version}, leader {leader}, quorum {quorum}"]
+    said += [_member(member) for member in observation.members]
     said.append(f"  fingerprint {seen.fingerprint or 'unknown'} at {seen.fingerprint_at or 'unknown'}, alarms {seen.alarms}")
     return said
 

@@ -195,7 +195,14 @@ def test_an_unreachable_node(notes: Notes) -> None:
     """A node that cannot be reached is named, and nothing begins."""
     hosts = {"n1": {}, "n2": {}, "n3": {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}}
     (notes.folder / "hosts.yml").write_text(json.dumps({"notes": {"hosts": hosts, "vars": notes.variables()}}))
-    pytest.skip("the toy's preflight never leaves the controller; the system tests stop a real node")
+    assert "n3 did not answer" in refused(notes, "-e", "nodewise_to=1.1.0")
+
+
+def test_no_node_can_be_reached(notes: Notes) -> None:
+    """A run in which nobody answers is judged, too."""
+    far = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+    (notes.folder / "hosts.yml").write_text(json.dumps({"notes": {"hosts": {n: far for n in ("n1", "n2", "n3")}, "vars": notes.variables()}}))
+    refused(notes, "-e", "nodewise_to=1.1.0")
 
 
 def test_a_cluster_that_cannot_lose_a_member(notes: Notes) -> None:

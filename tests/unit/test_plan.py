@@ -10,7 +10,7 @@ import pytest
 
 from nodewise import plan, roll
 from nodewise.errors import Held, Refused
-from nodewise.model import Artifact, Observation, Plan, Release, Settings
+from nodewise.model import Artifact, Observation, Plan, Release, Settings, Subject
 from nodewise.preflight import refuse_unfit
 
 from .observed import observation
@@ -23,10 +23,8 @@ FIT = {"free_bytes": 1 << 30, "errors": [], "clock": 10**18}
 
 def made(seen: Observation | None = None, members: list[str] | None = None, **settings: Any) -> Plan:
     """A plan of etcd for the observation."""
-    return plan.make(
-        cluster="c", system="etcd", role="nodewise.cluster.etcd", members=members or NAMES, declared=plan.declaration(ETCD), own_gates={},
-        observation=seen or observation(), way=["3.5.16"], release=RELEASE, settings=Settings(**settings),
-    )
+    subject = Subject("c", "etcd", "nodewise.cluster.etcd", members or NAMES)
+    return plan.make(subject, plan.declaration(ETCD), seen or observation(), ["3.5.16"], RELEASE, Settings(**settings), {})
 
 
 def test_a_canary_first_and_the_leader_last() -> None:
