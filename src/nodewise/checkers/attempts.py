@@ -85,5 +85,6 @@ def overwritten(value: Any, wrote: Iterable[Attempt], before: float = math.inf) 
     """
     wrote = list(wrote)
     over = max((a.until for a in wrote if a.value == value and not a.failed), default=-math.inf)
-    later = [a for a in wrote if a.ok and a.value != value and a.asked.time > over and a.until < before]
+    # Only what was acknowledged has an end, so what is left here is acknowledged.
+    later = [a for a in wrote if a.value != value and a.asked.time > over and a.until < before]
     return max(later, key=lambda a: a.asked.time, default=None)
