@@ -5,28 +5,29 @@ from __future__ import annotations
 import json
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_view import assemble, compare
 
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_view import assemble, compare
 from nodewise.model import Observation
 
 CASES = sorted((Path(__file__).parents[1] / "cases" / "etcd_info").glob("*.json"))
 
 
-def load(name):
+def load(name: str) -> Any:
     """One case, by its file's name."""
     return json.loads((CASES[0].parent / f"{name}.json").read_text())
 
 
-def observed(case):
+def observed(case: dict[str, Any]) -> dict[str, Any]:
     """The observation of a case."""
     return compare(assemble(case["answers"]), case["found"])
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
-def test_answers_add_up_to_an_observation(path):
+def test_answers_add_up_to_an_observation(path: Path) -> None:
     """The answers of a situation give exactly its observation, in the shape that the engine expects."""
     case = json.loads(path.read_text())
     found = observed(case)
@@ -35,7 +36,7 @@ def test_answers_add_up_to_an_observation(path):
     assert case["observation"] == found
 
 
-def test_members_that_name_two_leaders_have_no_leader():
+def test_members_that_name_two_leaders_have_no_leader() -> None:
     """Where the members disagree the cluster's leader is unknown, and each of them carries the disagreement."""
     case = load("healthy-3.3")
     ids = {name: answers["status"]["header"]["member_id"] for name, answers in case["answers"].items()}
@@ -45,14 +46,14 @@ def test_members_that_name_two_leaders_have_no_leader():
     assert all(any("leader" in error for error in member["errors"]) for member in found["members"])
 
 
-def test_members_of_two_clusters_have_no_cluster():
+def test_members_of_two_clusters_have_no_cluster() -> None:
     """A member that reports another cluster's id makes the id unknown."""
     case = load("healthy-3.3")
     case["answers"]["n2"]["status"]["header"]["cluster_id"] = "1"
     assert observed(case)["cluster"]["id"] is None
 
 
-def test_a_different_fingerprint_is_named_on_the_member_that_differs():
+def test_a_different_fingerprint_is_named_on_the_member_that_differs() -> None:
     """One member of three whose data differs is the one with the error, and the cluster has no fingerprint."""
     case = load("healthy-3.3")
     case["found"]["members"]["n2"] = "1@-1"
@@ -61,14 +62,14 @@ def test_a_different_fingerprint_is_named_on_the_member_that_differs():
     assert [bool(member["errors"]) for member in found["members"]] == [False, True, False]
 
 
-def test_an_equal_hash_after_another_compaction_is_a_difference():
+def test_an_equal_hash_after_another_compaction_is_a_difference() -> None:
     """Fingerprints carry the compact revision, so that hashes of other ranges never pass as equal."""
     case = load("healthy-3.3")
     case["found"]["members"]["n2"] = case["found"]["members"]["n2"].replace("@-1", "@5")
     assert observed(case)["cluster"]["fingerprint"] is None
 
 
-def test_a_start_time_that_is_not_told_is_an_error():
+def test_a_start_time_that_is_not_told_is_an_error() -> None:
     """What could not be read is null and said to be so."""
     case = load("healthy-3.3")
     case["answers"]["n1"]["started"] = None
@@ -77,7 +78,7 @@ def test_a_start_time_that_is_not_told_is_an_error():
     assert "start time" in first["errors"][0]
 
 
-def test_answers_are_not_changed_by_reading_them():
+def test_answers_are_not_changed_by_reading_them() -> None:
     """Looking twice at the same answers gives the same observation."""
     case = load("learner")
     before = deepcopy(case)

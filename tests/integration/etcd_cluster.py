@@ -1,0 +1,129 @@
+"""A real etcd cluster of three on loopback, with mutual TLS, whose members can be killed and started again."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import signal
+import socket
+import subprocess
+import urllib.request
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd import observe
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_api import Etcdctl, Tls
+from nodewise import debian, pki, releases
+
+ROLE = Path(__file__).parents[2] / "roles" / "etcd"
+HEALTHY = {"members": ["n1", "n2", "n3"], "serving": True, "leader": True, "fingerprint": True}
+
+
+def programs(version: str) -> Path:
+    """The folder of etcd and etcdctl, unpacked from the packages of a release into the cache."""
+    folder = debian.cache_dir() / "tests" / f"etcd-programs-{version}"
+    if not (folder / "usr/bin/etcdctl").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        release = releases.resolve(releases.load_rules(ROLE), version, {}, platform.machine())
+        for artifact in sorted(release.artifacts, key=lambda one: "client" in one.url):
+            with urllib.request.urlopen(artifact.url) as answer:  # noqa: S310  (the machine's own mirror)
+                package = answer.read()
+            assert hashlib.sha256(package).hexdigest() == artifact.sha256
+            (folder / "package.deb").write_bytes(package)
+            subprocess.run(["dpkg-deb", "-x", "package.deb", "."], cwd=folder, check=True)
+    return folder / "usr" / "bin"
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on."""
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        with closing(one):
+            pass
+    return ports
+
+
+class EtcdCluster:
+    """Members n1, n2, n3. `options` are those that every etcd module takes."""
+
+    def __init__(self, folder: Path, version: str) -> None:
+        self.folder, self.version = folder, version
+        ports = free_ports(6)
+        self.urls = {name: f"https://127.0.0.1:{port}" for name, port in zip(HEALTHY["members"], ports[:3], strict=True)}  # type: ignore[arg-type]
+        self.peers = {name: f"https://127.0.0.1:{port}" for name, port in zip(self.urls, ports[3:], strict=True)}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        for name in self.urls:
+            pki.node(folder / "pki", "test", name, ["127.0.0.1"])
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Parameters of the modules."""
+        certs = self.folder / "pki"
+        return {
+            "members": [{"name": name, "url": url} for name, url in self.urls.items()],
+            "ca": str(certs / "ca.crt"),
+            "cert": str(certs / "nodes/n1.crt"),
+            "key": str(certs / "nodes/n1.key"),
+            "etcdctl": str(programs(self.version) / "etcdctl"),
+            "timeout": 2.0,
+            "settled": {},
+            "deadline": 30.0,
+        }
+
+    def observe(self, **settled: Any) -> dict[str, Any]:
+        """What etcd_info returns."""
+        return observe({**self.options, "settled": settled})
+
+    def healthy(self) -> dict[str, Any]:
+        """The observation, once the cluster is healthy."""
+        found = self.observe(**HEALTHY)
+        assert found["missing"] == []
+        return found["observation"]
+
+    def ctl(self, *words: str, member: str = "n1") -> str:
+        """Run etcdctl on a member."""
+        options = self.options
+        etcdctl = Etcdctl(options["etcdctl"], Tls(options["ca"], options["cert"], options["key"]), 5.0)
+        code, output, errors = etcdctl.run(list(words), [self.urls[member]])
+        assert code == 0, errors
+        return output
+
+    def start(self, *names: str) -> None:
+        """Start members; they are not waited for."""
+        for name in names or self.urls:
+            with (self.folder / f"{name}.log").open("ab") as log:
+                self.processes[name] = subprocess.Popen(self.command(name), stdout=log, stderr=log)
+
+    def kill(self, name: str) -> None:
+        """End a member at once."""
+        self.processes[name].send_signal(signal.SIGKILL)
+        self.processes[name].wait()
+
+    def stop(self) -> None:
+        """End all."""
+        for process in self.processes.values():
+            process.kill()
+            process.wait()
+
+    def command(self, name: str) -> list[str]:
+        """How a member is started."""
+        certs = self.folder / "pki"
+        files = {
+            "cert-file": certs / f"nodes/{name}.crt",
+            "key-file": certs / f"nodes/{name}.key",
+            "trusted-ca-file": certs / "ca.crt",
+        }
+        tls = [f"--{kind}{key}={path}" for kind in ("", "peer-") for key, path in files.items()]
+        urls = [f"--listen-client-urls={self.urls[name]}", f"--advertise-client-urls={self.urls[name]}"]
+        urls += [f"--listen-peer-urls={self.peers[name]}", f"--initial-advertise-peer-urls={self.peers[name]}"]
+        cluster = ",".join(f"{member}={url}" for member, url in self.peers.items())
+        own = [f"--name={name}", f"--data-dir={self.folder / name}", f"--initial-cluster={cluster}"]
+        return [str(programs(self.version) / "etcd"), *own, *urls, *tls, "--client-cert-auth", "--peer-client-cert-auth"]
+
+    def database(self, name: str) -> Path:
+        """The file that holds a member's data."""
+        return self.folder / name / "member/snap/db"
