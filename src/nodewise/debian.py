@@ -54,11 +54,10 @@ def upstream(version: str) -> str:
 
 
 def cache_dir() -> Path:
-    """`.cache` of the checkout, or the user's own when the package is installed without one."""
+    """NODEWISE_HOME, else `.cache` of the checkout, else the user's own."""
     checkout = Path(__file__).resolve().parents[2]
-    if (checkout / "galaxy.yml").exists():
-        return checkout / ".cache"
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "nodewise"
+    own = checkout / ".cache" if (checkout / "galaxy.yml").exists() else Path.home() / ".cache" / "nodewise"
+    return Path(os.environ.get("NODEWISE_HOME") or own)
 
 
 @contextmanager
