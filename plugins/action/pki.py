@@ -4,15 +4,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import EngineAction
 
-try:
+with suppress(ImportError):  # said by EngineAction; not in its import, as it is slow and only needed here
     from nodewise import pki
-except ImportError:  # said by EngineAction
-    pass
 
 
 class ActionModule(EngineAction):

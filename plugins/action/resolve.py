@@ -25,7 +25,8 @@ class ActionModule(EngineAction):
         about, version = task_vars["nodewise_run"], args["version"]
         if not version:
             raise NodewiseError(
-                f"no version was given for {about['cluster']}; say which in the inventory (nodewise_version) or with -e nodewise_version=VERSION"
+                f"no version was given for {about['cluster']}; "
+                "say which in the inventory (nodewise_version) or with -e nodewise_version=VERSION"
             )
         nodes = {name: task_vars["hostvars"][name].get("nodewise_node") for name in about["members"]}
         unanswered = sorted(name for name, node in nodes.items() if node is None)

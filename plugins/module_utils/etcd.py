@@ -89,7 +89,7 @@ class Observer:
         for attempt in range(1, _TRIES):
             if "error" not in found and len(set(found["members"].values())) == 1:
                 break
-            # Compactions reach members some milliseconds apart, and with them the hashes: look again before calling it a difference.
+            # Compactions reach members some milliseconds apart, and with them the hashes: look again before it is a difference.
             time.sleep(0.01 * attempt)
             found = self._fingerprints(attempt)
         return compare(assemble(self._answers), found)

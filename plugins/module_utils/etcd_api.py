@@ -102,7 +102,7 @@ class Member:
         self._connection.request(method, path, payload)
         response = self._connection.getresponse()
         answer = response.read().decode("utf-8", "replace")
-        if response.status != 200:
+        if response.status != http.client.OK:
             raise EtcdError(_refusal(response.status, answer))
         return answer
 

@@ -83,7 +83,7 @@ def _members(observation: dict[str, Any], wanted: list[str]) -> list[str]:
     return lines + [f"{name}: a member that is not expected" for name in sorted(seen - set(wanted))]
 
 
-def _serving(observation: dict[str, Any], wanted: bool) -> list[str]:
+def _serving(observation: dict[str, Any], _wanted: bool) -> list[str]:
     silent = [member for member in observation["members"] if not member["serving"]]
     lines = [f"{member['name']}: not serving ({'; '.join(member['errors']) or 'no reason given'})" for member in silent]
     return lines or ([] if observation["members"] else ["no members seen"])
@@ -98,7 +98,7 @@ def _versions(observation: dict[str, Any], wanted: dict[str, str]) -> list[str]:
     ]
 
 
-def _leader(observation: dict[str, Any], wanted: bool) -> list[str]:
+def _leader(observation: dict[str, Any], _wanted: bool) -> list[str]:
     leading = [member["name"] for member in observation["members"] if member["role"] in ("leader", "primary")]
     if len(leading) != 1:
         return [f"{len(leading)} leaders ({', '.join(leading) or 'none'}), expected one"]
@@ -107,7 +107,7 @@ def _leader(observation: dict[str, Any], wanted: bool) -> list[str]:
     return []
 
 
-def _fingerprint(observation: dict[str, Any], wanted: bool) -> list[str]:
+def _fingerprint(observation: dict[str, Any], _wanted: bool) -> list[str]:
     seen = [(member["name"], member["fingerprint"]) for member in observation["members"]]
     if seen and seen[0][1] is not None and len({value for unused, value in seen}) == 1:
         return []

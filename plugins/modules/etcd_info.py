@@ -55,8 +55,8 @@ observation:
     - What the cluster says about itself, with C(system), C(at), C(cluster) and C(members). What is unknown is null, with an error.
     - C(cluster) has C(id), C(version) (the minor that the cluster acts as), C(leader), C(quorum), C(fingerprint), C(fingerprint_at)
       (the revision at which it was compared) and C(alarms).
-    - Each of C(members) has C(name), C(version), C(role), C(serving) (a linearizable read through it succeeded), C(lag) (entries still to
-      apply), C(fingerprint) (hash@compact revision), C(started_at) and C(errors).
+    - Each of C(members) has C(name), C(version), C(role), C(serving) (a linearizable read through it succeeded), C(lag) (entries
+      still to apply), C(fingerprint) (hash@compact revision), C(started_at) and C(errors).
   returned: always
   type: dict
 missing:

@@ -78,9 +78,8 @@ def test_a_leader_that_not_all_see_is_missing() -> None:
 def test_a_cluster_without_members_is_not_serving() -> None:
     """An empty list never passes."""
     value = dict(deepcopy(HEALTHY), members=[])
-    assert [] not in [
-        observation.missing(value, {key: WHOLE[key]}) for key in ("members", "serving", "leader", "fingerprint", "versions")
-    ]
+    asked = ("members", "serving", "leader", "fingerprint", "versions")
+    assert [] not in [observation.missing(value, {key: WHOLE[key]}) for key in asked]
 
 
 def test_an_unknown_condition_is_an_error() -> None:
