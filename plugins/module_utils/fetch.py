@@ -12,7 +12,8 @@ import ssl
 import time
 import urllib.error
 import urllib.parse
-import urllib.request
+
+from ansible.module_utils.urls import open_url
 
 TRIES = 5
 SILENCE = 10.0  # seconds that a server may say nothing
@@ -58,8 +59,8 @@ def fetch(url: str, target: str, sha256: str, until: float) -> int:
 
 def _once(url: str, target: str, until: float) -> tuple[str, int]:
     try:
-        # The caller gives URLs of http, https and file only.
-        with urllib.request.urlopen(url, timeout=min(SILENCE, max(0.1, until - time.monotonic()))) as response:  # noqa: S310
+        # decompress: the checksum is of the file as it lies there, whatever the server calls its encoding.
+        with open_url(url, timeout=min(SILENCE, max(0.1, until - time.monotonic())), decompress=False) as response:
             return _copy(response, target, until)
     except urllib.error.HTTPError as error:
         if error.code >= http.client.INTERNAL_SERVER_ERROR or error.code == http.client.TOO_MANY_REQUESTS:

@@ -12,7 +12,7 @@ import subprocess
 import tarfile
 import zlib
 from contextlib import contextmanager
-from typing import IO, Iterator, cast
+from typing import IO, ContextManager, Iterator, cast
 
 AR_MAGIC = b"!<arch>\n"
 AR_HEADER = 60
@@ -37,7 +37,7 @@ class _Slice:
 def unpack(file: str, kind: str, target: str) -> None:
     """Unpack `file` (kind deb or tar) into the folder `target`; a member that would lie, or lead, outside is refused."""
     try:
-        with _stream(file, kind) as stream, tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r|*") as tar:
+        with _stream(file, kind) as stream, tarfile.open(fileobj=stream, mode="r|*") as tar:
             tar.extraction_filter = getattr(tarfile, "data_filter", None)  # a second pair of eyes, where Python has it
             for member in tar:
                 _extract(tar, member, target)
@@ -45,18 +45,20 @@ def unpack(file: str, kind: str, target: str) -> None:
         raise UnpackError(f"is no readable {kind}: {error}") from None
 
 
-@contextmanager
-def _stream(file: str, kind: str) -> Iterator[IO[bytes] | _Slice]:
+def _stream(file: str, kind: str) -> ContextManager[IO[bytes]]:
+    """Return the tar stream of an artifact, to be entered."""
+    if kind == "tar":
+        return open(file, "rb")
     with open(file, "rb") as stream:
-        if kind == "tar":
-            yield stream
-            return
-        name, size = _data_member(stream)
-        if not name.endswith(".zst"):
-            yield _Slice(stream, size)
-            return
-    with _dpkg(file) as stream:  # Python reads zstd from 3.14 on only
-        yield stream
+        name, _ = _data_member(stream)
+    return _dpkg(file) if name.endswith(".zst") else _data(file)  # Python reads zstd from 3.14 on only
+
+
+@contextmanager
+def _data(file: str) -> Iterator[IO[bytes]]:
+    with open(file, "rb") as stream:
+        _, size = _data_member(stream)
+        yield cast("IO[bytes]", _Slice(stream, size))
 
 
 def _data_member(stream: IO[bytes]) -> tuple[str, int]:

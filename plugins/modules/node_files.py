@@ -48,8 +48,6 @@ attributes:
   diff_mode:
     description: Contents may be secret.
     support: none
-extends_documentation_fragment:
-  - ansible.builtin.action_common_attributes
 """
 
 EXAMPLES = r"""

@@ -41,8 +41,6 @@ attributes:
   diff_mode:
     description: Changes nothing.
     support: none
-extends_documentation_fragment:
-  - ansible.builtin.action_common_attributes
 """
 
 EXAMPLES = r"""

@@ -73,8 +73,6 @@ attributes:
   diff_mode:
     description: The release's files are not text.
     support: none
-extends_documentation_fragment:
-  - ansible.builtin.action_common_attributes
 """
 
 EXAMPLES = r"""

@@ -45,8 +45,6 @@ attributes:
   diff_mode:
     description: The version before and after are returned.
     support: none
-extends_documentation_fragment:
-  - ansible.builtin.action_common_attributes
 """
 
 EXAMPLES = r"""
