@@ -16,11 +16,6 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import Eng
 class ActionModule(EngineAction):
     """Run `module`, which returns path and sha256 of a file on the node; keep the verified copy in `folder` on the controller."""
 
-    SPEC = {
-        "module": {"type": "str", "required": True},
-        "args": {"type": "dict", "default": {}},
-        "folder": {"type": "path", "required": True},
-    }
     _requires_connection = True
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:

@@ -25,13 +25,6 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
 class ActionModule(EngineAction):
     """Choose the cluster; for a run that changes it, open the run's record."""
 
-    SPEC = {
-        "kind": {"type": "str", "required": True},
-        "record": {"type": "bool", "default": False},
-        "cluster": {"type": "str", "default": ""},
-        "to": {"type": "str", "default": ""},
-    }
-
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         problem = None
         try:

@@ -12,17 +12,10 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import Eng
 class ActionModule(EngineAction):
     """Judge a step by its gates and end it in the journal."""
 
-    SPEC = {
-        "name": {"type": "str", "required": True},
-        "gates": {"type": "list", "elements": "str", "required": True},
-        "node": {"type": "bool", "default": False},
-        "version": {"type": "str", "default": ""},
-    }
-
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         run = run_of(task_vars)
         node = self.host(task_vars) if args["node"] else None
-        failed = judge_step(run, args["gates"], node, args["version"])
+        failed = judge_step(run, args["gates"], node)
         if failed:
             raise GateFailed("\n".join(failed))
         run.end(args["name"], ok=True, node=node)

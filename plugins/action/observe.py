@@ -14,12 +14,6 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import Eng
 class ActionModule(EngineAction):
     """Observe the cluster from this node. What could not be asked is an observation too: nobody seen, and why."""
 
-    SPEC = {
-        "module": {"type": "str", "required": True},
-        "args": {"type": "dict", "default": {}},
-        "settled": {"type": "dict", "default": None},
-        "deadline": {"type": "float", "default": None},
-    }
     _requires_connection = True
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:

@@ -17,14 +17,6 @@ with suppress(ImportError):  # said by EngineAction; not in its import, as it is
 class ActionModule(EngineAction):
     """Return `certificate`, `key` and `authority` (PEM) of this host, made or renewed when needed. Use it with no_log."""
 
-    SPEC = {
-        "folder": {"type": "path", "required": True},
-        "cluster": {"type": "str", "required": True},
-        "names": {"type": "list", "elements": "str", "required": True},
-        "days": {"type": "int", "default": 365},
-        "renew_days": {"type": "int", "default": 30},
-    }
-
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         folder, life = Path(args["folder"]), (args["days"], args["renew_days"])
         host = self.host(task_vars)

@@ -29,15 +29,6 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
 class ActionModule(EngineAction):
     """Resolve everything before anything changes. The run ends here when it is refused, has nothing to do, or in check mode."""
 
-    SPEC = {
-        "to": {"type": "str", "required": True},
-        "accept_outage": {"type": "bool", "default": False},
-        "soak": {"type": "float", "default": 0.0},
-        "deadline": {"type": "float", "default": 120.0},
-        "gates": {"type": "dict", "default": {}},
-        "releases": {"type": "dict", "default": {}},
-    }
-
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         run, about = run_of(task_vars), plain(task_vars["nodewise_run"])
         run.begin("plan")

@@ -19,8 +19,6 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
 class ActionModule(EngineAction):
     """Set the fact `nodewise_plan` (to, release) for a cluster that is to be provisioned with `version`."""
 
-    SPEC = {"version": {"type": "str", "default": ""}, "releases": {"type": "dict", "default": {}}}
-
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         about, version = task_vars["nodewise_run"], args["version"]
         if not version:

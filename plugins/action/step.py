@@ -12,15 +12,6 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import Eng
 class ActionModule(EngineAction):
     """Begin a step, or end it. The end of a phase asks what every member reported: one that is silent has failed."""
 
-    SPEC = {
-        "name": {"type": "str", "required": True},
-        "state": {"type": "str", "choices": ["begun", "done", "failed", "everywhere"], "required": True},
-        "node": {"type": "bool", "default": False},
-        "step": {"type": "dict", "default": {}},
-        "why": {"type": "str", "default": ""},
-        "otherwise": {"type": "str", "default": "refused"},
-    }
-
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         run, name = run_of(task_vars), args["name"]
         node = self.host(task_vars) if args["node"] else None
@@ -28,7 +19,7 @@ class ActionModule(EngineAction):
             run.begin(name, node=node)
             return {"ansible_facts": {"nodewise_step": self.resolved(args["step"], task_vars, node)}}
         if args["state"] == "everywhere":
-            return self.everywhere(run, name, plain(task_vars["nodewise_run"]["members"]), args["otherwise"])
+            return self.everywhere(run, name, plain(task_vars["nodewise_run"]["members"]))
         run.end(name, ok=args["state"] == "done", node=node, **({"error": args["why"]} if args["why"] else {}))
         return {"ansible_facts": {"nodewise_step": {}}}
 
@@ -46,9 +37,9 @@ class ActionModule(EngineAction):
             "deadline": made.settings.deadline,
         }
 
-    def everywhere(self, run: Any, name: str, members: list[str], otherwise: str) -> dict[str, Any]:
+    def everywhere(self, run: Any, name: str, members: list[str]) -> dict[str, Any]:
         """End a phase: it is done when every member said so."""
         said = {r["node"]: r for r in run.records("step", "end") if r["step"] == name and r.get("node")}
         bad = [f"{n}: {said[n].get('error') if n in said else 'no answer'}" for n in members if n not in said or not said[n]["ok"]]
         run.end(name, ok=not bad, **({"error": "; ".join(bad)} if bad else {}))
-        return halt(run, otherwise, f"{name} failed on " + "\n".join(bad)) if bad else {}
+        return halt(run, "refused", f"{name} failed on " + "\n".join(bad)) if bad else {}

@@ -20,8 +20,6 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
 class ActionModule(EngineAction):
     """Begin the next turn, or end the one in hand."""
 
-    SPEC = {"state": {"type": "str", "choices": ["begun", "ended"], "required": True}, "index": {"type": "int", "default": 0}}
-
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         return self.begin(args["index"], task_vars) if args["state"] == "begun" else self.end(task_vars)
 

@@ -12,8 +12,6 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import Eng
 class ActionModule(EngineAction):
     """Say what takes the node in hand back to its old version, or why nothing may; and judge whether it is back."""
 
-    SPEC = {"state": {"type": "str", "choices": ["begun", "ended"], "required": True}, "why": {"type": "str", "default": ""}}
-
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         run, node = run_of(task_vars), self.host(task_vars)
         if args["state"] == "begun":

@@ -12,6 +12,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import yaml
 from ansible.plugins.action import ActionBase
 
 try:
@@ -43,10 +44,10 @@ NO_ENGINE = (
 class EngineAction(ActionBase):
     """An action that runs on the controller, thin over the engine: `act` returns the task's result.
 
-    An error of the engine fails the task with its text; no task of this collection shows a traceback below -vvv.
+    An error of the engine fails the task with its text; no task of this collection shows a traceback below -vvv. Arguments are
+    checked against the options that its documentation states, in plugins/modules/<name>.py.
     """
 
-    SPEC: dict[str, Any] = {}
     _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -55,7 +56,7 @@ class EngineAction(ActionBase):
         if ENGINE_ERROR:
             return {**result, "failed": True, "msg": NO_ENGINE.format(sys.executable, ENGINE_ERROR)}
         try:
-            _checked, args = self.validate_argument_spec(self.SPEC)
+            _checked, args = self.validate_argument_spec(options(type(self).__module__.rpartition(".")[2]))
             result.update(self.act(plain(args), task_vars or {}))
         except NodewiseError as problem:
             result.update(failed=True, msg=str(problem))
@@ -79,6 +80,13 @@ class EngineAction(ActionBase):
     def host(self, task_vars: dict[str, Any]) -> str:
         """The host in hand."""
         return str(task_vars["inventory_hostname"])
+
+
+def options(action: str) -> dict[str, Any]:
+    """An argument_spec from an action's documentation."""
+    module = importlib.import_module(f"ansible_collections.nodewise.cluster.plugins.modules.{action}")
+    documented = yaml.safe_load(module.DOCUMENTATION).get("options", {})
+    return {name: {key: value for key, value in one.items() if key != "description"} for name, one in documented.items()}
 
 
 def plain(value: Any) -> Any:

@@ -1,0 +1,59 @@
+#!/usr/bin/python
+# Copyright: Nodewise contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Runs on the controller alone: plugins/action/begin.py, which checks its arguments against the options stated here.
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: begin
+short_description: Choose the cluster that a play is about
+version_added: 0.1.0
+description:
+  - Finds the groups of the inventory that say which system they are (V(nodewise_system)) and takes the one that is named,
+    or the only one. Nothing is guessed.
+  - Sets the fact V(nodewise_run) (cluster, system, role, members; with O(record) also id and dir), and V(nodewise_halted).
+  - With O(record) a folder for the run's record is made, in V(NODEWISE_RUN_DIR) or below V(runs/), and what is wrong ends
+    the run as refused. Without it, what is wrong fails the task.
+  - A limit that leaves members of the cluster out is refused.
+options:
+  kind:
+    description: What the play does, such as V(upgrade).
+    type: str
+    required: true
+  record:
+    description: Whether the run is recorded.
+    type: bool
+    default: false
+  cluster:
+    description: Name of the cluster's group, where the inventory has several.
+    type: str
+    default: ''
+  to:
+    description: The target version of an upgrade.
+    type: str
+    default: ''
+author:
+  - Nodewise maintainers (@nodewise)
+attributes:
+  check_mode:
+    description: Works in check mode.
+    support: full
+  diff_mode:
+    description: Shows no diff.
+    support: none
+extends_documentation_fragment:
+  - ansible.builtin.action_common_attributes
+"""
+
+EXAMPLES = r"""
+- name: Choose the cluster that a play is about
+  nodewise.cluster.begin:
+    kind: upgrade
+    record: true
+    to: 3.5.16
+"""
+
+RETURN = r"""#"""

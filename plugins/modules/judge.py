@@ -1,0 +1,54 @@
+#!/usr/bin/python
+# Copyright: Nodewise contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Runs on the controller alone: plugins/action/judge.py, which checks its arguments against the options stated here.
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: judge
+short_description: Ask the gates of a step
+version_added: 0.1.0
+description:
+  - Each gate must be exactly true for the last observation; the task fails with a line for each that is not, and ends the
+    step otherwise.
+options:
+  name:
+    description: Of the step.
+    type: str
+    required: true
+  gates:
+    description: Names of the gates.
+    type: list
+    elements: str
+    required: true
+  node:
+    description: Whether the step is that of the host in hand; otherwise it is the cluster's.
+    type: bool
+    default: false
+author:
+  - Nodewise maintainers (@nodewise)
+attributes:
+  check_mode:
+    description: Works in check mode.
+    support: full
+  diff_mode:
+    description: Shows no diff.
+    support: none
+extends_documentation_fragment:
+  - ansible.builtin.action_common_attributes
+"""
+
+EXAMPLES = r"""
+- name: Ask the gates of a step
+  nodewise.cluster.judge:
+    name: switch
+    gates:
+      - members_serving
+      - fingerprints_equal
+    node: true
+"""
+
+RETURN = r"""#"""

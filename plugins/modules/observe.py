@@ -1,0 +1,55 @@
+#!/usr/bin/python
+# Copyright: Nodewise contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Runs on the controller alone: plugins/action/observe.py, which checks its arguments against the options stated here.
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: observe
+short_description: Observe a cluster through its system's info module
+version_added: 0.1.0
+description:
+  - Runs the module on the node, holds its answer against the one shape of an observation, and writes it to the run's journal.
+  - Sets the facts V(nodewise_observation) and V(nodewise_missing). What could not be asked is an observation too, in which
+    nobody was seen; the task itself does not fail for it.
+  - The module takes V(settled) and V(deadline) beside its own arguments, and returns V(observation) and V(missing).
+options:
+  module:
+    description: The info module, by its fully qualified name.
+    type: str
+    required: true
+  args:
+    description: Its arguments.
+    type: dict
+    default: {}
+  settled:
+    description: What to wait for, see ARCHITECTURE.md. What the step in hand waits for when not given.
+    type: dict
+  deadline:
+    description: Seconds to wait for it. Those of the step in hand when not given.
+    type: float
+author:
+  - Nodewise maintainers (@nodewise)
+attributes:
+  check_mode:
+    description: Works in check mode.
+    support: full
+  diff_mode:
+    description: Shows no diff.
+    support: none
+extends_documentation_fragment:
+  - ansible.builtin.action_common_attributes
+"""
+
+EXAMPLES = r"""
+- name: Observe a cluster through its system's info module
+  nodewise.cluster.observe:
+    module: nodewise.cluster.etcd_info
+    args:
+      members: '{{ etcd_members }}'
+"""
+
+RETURN = r"""#"""

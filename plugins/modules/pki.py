@@ -1,0 +1,61 @@
+#!/usr/bin/python
+# Copyright: Nodewise contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Runs on the controller alone: plugins/action/pki.py, which checks its arguments against the options stated here.
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: pki
+short_description: Have the certificate of a host
+version_added: 0.1.0
+description:
+  - Returns certificate, key and authority as PEM, from the cluster's own certificate authority on the controller. What
+    is missing or near its end is made anew.
+options:
+  folder:
+    description: The authority's folder, on the controller.
+    type: path
+    required: true
+  cluster:
+    description: Name of the cluster.
+    type: str
+    required: true
+  names:
+    description: Host names and addresses that the certificate is good for.
+    type: list
+    elements: str
+    required: true
+  days:
+    description: How long a new certificate is good for.
+    type: int
+    default: 365
+  renew_days:
+    description: One with fewer days left is made anew.
+    type: int
+    default: 30
+author:
+  - Nodewise maintainers (@nodewise)
+attributes:
+  check_mode:
+    description: Works in check mode.
+    support: full
+  diff_mode:
+    description: Shows no diff.
+    support: none
+extends_documentation_fragment:
+  - ansible.builtin.action_common_attributes
+"""
+
+EXAMPLES = r"""
+- name: Have the certificate of a host
+  nodewise.cluster.pki:
+    folder: /srv/pki/prod
+    cluster: prod
+    names:
+      - 10.0.0.1
+"""
+
+RETURN = r"""#"""

@@ -1,0 +1,63 @@
+#!/usr/bin/python
+# Copyright: Nodewise contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Runs on the controller alone: plugins/action/plan.py, which checks its arguments against the options stated here.
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: plan
+short_description: Resolve the plan of an upgrade
+version_added: 0.1.0
+description:
+  - Judges what was observed and resolves hops, release, order, steps and gates, before anything changes. The plan is printed
+    and kept as V(plan.yaml) in the run's folder.
+  - Ends the run as refused with every reason, as unchanged when there is nothing to do, and as planned in check mode.
+  - Sets the fact V(nodewise_plan) (hash, to, release, turns, finalize).
+options:
+  to:
+    description: The target version.
+    type: str
+    required: true
+  accept_outage:
+    description: Whether a member may be stopped that the quorum needs.
+    type: bool
+    default: false
+  soak:
+    description: Seconds to watch after the first node.
+    type: float
+    default: 0.0
+  deadline:
+    description: Seconds that a node may take to settle after a change.
+    type: float
+    default: 120.0
+  gates:
+    description: More gates, by name, each with V(that), V(says) and V(shows).
+    type: dict
+    default: {}
+  releases:
+    description: Releases of one's own, by version, each with V(artifacts) and V(binaries).
+    type: dict
+    default: {}
+author:
+  - Nodewise maintainers (@nodewise)
+attributes:
+  check_mode:
+    description: Works in check mode.
+    support: full
+  diff_mode:
+    description: Shows no diff.
+    support: none
+extends_documentation_fragment:
+  - ansible.builtin.action_common_attributes
+"""
+
+EXAMPLES = r"""
+- name: Resolve the plan of an upgrade
+  nodewise.cluster.plan:
+    to: 3.5.16
+"""
+
+RETURN = r"""#"""

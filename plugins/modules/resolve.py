@@ -1,0 +1,45 @@
+#!/usr/bin/python
+# Copyright: Nodewise contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Runs on the controller alone: plugins/action/resolve.py, which checks its arguments against the options stated here.
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: resolve
+short_description: Resolve a version to a release
+version_added: 0.1.0
+description:
+  - Finds URL and checksum of each artifact of the version and sets the fact V(nodewise_release).
+  - 'Refuses a cluster that has another version already: that is what an upgrade is for.'
+options:
+  version:
+    description: The version to provision.
+    type: str
+    default: ''
+  releases:
+    description: Releases of one's own, by version, each with V(artifacts) and V(binaries).
+    type: dict
+    default: {}
+author:
+  - Nodewise maintainers (@nodewise)
+attributes:
+  check_mode:
+    description: Works in check mode.
+    support: full
+  diff_mode:
+    description: Shows no diff.
+    support: none
+extends_documentation_fragment:
+  - ansible.builtin.action_common_attributes
+"""
+
+EXAMPLES = r"""
+- name: Resolve a version to a release
+  nodewise.cluster.resolve:
+    version: 3.5.16
+"""
+
+RETURN = r"""#"""

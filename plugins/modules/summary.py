@@ -1,0 +1,34 @@
+#!/usr/bin/python
+# Copyright: Nodewise contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Runs on the controller alone: plugins/action/summary.py, which checks its arguments against the options stated here.
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: summary
+short_description: Say how a run ended
+version_added: 0.1.0
+description:
+  - Writes V(summary.json) and V(junit.xml) and prints the last lines. The task fails unless the outcome is good.
+author:
+  - Nodewise maintainers (@nodewise)
+attributes:
+  check_mode:
+    description: Works in check mode.
+    support: full
+  diff_mode:
+    description: Shows no diff.
+    support: none
+extends_documentation_fragment:
+  - ansible.builtin.action_common_attributes
+"""
+
+EXAMPLES = r"""
+- name: Say how a run ended
+  nodewise.cluster.summary: {}
+"""
+
+RETURN = r"""#"""
