@@ -18,12 +18,15 @@ from nodewise.testnet.state import checkout
 TICK = 0.1  # seconds between looks
 
 
-def follow(playbook: str, *, run_dir: Path, variables: Mapping[str, Any], environment: Mapping[str, str], tick: Callable[[], None]) -> int:
+def follow(
+    playbook: str, *, run_dir: Path, variables: Mapping[str, Any], environment: Mapping[str, str], tick: Callable[[], None]
+) -> int:
     """Run a playbook of this checkout to its end and return ansible-playbook's exit code; `tick` is called meanwhile.
 
     The whole output is kept in `<run_dir>/ansible.log`. Ctrl-C ends the playbook first, then reaches the caller.
     """
     private, cancelled = run_dir / ".runner", threading.Event()
+    private.mkdir(exist_ok=True)
     thread, runner = ansible_runner.run_async(
         private_data_dir=str(private),
         project_dir=str(checkout()),

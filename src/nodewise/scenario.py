@@ -13,14 +13,14 @@ import msgspec
 import yaml
 
 from nodewise import checkers, testnet, view
-from nodewise.errors import SetupError, UsageError
+from nodewise.errors import SetupError, UnknownResult, UsageError
 from nodewise.model import GOOD, Verdict
 from nodewise.playbook import follow
 from nodewise.record import Run, new_folder
 from nodewise.testnet.state import Testnet, checkout
 from nodewise.workloads import connect
 from nodewise.workloads.client import ClientFactory, Tls
-from nodewise.workloads.data import seed_data, verify_data
+from nodewise.workloads.data import DataSet, seed_data, verify_data
 from nodewise.workloads.final import final_reads
 from nodewise.workloads.history import History, read_history
 from nodewise.workloads.load import Load, Shape
@@ -79,11 +79,22 @@ class Rehearsal:
     def __init__(self, scenario: Scenario, name: str, *, seed: int | None = None, base: Path | None = None) -> None:
         self.scenario = scenario
         self.name = name
-        self.seed = seed if seed is not None else scenario.seed if isinstance(scenario.seed, int) else random.SystemRandom().randrange(2**31)
+        self.seed = (
+            seed
+            if seed is not None
+            else scenario.seed
+            if isinstance(scenario.seed, int)
+            else random.SystemRandom().randrange(2**31)
+        )
         cluster, to = scenario.cluster, scenario.upgrade.to if scenario.upgrade else scenario.cluster.version
         self.run = Run.create(
             new_folder(base or Path("runs").absolute(), scenario.name, name),
-            kind=scenario.name, cluster=name, system=cluster.system, seed=self.seed, to=to, scenario=msgspec.to_builtins(scenario),
+            kind=scenario.name,
+            cluster=name,
+            system=cluster.system,
+            seed=self.seed,
+            to=to,
+            scenario=msgspec.to_builtins(scenario),
             **{"from": cluster.version},
         )
         self.prefix = f"/nodewise/{self.run.id}/"
@@ -142,13 +153,16 @@ def clients_of(net: Testnet) -> ClientFactory:
     return connect(net.system, {node.name: f"https://{node.address}:2379" for node in net.nodes}, tls)
 
 
-def data_verdict(factory: ClientFactory, nodes: list[str], expected: Any) -> Verdict:
+def data_verdict(factory: ClientFactory, nodes: list[str], expected: DataSet) -> Verdict:
     """Whether the data that was there before is there afterwards, through every member."""
-    wrong = {node: off for node in nodes if (off := verify_data(factory(node), expected))}
+    try:
+        wrong = {node: off for node in nodes if (off := verify_data(factory(node), expected))}
+    except UnknownResult as error:
+        return Verdict("data", "unknown", str(error))
     if not wrong:
-        return Verdict("data", "valid", "the data from before the upgrade is whole on every member")
+        return Verdict("data", "valid", "the data from before is whole on every member")
     said = "; ".join(f"{node}: {', '.join(off[:3])}" for node, off in wrong.items())
-    return Verdict("data", "invalid", f"the data from before the upgrade changed: {said}", lost=max(len(off) for off in wrong.values()))
+    return Verdict("data", "invalid", f"the data from before changed: {said}")
 
 
 @contextmanager
