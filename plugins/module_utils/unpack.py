@@ -50,14 +50,14 @@ def _stream(file: str, kind: str) -> ContextManager[IO[bytes]]:
     if kind == "tar":
         return open(file, "rb")
     with open(file, "rb") as stream:
-        name, _ = _data_member(stream)
+        name = _data_member(stream)[0]
     return _dpkg(file) if name.endswith(".zst") else _data(file)  # Python reads zstd from 3.14 on only
 
 
 @contextmanager
 def _data(file: str) -> Iterator[IO[bytes]]:
     with open(file, "rb") as stream:
-        _, size = _data_member(stream)
+        size = _data_member(stream)[1]
         yield cast("IO[bytes]", _Slice(stream, size))
 
 
