@@ -247,3 +247,15 @@ def test_the_skeleton_of_netavark_goes_when_nobody_uses_it(more: str, left: list
     assert all(words in ruleset for words in left)
     assert left or not ruleset.strip()
     assert "NETAVARK" in " ".join(left) or "NETAVARK" not in ruleset
+
+
+def test_when_provisioning_fails_nothing_is_left(cli: Run, new_name: NewName, testnet_home: Path) -> None:
+    """When the playbook fails, its first error is told, the nodes are removed and the log stays."""
+    name = new_name()
+    nowhere = {**os.environ, "ANSIBLE_SSH_EXECUTABLE": "/bin/false"}
+    failed = cli("up", "--name", name, "--nodes", "1", "--system", "etcd", "--version", "3.4.23", env=nowhere)
+    assert 4 == failed.returncode
+    assert f"provisioning {name} failed: " in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert (testnet_home / "logs" / f"provision-{name}.log").exists()
+    _nothing_left(name, testnet_home)

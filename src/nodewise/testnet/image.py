@@ -68,13 +68,12 @@ def _build(provider: Provider, say: Callable[[str], None]) -> None:
 
 
 def _bootstrap(provider: Provider, say: Callable[[str], None]) -> None:
-    """From the mirror to an image, by way of a tar archive that is removed whatever happens."""
+    """From the mirror to an image, by way of a folder that is removed whatever happens; also one that a killed build left."""
     tools.require("mmdebstrap")
     folder = home() / "image"
-    folder.mkdir(parents=True, exist_ok=True)
-    for stale in folder.iterdir():
-        stale.unlink()  # of a build that was killed: we hold the lock
-    tar = folder / f"{os.getpid()}.tar"
+    _remove_folder(folder)
+    folder.mkdir(parents=True)
+    tar = folder / "node.tar"
     words = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages())}", *_apt_settings()]
     words += [f"--dpkgopt=path-exclude={path}" for path in NO_DOCS]
     hooks = [f"upload {shlex.quote(str(FOLDER / 'setup.sh'))} /setup.sh", 'chroot "$1" sh /setup.sh', 'rm "$1/setup.sh"']
@@ -85,7 +84,12 @@ def _bootstrap(provider: Provider, say: Callable[[str], None]) -> None:
         say("importing it")
         provider.import_image(tar, tag())
     finally:
-        tar.unlink(missing_ok=True)
+        _remove_folder(folder)
+
+
+def _remove_folder(folder: Path) -> None:
+    """As root, since what an import that was ended has left in it is root's."""
+    tools.run(tools.as_root(["rm", "-rf", "--", str(folder)]), timeout=60)
 
 
 def _sources() -> list[str]:

@@ -96,9 +96,10 @@ class Podman:
         return self._podman("images", "--filter", f"label={LABEL_IMAGE}", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
 
     def import_image(self, tar: Path, tag: str) -> None:
-        """The tag appears when the image is whole."""
+        """The tag appears when the image is whole. Podman's temporary files lie beside the archive: ended, it leaves them."""
         changes = ["--change", 'CMD ["/sbin/init"]', "--change", f"LABEL {LABEL_IMAGE}={tag}"]
-        self._podman("import", "--quiet", *changes, str(tar), tag, timeout=300)
+        command = self._words("import", "--quiet", *changes, str(tar), tag, TMPDIR=str(tar.parent))
+        tools.run(command, timeout=300)
 
     def build_image(self, base: str, context: Path, packages: Sequence[str], tag: str) -> None:
         """A base that was not there before is gone afterwards: the image is one layer of its own."""
@@ -121,8 +122,8 @@ class Podman:
         """Podman refuses while a container uses it."""
         self._podman("rmi", "-i", tag)
 
-    def _words(self, *words: str) -> list[str]:
-        return tools.as_root(["podman", *words], {"CONTAINERS_CONF": str(CONF)})
+    def _words(self, *words: str, **env: str) -> list[str]:
+        return tools.as_root(["podman", *words], {"CONTAINERS_CONF": str(CONF), **env})
 
     def _podman(
         self, *words: str, timeout: float = 60, check: bool = True, text: str | None = None

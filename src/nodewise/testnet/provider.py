@@ -88,7 +88,7 @@ class Provider(Protocol):
         """Tags of all node images."""
 
     def import_image(self, tar: Path, tag: str) -> None:
-        """Make an image of the tar archive of a root file system."""
+        """Make an image of the tar archive of a root file system; what is temporary stays in the archive's folder."""
 
     def build_image(self, base: str, context: Path, packages: Sequence[str], tag: str) -> None:
         """Make an image from one in a registry; raise SetupError when no registry gives it within seconds."""

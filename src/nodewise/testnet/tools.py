@@ -59,11 +59,12 @@ def as_root(command: Sequence[str], env: dict[str, str] | None = None) -> list[s
 def run(command: Sequence[str], *, timeout: float, check: bool = True, text: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run to the end, `timeout` seconds at most; SetupError when that passes, and with `check` when the program fails.
 
-    The program is in a session of its own: Ctrl-C in the terminal does not reach it, as half a `podman run` would leave things
-    behind that nobody finds. When we are interrupted it is told to end, and has ended when this returns.
+    The program is in a process group of its own: Ctrl-C in the terminal does not reach it, as half a `podman run` would leave
+    things behind that nobody finds. (Not in a session of its own: sudo remembers a password for one terminal.) When we are
+    interrupted it is told to end, and has ended when this returns.
     """
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, process_group=0) as process:
         try:
             out, err = process.communicate(text or "", timeout)
         except subprocess.TimeoutExpired:
