@@ -81,8 +81,9 @@ class View:
             before = copy.deepcopy(self.board) if not self._live else self.board
             self.board.feed(record)
             lines = telling.lasting(record, self.board) if self._live else telling.plain(record, before, self.board)
-            for line, style in lines:
-                self.say(line, style)
+        # Not under the lock: rich prints under a lock of its own, under which its other thread asks for the table.
+        for line, style in lines:
+            self.say(line, style)
 
     def workload(self, stats: Load) -> None:
         """How the workload does."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -190,3 +191,18 @@ def test_following_a_journal_feeds_each_whole_line_once(tmp_path: Path) -> None:
     stop.set()
     thread.join()
     assert fed == [first, second]
+
+
+def test_lines_and_drawing_do_not_wait_for_each_other() -> None:
+    """Lines that stay are printed from one thread while another draws: neither holds what the other needs."""
+
+    def feed() -> None:
+        with View(["n1"], io.StringIO(), tty=True) as view:
+            for number in range(400):
+                view.feed({"t": number, "seq": number, "kind": "note", "phase": "end", "text": "a line"})
+                time.sleep(0.002)
+
+    thread = threading.Thread(target=feed, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
