@@ -154,6 +154,7 @@ def _options(root: Path, arch: str) -> list[str]:
         "Dir::Etc::sourceparts": "-",
         "Dir::Etc::preferencesparts": "-",
         "Acquire::Languages": "none",
+        "Acquire::Retries": 1,  # three, with growing pauses, are 12 s for a mirror that is down
         "APT::Architecture": arch,
         "APT::Architectures": arch,
     }

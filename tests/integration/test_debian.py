@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -38,6 +40,20 @@ def test_version_that_the_suite_has_not() -> None:
     has, expected = r"Debian trixie has etcd-server 3\.5\.16\S* .*", r"expected etcd-server and etcd-client at 3\.5\.99\n"
     with pytest.raises(Refused, match=f"{has}; {expected}"):
         debian.packages("trixie", ETCD, "3.5.99", "amd64")
+
+
+def test_old_index_and_no_mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a day has passed and the mirror does not answer, what the signed index has can be had, and nothing else."""
+    expected = debian.packages("trixie", ETCD, "3.5.16", "amd64")
+    copy = tmp_path / "apt/trixie-amd64"
+    shutil.copytree(debian.cache_dir() / "apt/trixie-amd64", copy)
+    for file in (copy / "updated", *copy.glob("*.json")):
+        os.utime(file, (0, 0))
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert expected == debian.packages("trixie", ETCD, "3.5.16", "amd64", tmp_path)
+    with pytest.raises(Refused, match=r"apt could not fetch the index of Debian trixie: .*\ngive nodewise_releases"):
+        debian.packages("trixie", ETCD, "3.5.99", "amd64", tmp_path)
 
 
 def test_suite_that_is_none(tmp_path: Path) -> None:
