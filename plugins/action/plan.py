@@ -38,9 +38,10 @@ class ActionModule(EngineAction):
             run.end("plan", ok=False, error=str(problem))
             return halt(run, "refused", str(problem))
         run.write_plan(made)
-        run.note(f"plan {made.hash}", plan=plan.describe(made))
+        lines = plan.describe(made)
+        run.note(lines[0], plan="\n".join(lines[1:]))
         run.end("plan", ok=True)
-        self.tell(plan.describe(made).splitlines())
+        self.tell(lines)
         return self.ended(run, made)
 
     def make(self, run: Run, about: dict[str, Any], args: dict[str, Any], task_vars: dict[str, Any]) -> Plan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -158,20 +159,21 @@ def settled(step: Step, plan: Plan, node: str | None, version: str) -> dict[str,
     return wanted
 
 
-def describe(plan: Plan) -> str:
-    """The plan as an operator reads it before saying yes."""
+def describe(plan: Plan) -> list[str]:
+    """The plan as an operator reads it before saying yes, line by line."""
     runs = ", ".join(f"{name} {version}" for name, version in sorted(plan.versions.items()))
-    lines = [f"plan {plan.hash}: {plan.cluster} ({plan.system}) to {plan.to}", f"  now     {runs}"]
-    lines += [f"  hops    {' → '.join([min(plan.versions.values()), *plan.hops])}"] if plan.hops else []
-    lines += [
-        f"  stage   {artifact.package or artifact.url.rsplit('/', 1)[-1]}  sha256 {artifact.sha256[:12]}…"
-        for artifact in plan.release.artifacts
-    ]
-    lines += [f"  turn {i}  {', '.join(turn.nodes)}: {turn.reason}" for i, turn in enumerate(plan.turns, 1)]
-    lines += [
-        f"  step    {step.name}{' (leader only)' if step.only == 'leader' else ''}: then {', '.join(step.after)}"
-        for step in plan.steps
-    ]
-    lines += [f"  finally {', '.join(plan.finalize.after)}"]
-    lines += [f"  no way back {plan.point_of_no_return}"] if plan.point_of_no_return else []
-    return "\n".join(lines)
+    lines = [f"plan {plan.hash}: {plan.cluster} ({plan.system}) to {plan.to}", *_line("now", runs)]
+    if plan.hops:
+        lines += _line("way", " → ".join([min(plan.versions.values(), key=Version), *plan.hops]))
+    for artifact in plan.release.artifacts:
+        lines += _line("stage", f"{artifact.package or artifact.url.rsplit('/', 1)[-1]}, sha256 {artifact.sha256[:12]}…")
+    for number, turn in enumerate(plan.turns, 1):
+        lines += _line(f"turn {number}", f"{', '.join(turn.nodes)}: {turn.reason}")
+    for step in plan.steps:
+        lines += _line(step.name, f"{'the leader only' if step.only == 'leader' else 'each node'}; then asks {', '.join(step.after)}")
+    lines += _line("end", f"asks {', '.join(plan.finalize.after)}")
+    return lines + _line("no return", plan.point_of_no_return or "never: the old version can always be put back")
+
+
+def _line(head: str, text: str) -> list[str]:
+    return textwrap.wrap(text, 96, initial_indent=f"  {head:10}", subsequent_indent=" " * 12, break_long_words=False)

@@ -107,7 +107,7 @@ def test_check_mode_ends_with_the_plan(notes: Notes) -> None:
     assert notes.summary()["outcome"] == "planned"
     assert notes.starts() == {"n1": 0, "n2": 0, "n3": 0}
     assert (notes.run_dir / "plan.yaml").exists()
-    assert "turn 1  n1" in ended.stdout
+    assert "turn 1    n1" in ended.stdout
 
 
 @pytest.mark.parametrize("name", ["n1", "n3"])
