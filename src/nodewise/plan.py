@@ -170,7 +170,8 @@ def describe(plan: Plan) -> list[str]:
     for number, turn in enumerate(plan.turns, 1):
         lines += _line(f"turn {number}", f"{', '.join(turn.nodes)}: {turn.reason}")
     for step in plan.steps:
-        lines += _line(step.name, f"{'the leader only' if step.only == 'leader' else 'each node'}; then asks {', '.join(step.after)}")
+        who = "the leader only" if step.only == "leader" else "each node"
+        lines += _line(step.name, f"{who}; then asks {', '.join(step.after)}")
     lines += _line("end", f"asks {', '.join(plan.finalize.after)}")
     return lines + _line("no return", plan.point_of_no_return or "never: the old version can always be put back")
 
