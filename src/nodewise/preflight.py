@@ -8,7 +8,8 @@ from typing import Any
 from nodewise.errors import Refused
 from nodewise.model import Plan
 
-UNPACKED = 4  # times the size of a package: the archive and what it unpacks to
+UNPACKED = 5  # times the size of an artifact: the archive and what it unpacks to, as release_stage counts it
+SPARE = 64 << 20  # bytes on top of that, as release_stage keeps them
 UNKNOWN_SIZE = 200 << 20  # bytes to ask for when an artifact does not say its size
 MIN_VALID = 86400  # seconds that a certificate must still be good for: one that ends today may end within the roll
 MAX_SKEW = 5.0  # seconds between two nodes' clocks: certificates and leases go by them
@@ -27,7 +28,7 @@ def refuse_unfit(plan: Plan, nodes: Mapping[str, Any]) -> None:
 
 def unfit(plan: Plan, node: Mapping[str, Any]) -> list[str]:
     """What stands against one node."""
-    needed = UNPACKED * sum(artifact.size or UNKNOWN_SIZE for artifact in plan.release.artifacts)
+    needed = SPARE + UNPACKED * sum(artifact.size or UNKNOWN_SIZE for artifact in plan.release.artifacts)
     free = node.get("free_bytes")
     problems = [str(error) for error in node.get("errors") or []]
     if free is None:
