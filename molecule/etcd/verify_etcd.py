@@ -62,6 +62,6 @@ def test_clients_without_a_certificate_are_refused(host: Host) -> None:
 
 
 def test_the_unit_is_sandboxed(host: Host) -> None:
-    """systemd calls the unit's exposure low: below 2 of 10."""
+    """By its own figures systemd calls the unit's exposure low: below 2 of 10."""
     line = host.check_output("systemd-analyze security etcd --no-pager | tail -1")
     assert float(line.split(":")[1].split()[0]) < 2.0

@@ -1,7 +1,7 @@
 # Copyright: Nodewise contributors
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Handing leadership over: asked of the leader, believed when the members say so."""
+"""Changing a cluster: handing leadership over, which is believed when the members say so, and adding a member."""
 
 from __future__ import annotations
 
@@ -32,6 +32,36 @@ def hand_over(parameters: dict[str, Any], dry: bool = False) -> dict[str, Any]:
         members[own].call("maintenance/transfer-leadership", {"targetID": target})
         _confirm(members, candidate, target, began + parameters["deadline"])
     return {"changed": True, "leader": candidate, "previous": own, "seconds": _since(began)}
+
+
+def add(parameters: dict[str, Any], dry: bool = False) -> dict[str, Any]:
+    """Add `member`, which listens to its peers at `peer_url`, to the cluster that the others form.
+
+    Each of the others has to answer: one member more asks for a larger majority. Returns changed and id (hexadecimal, or None).
+    """
+    own, url = parameters["member"], parameters["peer_url"]
+    others = [member for member in members_of(parameters) if member.name != own]
+    listed = [_rows(member) for member in others]
+    if not listed:
+        raise EtcdError(f"{own} has nobody to join: the members hold no other name")
+    for row in listed[0]:
+        if row.get("name") == own or url in row.get("peerURLs", []):
+            return {"changed": False, "id": f"{int(row['ID']):x}"}
+    if dry:
+        return {"changed": True, "id": None}
+    made = others[0].call("cluster/member/add", {"peerURLs": [url]})
+    return {"changed": True, "id": f"{int(made['member']['ID']):x}"}
+
+
+def _rows(member: Member) -> list[dict[str, Any]]:
+    try:
+        member.version()
+        rows: list[dict[str, Any]] = member.call("cluster/member/list")["members"]
+    except EtcdError as error:
+        raise EtcdError(
+            f"{member.name}: {error}; expected every member to answer before one is added. Nothing was changed"
+        ) from None
+    return rows
 
 
 def _candidate(members: dict[str, Member], own: str, candidates: list[str]) -> tuple[str, str]:

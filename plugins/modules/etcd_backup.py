@@ -33,10 +33,14 @@ options:
     default: 300.0
 extends_documentation_fragment:
   - nodewise.cluster.etcd
+  - ansible.builtin.action_common_attributes
 attributes:
   check_mode:
     description: Saves nothing in check mode, and says that it would.
     support: full
+  diff_mode:
+    description: What changes is not text.
+    support: none
 """
 
 EXAMPLES = r"""

@@ -29,10 +29,14 @@ options:
     default: 30.0
 extends_documentation_fragment:
   - nodewise.cluster.etcd
+  - ansible.builtin.action_common_attributes
 attributes:
   check_mode:
     description: Works in check mode as otherwise, as it changes nothing.
     support: full
+  diff_mode:
+    description: What changes is not text.
+    support: none
 """
 
 EXAMPLES = r"""

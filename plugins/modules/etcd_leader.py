@@ -30,10 +30,14 @@ options:
     default: 10.0
 extends_documentation_fragment:
   - nodewise.cluster.etcd
+  - ansible.builtin.action_common_attributes
 attributes:
   check_mode:
     description: Says whether leadership would move, and to whom.
     support: full
+  diff_mode:
+    description: What changes is not text.
+    support: none
 """
 
 EXAMPLES = r"""
