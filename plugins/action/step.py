@@ -40,6 +40,10 @@ class ActionModule(EngineAction):
     def everywhere(self, run: Any, name: str, members: list[str]) -> dict[str, Any]:
         """End a phase: it is done when every member said so."""
         said = {r["node"]: r for r in run.records("step", "end") if r["step"] == name and r.get("node")}
-        bad = [f"{n}: {said[n].get('error') if n in said else 'no answer'}" for n in members if n not in said or not said[n]["ok"]]
-        run.end(name, ok=not bad, **({"error": "; ".join(bad)} if bad else {}))
-        return halt(run, "refused", f"{name} failed on " + "\n".join(bad)) if bad else {}
+        bad = {n: str(said[n].get("error") if n in said else "no answer") for n in members if n not in said or not said[n]["ok"]}
+        if not bad:
+            run.end(name, ok=True)
+            return {}
+        why = "\n".join(f"{', '.join(n for n in bad if bad[n] == error)}: {error}" for error in dict.fromkeys(bad.values()))
+        run.end(name, ok=False, error=why)
+        return halt(run, "refused", f"{name} failed on {why}")
