@@ -181,4 +181,4 @@ def describe(plan: Plan) -> list[str]:
 
 
 def _line(head: str, text: str) -> list[str]:
-    return textwrap.wrap(text, 96, initial_indent=f"  {head:10}", subsequent_indent=" " * 12, break_long_words=False)
+    return textwrap.wrap(text, 84, initial_indent=f"  {head:10}", subsequent_indent=" " * 12, break_long_words=False)

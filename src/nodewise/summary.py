@@ -23,6 +23,8 @@ def lines(summary: dict[str, Any], folder: Path) -> list[str]:
             f"p50 {load['p50_ms']:.1f} ms, p99 {load['p99_ms']:.1f} ms, longest stall {load['longest_stall_ms']:.0f} ms"
         )
         said.append(f"          acknowledged writes lost: {load['lost']}")
+    for one in summary.get("checkers", []):
+        said.append(f"judged    {one['checker']}: {one['verdict']}; {one['says']}")
     return [*said, f"record    {folder}"]
 
 

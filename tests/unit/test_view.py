@@ -66,7 +66,7 @@ def test_an_upgrade_that_went_well() -> None:
     assert table(journal("upgraded")) == [
         "upgrade of demo to 3.5.16",
         "probe ✓  plan ✓  secure ✓  stage ✓  roll ✓  finalize ✓",
-        "node  version          probe   stage   drain   switch  settle  gates",
+        "node  version          secure  stage   drain   switch  settle  gates",
         "n1    3.4.23 → 3.5.16  ✓ 0.7s  ✓ 0.8s  ✓ 0.3s  ✓ 0.7s  ✓ 0.5s  ✓ 8",
         "n2 ★  3.4.23 → 3.5.16  ✓ 0.7s  ✓ 1.8s  ·       ✓ 0.7s  ✓ 0.5s  ✓ 5",
         "n3    3.4.23 → 3.5.16  ✓ 0.7s  ✓ 3.0s  ·       ✓ 0.7s  ✓ 0.5s  ✓ 5",
@@ -168,7 +168,7 @@ def test_a_step_of_a_system_s_own_has_a_column() -> None:
     """A step that no built-in system has is shown before settle."""
     records = journal("upgraded")[:8]
     records.append({**records[-1], "kind": "step", "phase": "begin", "step": "pause", "node": "n1"})
-    assert table(records)[2].split() == ["node", "version", "probe", "stage", "drain", "switch", "pause", "settle", "gates"]
+    assert table(records)[2].split() == ["node", "version", "secure", "stage", "drain", "switch", "pause", "settle", "gates"]
 
 
 def test_following_a_journal_feeds_each_whole_line_once(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ def rehearse(word: str, keep: bool, name: str, seed: int | None) -> int:
     try:
         with view.View([node.name for node in net.nodes], sys.stdout, sys.stdout.isatty()) as show:
             said = rehearsal.perform(net, show)
-        for line in summary.lines(said, rehearsal.run.folder):
-            click.echo(line)
+        _outcome, *rest = summary.lines(said, rehearsal.run.folder)  # the view has told the outcome
+        click.echo("\n".join(rest))
         return scenarios.exit_code(said)
     finally:
         farewell(name, keep)
