@@ -19,6 +19,10 @@ options:
     description: The member to save from.
     type: str
     required: true
+  etcdctl:
+    description: The C(etcdctl) of a staged release, on the node; from 3.5 on C(etcdutl) is expected beside it.
+    type: path
+    required: true
   path:
     description: File to save to, on the node; its name ends in C(.db). The folder is made when it is missing.
     type: path
@@ -41,6 +45,10 @@ attributes:
   diff_mode:
     description: What changes is not text.
     support: none
+  platform:
+    description: Nodes are Linux hosts.
+    platforms: linux
+    support: full
 """
 
 EXAMPLES = r"""

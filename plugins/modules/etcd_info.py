@@ -37,6 +37,10 @@ attributes:
   diff_mode:
     description: What changes is not text.
     support: none
+  platform:
+    description: Nodes are Linux hosts.
+    platforms: linux
+    support: full
 """
 
 EXAMPLES = r"""

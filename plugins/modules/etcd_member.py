@@ -32,6 +32,10 @@ attributes:
   diff_mode:
     description: What changes is not text.
     support: none
+  platform:
+    description: Nodes are Linux hosts.
+    platforms: linux
+    support: full
 """
 
 EXAMPLES = r"""
