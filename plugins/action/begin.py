@@ -17,6 +17,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     Run,
     __version__,
     halt,
+    lock,
     new_folder,
     role_path,
 )
@@ -26,26 +27,43 @@ class ActionModule(EngineAction):
     """Choose the cluster; for a run that changes it, open the run's record."""
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        problem = None
-        try:
-            same_version()
-            cluster = find(args["cluster"], task_vars, self._loader)
-            everybody(cluster, task_vars)
-        except NodewiseError as error:
-            if not args["record"]:
-                raise
-            problem, cluster = str(error), {"cluster": args["cluster"] or "unknown", "system": None, "role": None, "members": []}
-        facts = {"nodewise_run": dict(cluster), "nodewise_halted": False}
         if not args["record"]:
-            return {"ansible_facts": facts}
+            return {"ansible_facts": {"nodewise_run": self.chosen(args, task_vars), "nodewise_halted": False}}
+        try:
+            cluster, problem = self.chosen(args, task_vars), None
+        except NodewiseError as error:
+            cluster, problem = {"cluster": args["cluster"] or "unknown", "system": None, "role": None, "members": []}, str(error)
+        run = self.opened(args, cluster)
+        facts = {"nodewise_run": {**cluster, "dir": str(run.folder), "id": run.id}, "nodewise_halted": False}
+        try:
+            self.ready(args, run, cluster, problem)
+        except NodewiseError as error:
+            facts.update(halt(run, "refused", str(error))["ansible_facts"])
+        return {"ansible_facts": facts}
+
+    def chosen(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """The cluster, all of whose members take part; raises NodewiseError."""
+        same_version()
+        cluster = find(args["cluster"], task_vars, self._loader)
+        everybody(cluster, task_vars)
+        return cluster
+
+    def opened(self, args: dict[str, Any], cluster: dict[str, Any]) -> Run:
+        """A fresh record. A folder that has a journal already is another run's: its outcome must not become this one's."""
         folder = Path(os.environ.get("NODEWISE_RUN_DIR") or new_folder(Path.cwd() / "runs", args["kind"], cluster["cluster"]))
         run = Run.create(folder, kind=args["kind"], cluster=cluster["cluster"], system=cluster["system"], to=args["to"])
-        facts["nodewise_run"].update(dir=str(folder), id=run.id)
+        if run.journal.exists():
+            raise NodewiseError(f"{folder} holds the record of another run; unset NODEWISE_RUN_DIR, or name a new folder")
         run.note(f"{args['kind']} of {cluster['cluster']}", members=cluster["members"], to=args["to"])
-        if not problem and args["kind"] == "upgrade" and not args["to"]:
-            problem = "no target version was given; say which: -e nodewise_to=VERSION"
-        ended = halt(run, "refused", problem) if problem else {}
-        return {**ended, "ansible_facts": {**facts, **ended.get("ansible_facts", {})}}
+        return run
+
+    def ready(self, args: dict[str, Any], run: Run, cluster: dict[str, Any], problem: str | None) -> None:
+        """Raise NodewiseError for what is in the way before anything was looked at."""
+        if problem:
+            raise NodewiseError(problem)
+        if not args["to"]:
+            raise NodewiseError("no target version was given; say which: -e nodewise_to=VERSION")
+        lock.hold(run.folder.parent / f".{cluster['cluster']}.lock", os.getppid(), run.id)  # the parent is ansible-playbook
 
 
 def same_version() -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from nodewise import lock
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -222,3 +224,18 @@ def test_a_gate_of_ones_own_that_cannot_be_read(notes: Notes) -> None:
     """A gate in the inventory that does not parse is refused before anything begins."""
     gate = json.dumps({"nodewise_gates": {"mine": {"that": "length(", "says": "x"}}})
     assert "mine" in refused(notes, "-e", "nodewise_to=1.1.0", "-e", gate)
+
+
+def test_another_run_is_at_work(notes: Notes) -> None:
+    """One upgrade of a cluster at a time: the run that is at work is named."""
+    lock.hold(notes.run_dir.parent / ".notes.lock", os.getpid(), "the-first-run")
+    assert "the-first-run" in refused(notes, "-e", "nodewise_to=1.1.0")
+
+
+def test_the_folder_of_another_run(notes: Notes) -> None:
+    """A record that is there already is never mistaken for that of this run."""
+    assert notes.upgrade("-e", "nodewise_to=1.1.0").returncode == 0
+    again = notes.upgrade("-e", "nodewise_to=1.2.0")
+    assert again.returncode != 0
+    assert "holds the record of another run" in again.stdout + again.stderr
+    assert notes.versions() == {"n1": "1.1.0", "n2": "1.1.0", "n3": "1.1.0"}
