@@ -26,7 +26,7 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.observation impor
 # A linearizable read goes through the leader and a majority: it succeeds where the member really serves. /health would
 # not do: up to 3.5 it proposes an entry to the raft log, and an observation writes nothing.
 _READ = {"key": base64_text("nodewise"), "keys_only": True, "limit": 1}
-_QUESTIONS = (
+_QUESTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("status", "maintenance/status", {}),
     ("members", "cluster/member/list", {}),
     ("alarms", "maintenance/alarm", {"action": "GET"}),
@@ -105,33 +105,35 @@ class Observer:
         members = [member for member in self.members if "status" in self._answers[member.name]]
         if self.etcdctl is None or not members:
             return {"error": "no etcdctl was given to compare fingerprints with" if members else "no member answered"}
-        urls = {member.url: member.name for member in members}
+        urls, etcdctl = {member.url: member.name for member in members}, self.etcdctl
         try:
             known = [self._answers[member.name]["status"] for member in members]
             answers = known if attempt == 0 else list(self._pool.map(_status, members))
-            return self._hash_once(urls, min(int(answer["header"]["revision"]) for answer in answers))
+            return _hash_once(etcdctl, urls, min(int(answer["header"]["revision"]) for answer in answers))
         except EtcdError as error:
             return {"error": str(error)}
 
-    def _hash_once(self, urls: dict[str, str], revision: int) -> dict[str, Any]:
-        rows, error = self.etcdctl.hashkv(sorted(urls), revision)
-        # From 3.5 on a member that compacted at this revision answers with the hash that it made then, of another range than
-        # what a member hashes that has restarted since: that says nothing about the data.
-        if "compacted" in error or len({row[1] for row in rows.values()}) > 1:
-            return self._hash_at_head(urls)
-        found = {"revision": revision, "members": _named(urls, rows)}
-        return dict(found, error=error) if error else found
 
-    def _hash_at_head(self, urls: dict[str, str]) -> dict[str, Any]:
-        """Hash where each member stands.
+def _hash_once(etcdctl: Etcdctl, urls: dict[str, str], revision: int) -> dict[str, Any]:
+    rows, error = etcdctl.hashkv(sorted(urls), revision)
+    # From 3.5 on a member that compacted at this revision answers with the hash that it made then, of another range than
+    # what a member hashes that has restarted since: that says nothing about the data.
+    if "compacted" in error or len({row[1] for row in rows.values()}) > 1:
+        return _hash_at_head(etcdctl, urls)
+    found = {"revision": revision, "members": _named(urls, rows)}
+    return dict(found, error=error) if error else found
 
-        With their revisions equal this is one revision too: a cluster that is idle and compacted at its head has no other.
-        """
-        rows, error = self.etcdctl.hashkv(sorted(urls), 0)
-        revisions = {row[2] for row in rows.values()}
-        if error or len(revisions) != 1:
-            return {"error": error or "the members moved on while they were hashed: no revision to compare at"}
-        return {"revision": revisions.pop(), "members": _named(urls, rows)}
+
+def _hash_at_head(etcdctl: Etcdctl, urls: dict[str, str]) -> dict[str, Any]:
+    """Hash where each member stands.
+
+    With their revisions equal this is one revision too: a cluster that is idle and compacted at its head has no other.
+    """
+    rows, error = etcdctl.hashkv(sorted(urls), 0)
+    revisions = {row[2] for row in rows.values()}
+    if error or len(revisions) != 1:
+        return {"error": error or "the members moved on while they were hashed: no revision to compare at"}
+    return {"revision": revisions.pop(), "members": _named(urls, rows)}
 
 
 def _named(urls: dict[str, str], rows: dict[str, tuple[int, int, int]]) -> dict[str, str]:

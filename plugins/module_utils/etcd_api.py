@@ -109,8 +109,8 @@ class Member:
     def _connect(self) -> http.client.HTTPConnection:
         target = urllib.parse.urlsplit(self.url)
         if target.scheme == "https":
-            return http.client.HTTPSConnection(target.hostname, target.port, timeout=self.timeout, context=self._context)
-        return http.client.HTTPConnection(target.hostname, target.port, timeout=self.timeout)
+            return http.client.HTTPSConnection(target.hostname or "", target.port, timeout=self.timeout, context=self._context)
+        return http.client.HTTPConnection(target.hostname or "", target.port, timeout=self.timeout)
 
 
 def members_of(parameters: dict[str, Any]) -> list[Member]:
@@ -192,9 +192,9 @@ def _reason(error: Exception) -> str:
         return "no answer in time"
     if isinstance(error, ssl.SSLError):
         return f"TLS: {getattr(error, 'verify_message', '') or error.reason or error}"
-    if isinstance(error, http.client.HTTPException) or not getattr(error, "strerror", None):
-        return f"connection closed: {error}" if str(error) else "connection closed"
-    return str(error.strerror).lower()
+    if isinstance(error, OSError) and error.strerror and not isinstance(error, http.client.HTTPException):
+        return error.strerror.lower()
+    return f"connection closed: {error}" if str(error) else "connection closed"
 
 
 def argument_spec() -> dict[str, Any]:
