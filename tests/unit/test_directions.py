@@ -16,7 +16,7 @@ COLLECTION = "ansible_collections.nodewise.cluster."
 # A part is a module or package of src/nodewise. Each layer may use those below it; `peers` may also use their own layer.
 LAYERS = [
     {"cli"},
-    {"scenario", "playbook", "view", "board", "telling", "testnet"},
+    {"bench", "scenario", "playbook", "view", "board", "telling", "testnet"},
     {"plan", "gates", "roll", "journal", "lock", "record", "releases", "debian", "pki", "workloads", "checkers"}
     | {"judging", "observing", "preflight", "summary"},
     {"model", "errors", "nodewise"},

@@ -1,0 +1,66 @@
+"""One cluster that is upgraded again and again: each contender finds the same data, version and leader."""
+
+from __future__ import annotations
+
+import shlex
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from nodewise import scenario
+from nodewise.errors import SetupError
+from nodewise.testnet import tools
+from nodewise.testnet.state import Testnet
+from nodewise.workloads.data import seed_data
+
+HERE = Path(__file__).parent
+SEED = 1  # the same data in every run of the benchmark
+
+
+class Fixture:
+    """The cluster on a testnet. What was kept is put back with the data as it was, so each upgrade begins alike."""
+
+    def __init__(self, net: Testnet) -> None:
+        self.net = net
+        self.factory = scenario.clients_of(net)
+
+    @property
+    def addresses(self) -> list[str]:
+        """Of the nodes, in order."""
+        return [node.address for node in self.net.nodes]
+
+    def keep(self) -> None:
+        """Fill the cluster with data, stop it, and keep what it holds."""
+        seed_data(self.factory(self.net.nodes[0].name), SEED)
+        self._everywhere("restore.sh", "keep")
+
+    def put_back(self, unstaged: str = "") -> None:
+        """Have the first version run on the data that was kept, the last node leading; `unstaged` is a release to remove."""
+        self._everywhere("restore.sh", "back", str(self.net.version), unstaged)
+        self._lines(["sudo systemctl start etcd"] * len(self.net.nodes))
+        endpoints = ",".join(f"https://{address}:2379" for address in self.addresses)
+        self._lines([script("lead.sh", self.addresses[-1], endpoints)])
+
+    def versions(self) -> set[str]:
+        """The versions that the members say they run."""
+        ctl = "/opt/nodewise/etcd/current/bin/etcdctl --cacert {0}/ca.crt --cert {0}/node.crt --key {0}/node.key"
+        ask = f"sudo {ctl.format('/etc/nodewise/etcd')} endpoint status --endpoints https://"
+        return {said.split(", ")[2] for said in self._lines([f"{ask}{address}:2379" for address in self.addresses])}
+
+    def _everywhere(self, name: str, *words: str) -> None:
+        self._lines([script(name, *words)] * len(self.net.nodes))
+
+    def _lines(self, lines: list[str]) -> list[str]:
+        """Run a line on each node, from the first on, side by side; what they printed."""
+        with ThreadPoolExecutor(len(lines)) as pool:
+            return list(pool.map(self._line, [node.name for node in self.net.nodes], lines))
+
+    def _line(self, node: str, line: str) -> str:
+        done = self.net.run(node, line, timeout=120)
+        if done.returncode:
+            raise SetupError(f"{node} could not be made ready for the next upgrade: {tools.last_line(done.stderr)}")
+        return done.stdout
+
+
+def script(name: str, *words: str) -> str:
+    """A line that runs a script of this folder on a node, as root."""
+    return shlex.join(["sudo", "bash", "-c", (HERE / name).read_text(), name, *words])

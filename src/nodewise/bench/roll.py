@@ -1,0 +1,110 @@
+"""Rows about the upgrade of three nodes under load: a shell loop, a usual playbook, and nodewise, on one cluster in turn."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from nodewise import journal, testnet
+from nodewise.bench import phases
+from nodewise.bench.command import ansible, program, timed
+from nodewise.bench.figures import Row
+from nodewise.bench.fixture import HERE, SEED, Fixture
+from nodewise.errors import SetupError
+from nodewise.record import Run
+from nodewise.testnet import ssh
+from nodewise.workloads.history import History
+from nodewise.workloads.load import Load, Shape
+from nodewise.workloads.stats import Stats
+
+NAME = "benchroll"
+FROM, TO = "3.4.23", "3.5.16"
+BREATH = 1.0  # seconds of work before an upgrade begins, and after it has ended
+
+
+class Roll:
+    """The upgrade by each contender, on the same data, from the same version, with the same leader."""
+
+    def __init__(self, folder: Path) -> None:
+        self.roll = Row("roll", "3 nodes upgraded, the release staged beforehand", "s", "ratio", 3.5)
+        self.upgrade = Row("upgrade", "the same; nodewise also downloads, checks and stages the release", "s", "ratio", 3.5)
+        self.stall = Row("stall", "the clients' longest stall in `roll`", "ms", "ratio", 1.2)
+        self.failed = Row("failed", "clients' operations that failed, in `roll` and `upgrade`", "operations", "value", 0)
+        self.rows = [self.roll, self.upgrade, self.stall, self.failed]
+        self.phases: dict[str, list[dict[str, float]]] = {"roll": [], "upgrade": []}
+        self._folder = folder
+
+    def prepare(self) -> None:
+        """A cluster with data, kept as it is before any upgrade."""
+        testnet.down(NAME)
+        self._fixture = Fixture(testnet.up(testnet.Request(NAME, 3, system="etcd", version=FROM)))
+        self._fixture.keep()
+
+    def round(self, number: int) -> None:
+        """A sample of each, every round beginning with another one. `upgrade` is first: it leaves the release for the others."""
+        self._upgrade(number)
+        contenders = [self._floor, self._usual, self._nodewise]
+        for step in range(len(contenders)):
+            contenders[(number + step) % len(contenders)](number)
+
+    def clean(self) -> None:
+        """Remove the cluster."""
+        testnet.down(NAME)
+
+    def _floor(self, number: int) -> None:
+        net = self._fixture.net
+        words = ssh.command(net, net.nodes[0])[:-1]  # without the node: the loop names it
+        command = ["bash", str(HERE / "floor_roll.sh"), TO, " ".join(self._fixture.addresses), *words]
+        self._contend("floor", lambda: timed(command, self._folder / f"roll-{number}-floor.log"))
+
+    def _usual(self, number: int) -> None:
+        words = [program("ansible-playbook"), str(HERE / "usual.yml"), "-e", f"usual_version={TO}"]
+        self._contend("usual", lambda: timed(words, self._folder / f"roll-{number}-usual.log", ansible(self._fixture.net)))
+
+    def _nodewise(self, number: int) -> None:
+        self._contend("nodewise", lambda: self._playbook("roll", number))
+
+    def _upgrade(self, number: int) -> None:
+        seconds, stats = self._under_load(lambda: self._playbook("upgrade", number), unstaged=TO)
+        self.upgrade.nodewise.append(seconds)
+        self.failed.nodewise.append(stats.failed + stats.info)
+
+    def _contend(self, contender: str, upgrade: Callable[[], float]) -> None:
+        """One sample of a contender; the floor of `roll` is that of `upgrade`, too."""
+        seconds, stats = self._under_load(upgrade)
+        for row in [self.roll] if contender == "nodewise" else [self.roll, self.upgrade]:
+            getattr(row, contender).append(seconds)
+        getattr(self.stall, contender).append(stats.longest_stall_ms)
+        getattr(self.failed, contender).append(stats.failed + stats.info)
+
+    def _playbook(self, row: str, number: int) -> float:
+        """The user's own command, to its summary; an outcome other than `upgraded` has no figure."""
+        record = self._folder / f"{row}-{number}"
+        words = [program("ansible-playbook"), "playbooks/upgrade.yml", "-e", f"nodewise_to={TO}"]
+        env = {**ansible(self._fixture.net), "NODEWISE_RUN_DIR": str(record), "NODEWISE_VIEW": "plain"}
+        began = time.time_ns()
+        took = timed(words, self._folder / f"{row}-{number}.log", env)
+        outcome = Run(record).read_json("summary.json").get("outcome")
+        if outcome != "upgraded":
+            raise SetupError(f"the upgrade ended {outcome}, expected upgraded; it has no figure. Its record: {record}")
+        self.phases[row].append(phases.shares(journal.read(record / "journal.jsonl"), began, began + int(took * 1e9)))
+        return took
+
+    def _under_load(self, upgrade: Callable[[], float], unstaged: str = "") -> tuple[float, Stats]:
+        """Seconds of an upgrade of the cluster as it was kept, and what clients saw. SetupError unless all run the target then."""
+        self._fixture.put_back(unstaged)
+        nodes = [node.name for node in self._fixture.net.nodes]
+        with tempfile.TemporaryDirectory() as folder, History(Path(folder) / "history.jsonl") as history:
+            work = Load(self._fixture.factory, nodes, history, Shape("/nodewise/bench/", SEED)).start()
+            try:
+                time.sleep(BREATH)
+                seconds = upgrade()
+                time.sleep(BREATH)
+            finally:
+                stats = work.stop()
+        found = self._fixture.versions()
+        if found != {TO}:
+            raise SetupError(f"the members run {', '.join(sorted(found))} after the upgrade, expected {TO}; it has no figure")
+        return seconds, stats
