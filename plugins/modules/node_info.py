@@ -32,6 +32,10 @@ options:
     type: list
     elements: path
     default: []
+  wait_s:
+    description: Seconds to wait for a change that is under way on the node, whose controller may have died. Then it is an error.
+    type: float
+    default: 60.0
 author:
   - Nodewise maintainers (@nodewise)
 attributes:
@@ -113,6 +117,7 @@ errors:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.node import Node
+from ansible_collections.nodewise.cluster.plugins.module_utils.nodelock import path_of, wait_until_free
 from ansible_collections.nodewise.cluster.plugins.module_utils.release import Store
 
 SPEC = {
@@ -121,13 +126,16 @@ SPEC = {
     "unit": {"type": "str"},
     "data_dir": {"type": "path"},
     "certificates": {"type": "list", "elements": "path", "default": []},
+    "wait_s": {"type": "float", "default": 60.0},
 }
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
     given = module.params
+    busy = wait_until_free(path_of(given["root"]), given["wait_s"])
     info = Node().info(Store(given["root"], given["link"]), given["unit"], given["data_dir"], given["certificates"])
+    info["errors"] += [busy] if busy else []
     module.exit_json(changed=False, **info)
 
 
