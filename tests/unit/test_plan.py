@@ -148,6 +148,15 @@ def test_drain_is_for_leaders_alone() -> None:
     assert ["switch"] == [step.name for step in roll.steps_of(made(), turn, observation())["n1"]]
 
 
+def test_who_is_alone_hands_over_to_nobody() -> None:
+    """The only member leads and is switched without a drain."""
+    alone = observation({"quorum": 1, "leader": "n1"}, n1={"role": "leader"}, n2=None, n3=None)
+    accepted = made(alone, ["n1"], accept_outage=True)
+    turn = roll.next_turn(accepted, alone)
+    assert turn is not None
+    assert ["switch"] == [step.name for step in roll.steps_of(accepted, turn, alone)["n1"]]
+
+
 def test_a_plan_survives_being_written_down() -> None:
     """What is in plan.yaml is the plan."""
     assert made() == msgspec.convert(msgspec.to_builtins(made()), Plan)
