@@ -124,6 +124,7 @@ class Rehearsal:
 
     def _upgrade(self, net: Testnet, tick: Callable[[], None]) -> int:
         if not self.scenario.upgrade:
+            self.run.conclude("unchanged", "the scenario upgrades nothing")
             return 0
         return follow(
             "playbooks/upgrade.yml",

@@ -9,18 +9,24 @@ import click
 
 from nodewise import scenario as scenarios
 from nodewise import summary, testnet, view
+from nodewise.testnet.interrupt import interruptible
 
 
 def rehearse(word: str, keep: bool, name: str, seed: int | None) -> int:
-    """Run a scenario; the testnet is removed afterwards unless `keep`. Returns the exit code."""
+    """Run a scenario; the testnet is removed afterwards unless `keep`, also on Ctrl-C and SIGTERM. Returns the exit code."""
+    with interruptible():
+        return _rehearse(word, keep, name, seed)
+
+
+def _rehearse(word: str, keep: bool, name: str, seed: int | None) -> int:
     rehearsal = scenarios.Rehearsal(scenarios.load(word), name, seed=seed)
     began = time.monotonic()
     click.echo(f"{rehearsal.scenario.name}, seed {rehearsal.seed}, record {rehearsal.run.folder}")
     cluster = rehearsal.scenario.cluster
     click.echo(f"a testnet of {cluster.nodes} nodes with {cluster.system} {cluster.version}")
     net = rehearsal.up(lambda text: click.echo(f"  {text}"))
-    click.echo(f"  {', '.join(node.name for node in net.nodes)} serve after {time.monotonic() - began:.1f} s")
     try:
+        click.echo(f"  {', '.join(node.name for node in net.nodes)} serve after {time.monotonic() - began:.1f} s")
         with view.View([node.name for node in net.nodes], sys.stdout, sys.stdout.isatty()) as show:
             said = rehearsal.perform(net, show)
         _outcome, *rest = summary.lines(said, rehearsal.run.folder)  # the view has told the outcome
@@ -36,6 +42,5 @@ def farewell(name: str, keep: bool) -> None:
         testnet.down(name)
         return
     click.echo(f"\nThe cluster is up:\n  .venv/bin/testnet status --name {name}\n  .venv/bin/testnet ssh n1 --name {name}")
-    click.echo(
-        f"  NODEWISE_TESTNET={name} .venv/bin/ansible-playbook playbooks/status.yml\nRemove it with:\n  .venv/bin/testnet down --name {name}"
-    )
+    click.echo(f"  NODEWISE_TESTNET={name} .venv/bin/ansible-playbook playbooks/status.yml")
+    click.echo(f"Remove it with:\n  .venv/bin/testnet down --name {name}")
