@@ -1,0 +1,239 @@
+"""What an upgrade refuses, says and does, on one real cluster that the tests share: they go in order, and it is upgraded last."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from nodewise.testnet import ssh
+from tests.system.cluster import NEW, OLD, Cluster, Ended, made
+from tests.system.tarballs import TOP, Shop, opened, programs
+
+
+@pytest.fixture(scope="module")
+def cluster(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:  # noqa: ARG001  (in that home)
+    """Three members, never broken: what a test takes away it gives back."""
+    with made(tmp_path_factory.mktemp("runs")) as three:
+        yield three
+
+
+@pytest.fixture(scope="module")
+def single(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:  # noqa: ARG001  (in that home)
+    """One member, which no upgrade can do without."""
+    with made(tmp_path_factory.mktemp("runs"), nodes=1) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def shop(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """A web server with tarballs."""
+    with opened(cluster.net, tmp_path_factory.mktemp("shop")) as here:
+        yield here
+
+
+@pytest.fixture(scope="module")
+def upgraded(
+    cluster: Cluster, shop: Shop, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Ended, dict[str, int], dict[str, object]]:
+    """The upgrade to a tarball like upstream's; with how often each member had been started before, and what was declared."""
+    release = shop.offer(NEW, programs(NEW, tmp_path_factory.mktemp("programs")))
+    before = cluster.starts()
+    return cluster.upgrade(nodewise_releases=release), before, release
+
+
+NOWHERE = {
+    "artifacts": [{"url": "http://127.0.0.1:9/etcd.tar.gz", "sha256": "0" * 64, "kind": "tar"}],
+    "binaries": {"etcd": "etcd"},
+}
+
+
+def test_no_target(cluster: Cluster) -> None:
+    """Nothing is guessed about where to go."""
+    assert "-e nodewise_to=VERSION" in cluster.refuse(to="")
+
+
+def test_unknown_version(cluster: Cluster) -> None:
+    """The versions that are known are named, and how to add one."""
+    reason = cluster.refuse(to="9.9.9")
+    assert "unknown version 9.9.9; known: 3.3.25, 3.4.23, 3.5.16" in reason
+    assert "nodewise_releases" in reason
+
+
+def test_going_back(cluster: Cluster) -> None:
+    """An older version is no upgrade."""
+    assert f"{OLD} runs and 3.3.25 is older" in cluster.refuse(to="3.3.25")
+
+
+def test_skipping_a_minor(cluster: Cluster) -> None:
+    """Two minors up is two runs; the first of them is named."""
+    reason = cluster.refuse(to="3.6.5", nodewise_releases={"3.6.5": NOWHERE})
+    assert f"{OLD} → 3.6.5 skips a minor" in reason
+    assert "-e nodewise_to=3.5." in reason
+
+
+def test_a_limit_that_leaves_members_out(cluster: Cluster) -> None:
+    """A cluster is judged whole or not at all."""
+    first, *others = cluster.names
+    assert f"--limit leaves out {', '.join(others)} of {cluster.net.name}" in cluster.refuse("--limit", first)
+
+
+def test_an_unknown_cluster(cluster: Cluster) -> None:
+    """The clusters that the inventory has are named."""
+    assert f"other is no cluster of the inventory; it has {cluster.net.name}" in cluster.refuse(nodewise_cluster="other")
+
+
+def test_an_empty_inventory(cluster: Cluster) -> None:
+    """Without a testnet there is no cluster, and it is said how to make one."""
+    ended = cluster.play("upgrade", env={"NODEWISE_TESTNET": "none"}, nodewise_to=NEW)
+    assert ("refused", 2) == (ended.outcome, ended.code)
+    assert "no cluster in the inventory" in ended.said
+    assert "testnet up --nodes 3 --system etcd" in ended.said
+
+
+def test_a_checksum_that_does_not_match(cluster: Cluster, shop: Shop) -> None:
+    """The artifact is named with both checksums, and nothing half-staged stays on any node."""
+    reason = cluster.refuse(nodewise_releases=shop.offer(NEW, {"etcd": b"not what was meant"}, sha256="0" * 64))
+    assert f"stage failed on {', '.join(cluster.names)}: etcd-{NEW}" in reason
+    assert "expected 0000000000000000" in reason
+    assert {OLD} == set(cluster.everywhere("ls -A /opt/nodewise/etcd/releases").values())
+
+
+def test_an_artifact_without_a_checksum(cluster: Cluster) -> None:
+    """What cannot be verified is not fetched."""
+    release = {NEW: {**NOWHERE, "artifacts": [{"url": "http://127.0.0.1:9/etcd.tar.gz", "kind": "tar"}]}}
+    assert "sha256" in cluster.refuse(nodewise_releases=release)
+
+
+@contextmanager
+def undone(cluster: Cluster, node: str, line: str, back: str) -> Iterator[None]:
+    """Do something to a node, and take it back afterwards; the cluster is then healthy again."""
+    cluster.root(node, line)
+    ssh.close(cluster.net.name)
+    try:
+        yield
+    finally:
+        cluster.root(node, back)
+    assert 0 == cluster.play("status").code
+
+
+def test_an_unreachable_node(cluster: Cluster) -> None:
+    """A member that answers nobody is named, and no other is touched."""
+    with undone(cluster, cluster.names[2], "systemctl stop ssh", "systemctl start ssh"):
+        assert f"{cluster.names[2]} did not answer" in cluster.refuse(code=4)  # Ansible's own, for a host out of reach
+
+
+def test_a_stopped_member(cluster: Cluster) -> None:
+    """A member that does not serve is named; stopping another would end the cluster. Status says the same and fails."""
+    third = cluster.names[2]
+    with undone(cluster, third, "systemctl stop etcd", "systemctl start etcd"):
+        reason = cluster.refuse()
+        assert f'members_serving: not every member serves; found [{{"name":"{third}"' in reason
+        status = cluster.play("status")
+        assert 2 == status.code
+        assert f"{third}  unknown  unknown, DOES NOT SERVE" in status.said
+        assert "members_serving: not every member serves" in status.said
+
+
+def test_an_alarm(cluster: Cluster) -> None:
+    """A cluster that takes no writes is not upgraded; the alarm is named."""
+    _raise_alarm(cluster)
+    with undone(cluster, cluster.names[0], "true", "true"):
+        try:
+            assert "NOSPACE" in cluster.refuse()
+        finally:
+            cluster.etcdctl(cluster.names[0], "alarm disarm")
+
+
+def _raise_alarm(cluster: Cluster) -> None:
+    """What a member does whose database has reached its quota, by the same call."""
+    context = ssl.create_default_context(cafile=cluster.net.pki / "ca.crt")
+    context.load_cert_chain(cluster.net.pki / "client.crt", cluster.net.pki / "client.key")
+    base = f"https://{cluster.net.nodes[0].address}:2379/v3/"
+
+    def post(path: str, body: dict[str, object]) -> dict[str, dict[str, str]]:
+        with urllib.request.urlopen(base + path, json.dumps(body).encode(), context=context) as answer:  # noqa: S310 https
+            return dict(json.load(answer))
+
+    member = post("maintenance/status", {})["header"]["member_id"]
+    post("maintenance/alarm", {"action": "ACTIVATE", "memberID": member, "alarm": "NOSPACE"})
+
+
+def test_check_mode(cluster: Cluster) -> None:
+    """--check prints the whole plan, ends well, and has changed nothing on any node."""
+    before = cluster.look()
+    ended = cluster.upgrade("--check")
+    assert ("planned", 0) == (ended.outcome, ended.code), ended.said
+    assert before == cluster.look()
+    assert (ended.folder / "plan.yaml").exists()
+    leader = next(name for name, node in ended.summary["nodes"].items() if node["role"] == "leader")
+    for line in (f"{OLD} → {NEW}", "turn 1", "turn 2", f"{leader}: the leader: last", "etcd-server=3.5.16"):
+        assert line in ended.said
+
+
+def test_status_of_a_healthy_cluster(cluster: Cluster) -> None:
+    """Each member is shown with its version, and that the gates hold."""
+    status = cluster.play("status")
+    assert 0 == status.code
+    assert [True] * 3 == [f"{name}  {OLD}  " in status.said for name in cluster.names]
+    assert f"{cluster.net.name} is healthy" in status.said
+
+
+def test_provisioning_again(cluster: Cluster) -> None:
+    """A cluster that is as it should be is not touched."""
+    before = cluster.look()
+    assert 0 == cluster.play("provision").code
+    assert before == cluster.look()
+
+
+def test_wiping_needs_the_name(cluster: Cluster) -> None:
+    """Without the cluster's name as confirmation nothing is removed, and the words that do it are printed."""
+    before = cluster.look()
+    for words in ({}, {"nodewise_confirm": "other"}):
+        ended = cluster.play("wipe", **words)
+        assert 2 == ended.code
+        assert f"-e nodewise_confirm={cluster.net.name}" in ended.said
+    assert before == cluster.look()
+
+
+def test_two_clusters_and_none_named(cluster: Cluster, single: Cluster) -> None:
+    """Nothing is guessed between two clusters."""
+    before = single.look()
+    ended = cluster.play("upgrade", env={"NODEWISE_TESTNET": ""}, nodewise_to=NEW)
+    assert ("refused", 2) == (ended.outcome, ended.code)
+    assert "name one: -e nodewise_cluster=NAME" in ended.said
+    assert before == single.look()
+
+
+def test_an_outage_is_refused_until_it_is_accepted(single: Cluster) -> None:
+    """A cluster of one cannot lose a member; when that is accepted it is upgraded and has its data."""
+    assert "-e nodewise_accept_outage=true" in single.refuse()
+    ended = single.upgrade(nodewise_accept_outage=True)
+    assert ("upgraded", 0) == (ended.outcome, ended.code), ended.said
+    assert {NEW} == single.versions()
+    assert single.data_whole()
+
+
+def test_a_tarball_like_upstreams(cluster: Cluster, upgraded: tuple[Ended, dict[str, int], dict[str, object]]) -> None:
+    """A release by URL and checksum is what runs afterwards; each member was started once, the leader last."""
+    ended, before, _ = upgraded
+    assert ("upgraded", 0) == (ended.outcome, ended.code), ended.said
+    assert {NEW} == cluster.versions()
+    assert {name: count + 1 for name, count in before.items()} == cluster.starts()
+    running = set(cluster.everywhere("readlink /proc/$(systemctl show -P MainPID etcd)/exe").values())
+    assert {f"/opt/nodewise/etcd/releases/{NEW}/files/{TOP}/etcd"} == running
+    assert cluster.data_whole()
+
+
+def test_again_when_it_is_done(cluster: Cluster, upgraded: tuple[Ended, dict[str, int], dict[str, object]]) -> None:
+    """Everything runs the target: unchanged, with --check too, and no process is restarted."""
+    before = cluster.look()
+    for words in ([], ["--check"]):
+        ended = cluster.upgrade(*words, nodewise_releases=upgraded[2])
+        assert ("unchanged", 0) == (ended.outcome, ended.code), ended.said
+    assert before == cluster.look()
