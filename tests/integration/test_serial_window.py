@@ -1,0 +1,75 @@
+"""How many remote tasks a node's turn costs: each is a round trip of 0.2 s and more, and turns come one after the other."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.integration.test_control_flow import Notes
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTES = ROOT / "tests/collections/ansible_collections/acme/demo/roles/notes"
+ETCD = ROOT / "roles/etcd"
+FOLLOWER, LEADER = 2, 3  # remote tasks, at most
+OBSERVATION = 1  # of each step, by the upgrade itself
+
+
+def tasks(file: Path) -> Iterator[dict[str, Any]]:
+    """The tasks of a file and of those that it imports from its role; one that cannot be counted is an error."""
+    for task in yaml.safe_load(file.read_text()):
+        imported = task.get("ansible.builtin.import_tasks")
+        if imported:
+            yield from tasks(Path(imported.replace("{{ role_path }}", str(file.parents[2]))))
+        else:
+            assert not {"loop", "block", "ansible.builtin.include_tasks", "ansible.builtin.include_role"} & set(task), task
+            yield task
+
+
+def turn(role: Path, *, leader: bool) -> int:
+    """Remote tasks of a node's turn, from what its role declares."""
+    steps = [
+        step for step in yaml.safe_load((role / "meta/upgrade.yml").read_text())["steps"] if leader or step.get("only") != "leader"
+    ]
+    files = [role / f"tasks/upgrade/{step['file']}.yml" for step in steps if step.get("file")]
+    return sum(len(list(tasks(file))) for file in files) + OBSERVATION * len(steps)
+
+
+def test_an_etcd_follower() -> None:
+    """A follower costs two round trips: the switch, and one observation."""
+    assert turn(ETCD, leader=False) <= FOLLOWER
+
+
+@pytest.mark.xfail(strict=True, reason="the drain is observed by a task of its own: four")
+def test_an_etcd_leader() -> None:
+    """A leader costs one more: it hands over first."""
+    assert turn(ETCD, leader=True) <= LEADER
+
+
+def test_a_turn_costs_what_its_role_declares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted at the connection while an upgrade runs: the upgrade adds one observation a step and no other remote task."""
+    notes, counted = Notes(tmp_path), tmp_path / "counted"
+    settings = {
+        "COUNTED_FILE": counted,
+        "ANSIBLE_CONNECTION_PLUGINS": ROOT / "tests/integration/connections",
+        "ANSIBLE_PIPELINING": "1",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, str(value))
+    ended = notes.upgrade("-e", "nodewise_to=1.1.0", "-e", "ansible_connection=counted")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    expected = {"n1": turn(NOTES, leader=False), "n3": turn(NOTES, leader=False), "n2": turn(NOTES, leader=True)}
+    assert expected == in_the_roll(notes, counted)
+    assert expected["n1"] <= FOLLOWER
+
+
+def in_the_roll(notes: Notes, counted: Path) -> Counter[str]:
+    """Commands a host, from the beginning of the roll to its end."""
+    journal = [json.loads(line) for line in (notes.run_dir / "journal.jsonl").read_text().splitlines()]
+    began, ended = (next(r["t"] for r in journal if (r.get("step"), r["phase"]) == ("roll", phase)) for phase in ("begin", "end"))
+    lines = [line.split() for line in counted.read_text().splitlines()]
+    return Counter(host for at, host in lines if began <= int(at) <= ended)
