@@ -44,7 +44,7 @@ def next_turn(plan: Plan, observation: Observation) -> Turn | None:
 
 
 def steps_of(plan: Plan, turn: Turn, observation: Observation) -> dict[str, list[Step]]:
-    """The steps of each node of a turn: those for leaders only where the node leads at this moment, and has somebody to hand over to."""
+    """The steps of each node of a turn: those for leaders only where the node leads now, and somebody can take over from it."""
     leader = observation.cluster.leader if successor(plan, turn, observation) else None
     return {node: [step for step in plan.steps if step.only == "always" or node == leader] for node in turn.nodes}
 
