@@ -1,0 +1,1 @@
+"""The six layers of tests."""

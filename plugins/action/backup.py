@@ -26,8 +26,8 @@ class ActionModule(EngineAction):
         self.fetch(made["path"], copy, made["sha256"])
         run = Run.of(task_vars["nodewise_run"]) if "nodewise_run" in task_vars else None
         if run:
-            told = f"backup of {self.host(task_vars)} in {copy.parent.name}/{copy.name}, {made['size']} bytes, sha256 {made['sha256'][:12]}…"
-            run.note(told, backup={**self.told(made), "copy": str(copy)})
+            said = f"backup of {self.host(task_vars)} in {copy.parent.name}/{copy.name}, {made['size']} bytes"
+            run.note(f"{said}, sha256 {made['sha256'][:12]}…", backup={**self.told(made), "copy": str(copy)})
         return {**made, "copy": str(copy)}
 
     def fetch(self, path: str, copy: Path, expected: str) -> None:

@@ -15,15 +15,8 @@ description:
   - Prints the last observation. The task fails when a gate that must hold before an upgrade does not.
 author:
   - Nodewise maintainers (@nodewise)
-attributes:
-  check_mode:
-    description: Works in check mode.
-    support: full
-  diff_mode:
-    description: Shows no diff.
-    support: none
 extends_documentation_fragment:
-  - ansible.builtin.action_common_attributes
+  - nodewise.cluster.controller
 """
 
 EXAMPLES = r"""

@@ -43,15 +43,8 @@ options:
     default: ''
 author:
   - Nodewise maintainers (@nodewise)
-attributes:
-  check_mode:
-    description: Works in check mode.
-    support: full
-  diff_mode:
-    description: Shows no diff.
-    support: none
 extends_documentation_fragment:
-  - ansible.builtin.action_common_attributes
+  - nodewise.cluster.controller
 """
 
 EXAMPLES = r"""

@@ -15,15 +15,8 @@ description:
   - Writes V(summary.json) and V(junit.xml) and prints the last lines. The task fails unless the outcome is good.
 author:
   - Nodewise maintainers (@nodewise)
-attributes:
-  check_mode:
-    description: Works in check mode.
-    support: full
-  diff_mode:
-    description: Shows no diff.
-    support: none
 extends_documentation_fragment:
-  - ansible.builtin.action_common_attributes
+  - nodewise.cluster.controller
 """
 
 EXAMPLES = r"""

@@ -29,15 +29,8 @@ options:
     default: 0
 author:
   - Nodewise maintainers (@nodewise)
-attributes:
-  check_mode:
-    description: Works in check mode.
-    support: full
-  diff_mode:
-    description: Shows no diff.
-    support: none
 extends_documentation_fragment:
-  - ansible.builtin.action_common_attributes
+  - nodewise.cluster.controller
 """
 
 EXAMPLES = r"""

@@ -16,48 +16,72 @@ from nodewise import lock
 ROOT = Path(__file__).parents[2]
 
 
+NAMES = ("n1", "n2", "n3")
+FAR = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}  # nobody listens there
+
+
 class Notes:
     """Three members of the system `acme.demo.notes`, each a file that its module reads and writes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.run_dir = folder / "run"
-        for name in ("n1", "n2", "n3"):
-            self.member(name, version="1.0.0", role="leader" if name == "n2" else "follower", data="same", serving=True, starts=0, started_at="1")
-        (folder / "hosts.yml").write_text(json.dumps({"notes": {"hosts": {n: {} for n in ("n1", "n2", "n3")}, "vars": self.variables()}}))
+        for name in NAMES:
+            role = "leader" if name == "n2" else "follower"
+            self.member(name, version="1.0.0", role=role, data="same", serving=True, starts=0, started_at="1")
+        self.inventory(notes={name: {} for name in NAMES})
+
+    def inventory(self, **groups: dict[str, Any]) -> None:
+        """Write the inventory: hosts with their variables, for each group."""
+        told = {name: {"hosts": hosts, "vars": self.variables()} for name, hosts in groups.items()}
+        (self.folder / "hosts.yml").write_text(json.dumps(told))
 
     def variables(self) -> dict[str, Any]:
+        """What the group says of the system; the nodes are this machine."""
         return {
-            "nodewise_system": "acme.demo.notes", "notes_folder": str(self.folder), "ansible_connection": "local",
-            "ansible_python_interpreter": sys.executable, "nodewise_deadline": 0.3,
+            "nodewise_system": "acme.demo.notes",
+            "notes_folder": str(self.folder),
+            "ansible_connection": "local",
+            "ansible_python_interpreter": sys.executable,
+            "nodewise_deadline": 0.3,
         }
 
     def member(self, name: str, **fields: Any) -> dict[str, Any]:
+        """A member's state, after the given fields were changed."""
         path = self.folder / f"{name}.json"
         state = {**(json.loads(path.read_text()) if path.exists() else {}), **fields}
         path.write_text(json.dumps(state))
         return state
 
     def upgrade(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run the playbook."""
         environment = {
-            **os.environ, "ANSIBLE_COLLECTIONS_PATH": f"{ROOT}:{ROOT}/tests/collections", "NODEWISE_RUN_DIR": str(self.run_dir),
-            "ANSIBLE_BECOME_ASK_PASS": "false", "ANSIBLE_STDOUT_CALLBACK": "default",
+            **os.environ,
+            "ANSIBLE_COLLECTIONS_PATH": f"{ROOT}:{ROOT}/tests/collections",
+            "NODEWISE_RUN_DIR": str(self.run_dir),
+            "ANSIBLE_BECOME_ASK_PASS": "false",
+            "ANSIBLE_STDOUT_CALLBACK": "default",
         }
-        command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(self.folder / "hosts.yml"), "playbooks/upgrade.yml", *words]
+        playbook = str(Path(sys.executable).parent / "ansible-playbook")
+        command = [playbook, "-i", str(self.folder / "hosts.yml"), "playbooks/upgrade.yml", *words]
         return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, check=False, timeout=120)
 
     def summary(self) -> dict[str, Any]:
+        """How the last run ended."""
         return dict(json.loads((self.run_dir / "summary.json").read_text()))
 
     def versions(self) -> dict[str, str]:
-        return {name: self.member(name)["version"] for name in ("n1", "n2", "n3")}
+        """What each member runs."""
+        return {name: self.member(name)["version"] for name in NAMES}
 
     def starts(self) -> dict[str, int]:
-        return {name: self.member(name)["starts"] for name in ("n1", "n2", "n3")}
+        """How often each was restarted."""
+        return {name: self.member(name)["starts"] for name in NAMES}
 
 
 @pytest.fixture
 def notes(tmp_path: Path) -> Notes:
+    """A healthy cluster."""
     return Notes(tmp_path)
 
 
@@ -84,7 +108,7 @@ def test_every_member_is_taken_to_the_target_the_leader_last(notes: Notes) -> No
     assert notes.member("n1")["role"] == "leader"
 
 
-def test_a_second_run_changes_nothing(notes: Notes, tmp_path: Path) -> None:
+def test_a_second_run_changes_nothing(notes: Notes) -> None:
     """With nothing to do the outcome is `unchanged` and no process restarts."""
     for name in ("n1", "n2", "n3"):
         notes.member(name, version="1.1.0")
@@ -115,7 +139,7 @@ def test_check_mode_ends_with_the_plan(notes: Notes) -> None:
 @pytest.mark.parametrize("name", ["n1", "n3"])
 def test_a_node_that_fails_its_gates_is_put_back(notes: Notes, name: str) -> None:
     """The node in hand goes back to its old version; later members are never touched."""
-    notes.member(name, breaks_on="1.1.0")
+    notes.member(name, breaks_on=["1.1.0"])
     ended = notes.upgrade("-e", "nodewise_to=1.1.0")
     assert ended.returncode != 0
     summary = notes.summary()
@@ -128,12 +152,12 @@ def test_a_node_that_fails_its_gates_is_put_back(notes: Notes, name: str) -> Non
 
 
 def test_what_does_not_come_back_is_a_case_for_a_human(notes: Notes) -> None:
-    """A node that fails on the new version and on the old one, too, is said to need a human; nobody else is touched."""
-    notes.member("n1", breaks_on="1.1.0", data="other")
-    notes.member("n1", data="same")
-    ended = notes.upgrade("-e", "nodewise_to=1.1.0", "-e", '{"nodewise_gates": {"never": {"that": "`false`", "says": "never"}}}')
+    """A node that fails on the new version and on the old one, too, needs a human; nobody else is touched."""
+    notes.member("n1", breaks_on=["1.1.0", "1.0.0"])
+    ended = notes.upgrade("-e", "nodewise_to=1.1.0")
     assert ended.returncode != 0
-    assert notes.summary()["outcome"] in ("rolled_back", "needs_human")
+    assert notes.summary()["outcome"] == "needs_human"
+    assert "could not be put back on 1.0.0" in notes.summary()["reason"]
     assert notes.starts()["n2"] == notes.starts()["n3"] == 0
 
 
@@ -188,31 +212,37 @@ def test_an_unknown_cluster(notes: Notes) -> None:
 
 def test_two_clusters_and_none_named(notes: Notes) -> None:
     """Nothing is guessed between two clusters."""
-    groups = {"notes": {"hosts": {n: {} for n in ("n1", "n2", "n3")}, "vars": notes.variables()}, "more": {"hosts": {"m1": {}}, "vars": notes.variables()}}
-    (notes.folder / "hosts.yml").write_text(json.dumps(groups))
+    notes.inventory(notes={name: {} for name in NAMES}, more={"m1": {}})
     assert "more, notes" in refused(notes, "-e", "nodewise_to=1.1.0")
 
 
 def test_an_unreachable_node(notes: Notes) -> None:
     """A node that cannot be reached is named, and nothing begins."""
-    hosts = {"n1": {}, "n2": {}, "n3": {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}}
-    (notes.folder / "hosts.yml").write_text(json.dumps({"notes": {"hosts": hosts, "vars": notes.variables()}}))
+    notes.inventory(notes={"n1": {}, "n2": {}, "n3": FAR})
     assert "n3 did not answer" in refused(notes, "-e", "nodewise_to=1.1.0")
 
 
 def test_no_node_can_be_reached(notes: Notes) -> None:
     """A run in which nobody answers is judged, too."""
-    far = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
-    (notes.folder / "hosts.yml").write_text(json.dumps({"notes": {"hosts": {n: far for n in ("n1", "n2", "n3")}, "vars": notes.variables()}}))
+    notes.inventory(notes=dict.fromkeys(NAMES, FAR))
     refused(notes, "-e", "nodewise_to=1.1.0")
 
 
 def test_a_cluster_that_cannot_lose_a_member(notes: Notes) -> None:
     """Two members need both: refused, until the outage is accepted."""
-    (notes.folder / "hosts.yml").write_text(json.dumps({"notes": {"hosts": {"n1": {}, "n2": {}}, "vars": notes.variables()}}))
+    notes.inventory(notes={"n1": {}, "n2": {}})
     assert "nodewise_accept_outage" in refused(notes, "-e", "nodewise_to=1.1.0")
     (notes.run_dir / "journal.jsonl").unlink()
     assert notes.upgrade("-e", "nodewise_to=1.1.0", "-e", "nodewise_accept_outage=true").returncode == 0
+
+
+def test_a_gate_of_ones_own_takes_part(notes: Notes) -> None:
+    """A gate of the inventory that says no takes the node back, as a built-in one does."""
+    gate = json.dumps({"nodewise_gates": {"never": {"that": "`false`", "says": "never today"}}})
+    assert notes.upgrade("-e", "nodewise_to=1.1.0", "-e", gate).returncode != 0
+    assert notes.summary()["outcome"] == "rolled_back"
+    assert "never today" in notes.summary()["reason"]
+    assert notes.starts()["n2"] == notes.starts()["n3"] == 0
 
 
 def test_staging_that_fails_on_one_node(notes: Notes) -> None:

@@ -13,8 +13,16 @@ HEALTHY: dict[str, Any] = {
     "at": "2026-01-01T00:00:00.000Z",
     "cluster": {"id": "c1", "version": "3.4", "leader": "n2", "quorum": 2, "fingerprint": "7@1", "fingerprint_at": 9, "alarms": []},
     "members": [
-        {"name": n, "version": "3.4.23", "role": "leader" if n == "n2" else "follower", "serving": True, "lag": 0,
-         "fingerprint": "7@1", "started_at": "2026-01-01T00:00:00Z", "errors": []}
+        {
+            "name": n,
+            "version": "3.4.23",
+            "role": "leader" if n == "n2" else "follower",
+            "serving": True,
+            "lag": 0,
+            "fingerprint": "7@1",
+            "started_at": "2026-01-01T00:00:00Z",
+            "errors": [],
+        }
         for n in ("n1", "n2", "n3")
     ],
 }

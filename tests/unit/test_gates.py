@@ -41,14 +41,18 @@ def test_every_gate_has_a_case_in_which_it_fires(system: str | None) -> None:
     assert set(defined(system)) - fired == set()
 
 
-@pytest.mark.parametrize("that", ["`1`", "'true'", "now.members", "nothing.at.all", "length(nothing)", "`null`", "min(now.members)"])
+@pytest.mark.parametrize(
+    "that", ["`1`", "'true'", "now.members", "nothing.at.all", "length(nothing)", "`null`", "min(now.members)"]
+)
 def test_only_true_passes(that: str) -> None:
     """Truthy values, nulls and expressions that fail are all a no."""
     asked = gates.context(observation(), observation(), ["n1", "n2", "n3"], to="3.5.16")
     assert not gates.judge(Gate(name="g", that=that, says="no"), asked).ok
 
 
-@pytest.mark.parametrize("table", [{"g": {"that": "length("}}, {"g": {"says": "x"}}, {"g": {"that": "a", "says": "x", "extra": 1}}, {"g": None}])
+@pytest.mark.parametrize(
+    "table", [{"g": {"that": "length("}}, {"g": {"says": "x"}}, {"g": {"that": "a", "says": "x", "extra": 1}}, {"g": None}]
+)
 def test_a_gate_that_cannot_be_read_is_refused(table: dict[str, Any]) -> None:
     """A gate that does not parse is refused by its name, before anything begins."""
     with pytest.raises(Refused, match="gate g cannot be read"):

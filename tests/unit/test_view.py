@@ -197,7 +197,7 @@ def test_a_line_is_printed_while_the_table_can_be_drawn() -> None:
     drawn = []
 
     class Watched(View):
-        def say(self, line: str, style: str = "") -> None:
+        def say(self, _line: str, _style: str = "") -> None:
             drawing = threading.Thread(target=self.table, daemon=True)
             drawing.start()
             drawing.join(5)

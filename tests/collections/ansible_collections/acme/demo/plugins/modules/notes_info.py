@@ -1,4 +1,3 @@
-#!/usr/bin/python
 """The info module of a system of a user's own: each member is a JSON file in one folder."""
 
 from __future__ import annotations
@@ -7,36 +6,48 @@ import datetime
 import json
 import pathlib
 import time
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 
-def member(folder, name):
+def member(folder: pathlib.Path, name: str) -> dict[str, Any]:
     """One member, as its file says; a missing file is a member that is down."""
     path = folder / f"{name}.json"
     state = json.loads(path.read_text()) if path.exists() else {}
     serving = bool(state.get("serving"))
     return {
-        "name": name, "version": state.get("version"), "role": state.get("role"), "serving": serving, "lag": 0 if serving else None,
-        "fingerprint": state.get("data"), "started_at": state.get("started_at"), "errors": [] if serving else ["it is down"],
+        "name": name,
+        "version": state.get("version"),
+        "role": state.get("role"),
+        "serving": serving,
+        "lag": 0 if serving else None,
+        "fingerprint": state.get("data"),
+        "started_at": state.get("started_at"),
+        "errors": [] if serving else ["it is down"],
     }
 
 
-def observe(folder, names):
+def observe(folder: pathlib.Path, names: list[str]) -> dict[str, Any]:
     """All members, and what they agree on."""
     members = [member(folder, name) for name in names]
     data = {one["fingerprint"] for one in members}
     leaders = [one["name"] for one in members if one["role"] == "leader"]
     versions = [one["version"] for one in members if one["version"]]
     cluster = {
-        "id": "notes", "version": min(versions) if versions else None, "leader": leaders[0] if len(leaders) == 1 else None,
-        "quorum": len(names) // 2 + 1, "fingerprint": data.pop() if len(data) == 1 else None, "fingerprint_at": 1, "alarms": [],
+        "id": "notes",
+        "version": min(versions) if versions else None,
+        "leader": leaders[0] if len(leaders) == 1 else None,
+        "quorum": len(names) // 2 + 1,
+        "fingerprint": data.pop() if len(data) == 1 else None,
+        "fingerprint_at": 1,
+        "alarms": [],
     }
-    at = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return {"system": "acme.demo.notes", "at": at, "cluster": cluster, "members": members}
 
 
-def missing(observation, settled):
+def missing(observation: dict[str, Any], settled: dict[str, Any]) -> list[str]:
     """What is still missing of what is waited for."""
     wanted = settled.get("versions", {})
     down = [one["name"] for one in observation["members"] if not one["serving"]]
@@ -44,12 +55,14 @@ def missing(observation, settled):
     return [f"{name} is down" for name in down] + [f"{name} does not run {wanted[name]}" for name in off]
 
 
-def main():
+def main() -> None:
     """Ask until settled or until the deadline."""
     module = AnsibleModule(
         argument_spec={
-            "folder": {"type": "path", "required": True}, "members": {"type": "list", "elements": "str", "required": True},
-            "settled": {"type": "dict", "default": {}}, "deadline": {"type": "float", "default": 1.0},
+            "folder": {"type": "path", "required": True},
+            "members": {"type": "list", "elements": "str", "required": True},
+            "settled": {"type": "dict", "default": {}},
+            "deadline": {"type": "float", "default": 1.0},
         },
         supports_check_mode=True,
     )

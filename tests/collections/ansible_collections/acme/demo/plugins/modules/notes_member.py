@@ -1,4 +1,3 @@
-#!/usr/bin/python
 """Change one member: its file gets other fields, and `switch` restarts it on another version."""
 
 from __future__ import annotations
@@ -10,19 +9,22 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 
 
-def main():
+def main() -> None:
     """Write the member's file; a member that is told to break on a version does not serve after a switch to it."""
     module = AnsibleModule(
         argument_spec={
-            "folder": {"type": "path", "required": True}, "name": {"type": "str", "required": True},
-            "version": {"type": "str"}, "leader": {"type": "bool"},
+            "folder": {"type": "path", "required": True},
+            "name": {"type": "str", "required": True},
+            "version": {"type": "str"},
+            "leader": {"type": "bool"},
         },
     )
     path = pathlib.Path(module.params["folder"]) / f"{module.params['name']}.json"
     state = json.loads(path.read_text())
     if module.params["version"]:
-        broken = state.get("breaks_on") == module.params["version"]
-        state.update(version=module.params["version"], started_at=str(time.time_ns()), serving=not broken, starts=state["starts"] + 1)
+        broken = module.params["version"] in state.get("breaks_on", [])
+        state.update(version=module.params["version"], serving=not broken)
+        state.update(started_at=str(time.time_ns()), starts=state["starts"] + 1)
     if module.params["leader"] is not None:
         state["role"] = "leader" if module.params["leader"] else "follower"
     path.write_text(json.dumps(state))
