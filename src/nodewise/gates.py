@@ -44,7 +44,9 @@ def parse_gates(table: dict[str, Any]) -> dict[str, Gate]:
             jmespath.compile(gate.that)
             jmespath.compile(gate.shows)
         except (msgspec.ValidationError, JMESPathError, TypeError) as error:
-            raise Refused(f"gate {name} cannot be read: {str(error).splitlines()[0]}; expected {{that, says, shows}} in JMESPath") from error
+            raise Refused(
+                f"gate {name} cannot be read: {str(error).splitlines()[0]}; expected {{that, says, shows}} in JMESPath"
+            ) from error
         gates[name] = gate
     return gates
 
