@@ -40,7 +40,7 @@ def follow(
     try:
         while thread.is_alive():
             tick()
-            thread.join(TICK)
+            cancelled.wait(TICK)  # not thread.join: interrupted in it, Python before 3.13 takes the thread for ended
     except KeyboardInterrupt:
         cancelled.set()
         thread.join()
