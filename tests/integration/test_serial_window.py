@@ -23,8 +23,11 @@ def tasks(file: Path) -> Iterator[dict[str, Any]]:
     """The tasks of a file and of those that it imports from its role; one that cannot be counted is an error."""
     for task in yaml.safe_load(file.read_text()):
         imported = task.get("ansible.builtin.import_tasks")
+        role = task.get("ansible.builtin.import_role")
         if imported:
             yield from tasks(Path(imported.replace("{{ role_path }}", str(file.parents[2]))))
+        elif role:
+            yield from tasks(ROOT / "roles" / role["name"].rpartition(".")[2] / f"tasks/{role['tasks_from']}.yml")
         else:
             assert not {"loop", "block", "ansible.builtin.include_tasks", "ansible.builtin.include_role"} & set(task), task
             yield task
