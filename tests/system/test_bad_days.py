@@ -18,6 +18,8 @@ from tests.system.tarballs import Shop, opened, programs
 
 DIES = b"#!/bin/sh\necho 'error: flag provided but not defined' >&2\nexit 2\n"
 HANGS = b"#!/bin/sh\nexec sleep 1000\n"
+PID = "systemctl show -P MainPID etcd"
+RUNS = f"readlink /proc/$({PID})/exe"
 
 
 @pytest.fixture(scope="module")
@@ -78,32 +80,49 @@ def test_a_release_that_is_another(cluster: Cluster, shop: Shop, real: dict[str,
     assert 0 < ended.summary["gates"]["failed"]
 
 
+def test_a_node_that_is_lost(cluster: Cluster) -> None:
+    """Out of reach in the middle of its switch: held, no other member is touched, and what the node had begun it finishes."""
+    before = cluster.starts()
+    running, node, folder = _in_the_first_switch(cluster)
+    cluster.root(node, "systemctl stop ssh; pkill -x sshd")
+    out, err = running.communicate(timeout=120)
+    cluster.root(node, "systemctl start ssh")
+    ended = Ended(running.returncode, out + err, folder)
+    assert "held" == ended.outcome, ended.said
+    assert running.returncode != 0
+    assert "Traceback" not in ended.said
+    assert f"{node} was lost in the middle of its turn; no other member was touched" in ended.said
+    assert {name: count + (name == node) for name, count in before.items()} == cluster.starts()
+
+
 def test_a_controller_that_is_killed(cluster: Cluster) -> None:
-    """Killed in the middle of the first switch, after the bad releases: the same command finishes it, each member started once."""
-    before, pids = cluster.starts(), cluster.everywhere("systemctl show -P MainPID etcd")
-    killed = _killed_in_the_first_switch(cluster, pids)
-    assert not (killed / "summary.json").exists()
-    ended = cluster.upgrade()
-    assert ("upgraded", 0) == (ended.outcome, ended.code), ended.said
-    assert {NEW} == cluster.versions()
-    assert {name: count + 1 for name, count in before.items()} == cluster.starts()
-    assert cluster.data_whole()
-
-
-def _killed_in_the_first_switch(cluster: Cluster, pids: dict[str, str]) -> Path:
-    """Run the upgrade until the first node's old process is gone, then kill it with all that it started. Returns its record."""
-    command, env, folder = cluster.command("upgrade", nodewise_to=NEW)
-    running = subprocess.Popen(command, cwd=checkout(), env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not (node := _in_hand(folder)) or pids[node] == cluster.root(node, "systemctl show -P MainPID etcd"):
-        assert running.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    """Killed in the middle of a switch, it has judged nothing. The same command finishes it, and no member is started twice."""
+    before, done = cluster.starts(), [name for name in cluster.names if NEW in cluster.root(name, RUNS)]
+    running, _, folder = _in_the_first_switch(cluster)
     for pid in descendants(running.pid):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     assert -signal.SIGKILL == running.wait(10)
-    return folder
+    assert not (folder / "summary.json").exists()
+    ended = cluster.upgrade()
+    assert ("upgraded", 0) == (ended.outcome, ended.code), ended.said
+    assert {NEW} == cluster.versions()
+    assert {name: count + (name not in done) for name, count in before.items()} == cluster.starts()
+    assert cluster.data_whole()
+
+
+def _in_the_first_switch(cluster: Cluster) -> tuple[subprocess.Popen[str], str, Path]:
+    """Run the upgrade until the first node's old process is gone: the playbook, the node, and the folder of the record."""
+    pids = cluster.everywhere(PID)
+    command, env, folder = cluster.command("upgrade", nodewise_to=NEW)
+    pipe = subprocess.PIPE
+    running = subprocess.Popen(command, cwd=checkout(), env=env, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True)
+    deadline = time.monotonic() + 120
+    while not (node := _in_hand(folder)) or pids[node] == cluster.root(node, PID):
+        assert running.poll() is None, running.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return running, node, folder
 
 
 def _in_hand(folder: Path) -> str:

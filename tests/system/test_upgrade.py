@@ -53,6 +53,15 @@ NOWHERE = {
 }
 
 
+def test_a_change_would_be_seen(cluster: Cluster) -> None:
+    """What the tests below call unchanged is looked at closely enough to see one new file on one node."""
+    before, file = cluster.look(), "/opt/nodewise/etcd/releases/left"
+    cluster.root(cluster.names[1], f"touch {file}")
+    assert before != cluster.look()
+    cluster.root(cluster.names[1], f"rm {file}")
+    assert before == cluster.look()
+
+
 def test_no_target(cluster: Cluster) -> None:
     """Nothing is guessed about where to go."""
     assert "-e nodewise_to=VERSION" in cluster.refuse(to="")
@@ -194,8 +203,8 @@ def test_provisioning_again(cluster: Cluster) -> None:
 def test_wiping_needs_the_name(cluster: Cluster) -> None:
     """Without the cluster's name as confirmation nothing is removed, and the words that do it are printed."""
     before = cluster.look()
-    for words in ({}, {"nodewise_confirm": "other"}):
-        ended = cluster.play("wipe", **words)
+    for confirmed in ("", "other"):
+        ended = cluster.play("wipe", nodewise_confirm=confirmed)
         assert 2 == ended.code
         assert f"-e nodewise_confirm={cluster.net.name}" in ended.said
     assert before == cluster.look()
