@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 from nodewise import scenario
 from nodewise.errors import SetupError
@@ -14,6 +15,17 @@ from nodewise.workloads.data import seed_data
 
 HERE = Path(__file__).parent
 SEED = 1  # the same data in every run of the benchmark
+ETCDCTL = (
+    "sudo /opt/nodewise/etcd/current/bin/etcdctl --cacert /etc/nodewise/etcd/ca.crt"
+    " --cert /etc/nodewise/etcd/node.crt --key /etc/nodewise/etcd/node.key"
+)
+
+
+class Member(NamedTuple):
+    """A member as it says itself."""
+
+    version: str
+    leads: bool
 
 
 class Fixture:
@@ -40,11 +52,10 @@ class Fixture:
         endpoints = ",".join(f"https://{address}:2379" for address in self.addresses)
         self._lines([script("lead.sh", self.addresses[-1], endpoints)])
 
-    def versions(self) -> set[str]:
-        """The versions that the members say they run."""
-        ctl = "/opt/nodewise/etcd/current/bin/etcdctl --cacert {0}/ca.crt --cert {0}/node.crt --key {0}/node.key"
-        ask = f"sudo {ctl.format('/etc/nodewise/etcd')} endpoint status --endpoints https://"
-        return {said.split(", ")[2] for said in self._lines([f"{ask}{address}:2379" for address in self.addresses])}
+    def status(self) -> list[Member]:
+        """What the members say of themselves, in the nodes' order."""
+        said = self._lines([f"{ETCDCTL} --endpoints https://{address}:2379 endpoint status" for address in self.addresses])
+        return [Member(version=words[2], leads=words[4] == "true") for words in (line.split(", ") for line in said)]
 
     def _everywhere(self, name: str, *words: str) -> None:
         self._lines([script(name, *words)] * len(self.net.nodes))

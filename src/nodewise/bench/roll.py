@@ -39,8 +39,8 @@ class Roll:
     def prepare(self) -> None:
         """A cluster with data, kept as it is before any upgrade."""
         testnet.down(NAME)
-        self._fixture = Fixture(testnet.up(testnet.Request(NAME, 3, system="etcd", version=FROM)))
-        self._fixture.keep()
+        self.fixture = Fixture(testnet.up(testnet.Request(NAME, 3, system="etcd", version=FROM)))
+        self.fixture.keep()
 
     def round(self, number: int) -> None:
         """A sample of each, every round beginning with another one. `upgrade` is first: it leaves the release for the others."""
@@ -54,14 +54,14 @@ class Roll:
         testnet.down(NAME)
 
     def _floor(self, number: int) -> None:
-        net = self._fixture.net
+        net = self.fixture.net
         words = ssh.command(net, net.nodes[0])[:-1]  # without the node: the loop names it
-        command = ["bash", str(HERE / "floor_roll.sh"), TO, " ".join(self._fixture.addresses), *words]
+        command = ["bash", str(HERE / "floor_roll.sh"), TO, " ".join(self.fixture.addresses), *words]
         self._contend("floor", lambda: timed(command, self._folder / f"roll-{number}-floor.log"))
 
     def _usual(self, number: int) -> None:
         words = [program("ansible-playbook"), str(HERE / "usual.yml"), "-e", f"usual_version={TO}"]
-        self._contend("usual", lambda: timed(words, self._folder / f"roll-{number}-usual.log", ansible(self._fixture.net)))
+        self._contend("usual", lambda: timed(words, self._folder / f"roll-{number}-usual.log", ansible(self.fixture.net)))
 
     def _nodewise(self, number: int) -> None:
         self._contend("nodewise", lambda: self._playbook("roll", number))
@@ -83,7 +83,7 @@ class Roll:
         """The user's own command, to its summary; an outcome other than `upgraded` has no figure."""
         record = self._folder / f"{row}-{number}"
         words = [program("ansible-playbook"), "playbooks/upgrade.yml", "-e", f"nodewise_to={TO}"]
-        env = {**ansible(self._fixture.net), "NODEWISE_RUN_DIR": str(record), "NODEWISE_VIEW": "plain"}
+        env = {**ansible(self.fixture.net), "NODEWISE_RUN_DIR": str(record), "NODEWISE_VIEW": "plain"}
         began = time.time_ns()
         took = timed(words, self._folder / f"{row}-{number}.log", env)
         outcome = Run(record).read_json("summary.json").get("outcome")
@@ -94,17 +94,17 @@ class Roll:
 
     def _under_load(self, upgrade: Callable[[], float], unstaged: str = "") -> tuple[float, Stats]:
         """Seconds of an upgrade of the cluster as it was kept, and what clients saw. SetupError unless all run the target then."""
-        self._fixture.put_back(unstaged)
-        nodes = [node.name for node in self._fixture.net.nodes]
+        self.fixture.put_back(unstaged)
+        nodes = [node.name for node in self.fixture.net.nodes]
         with tempfile.TemporaryDirectory() as folder, History(Path(folder) / "history.jsonl") as history:
-            work = Load(self._fixture.factory, nodes, history, Shape("/nodewise/bench/", SEED)).start()
+            work = Load(self.fixture.factory, nodes, history, Shape("/nodewise/bench/", SEED)).start()
             try:
                 time.sleep(BREATH)
                 seconds = upgrade()
                 time.sleep(BREATH)
             finally:
                 stats = work.stop()
-        found = self._fixture.versions()
+        found = {member.version for member in self.fixture.status()}
         if found != {TO}:
             raise SetupError(f"the members run {', '.join(sorted(found))} after the upgrade, expected {TO}; it has no figure")
         return seconds, stats
