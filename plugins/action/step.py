@@ -17,7 +17,9 @@ class ActionModule(EngineAction):
         node = self.host(task_vars) if args["node"] else None
         if args["state"] == "begun":
             run.begin(name, node=node)
-            return {"ansible_facts": {"nodewise_step": self.resolved(args["step"], task_vars, node)}}
+            return {
+                "ansible_facts": {"nodewise_step": {"name": name, "node": node, **self.resolved(args["step"], task_vars, node)}}
+            }
         if args["state"] == "everywhere":
             return self.everywhere(run, name, plain(task_vars["nodewise_run"]["members"]))
         run.end(name, ok=args["state"] == "done", node=node, **({"error": args["why"]} if args["why"] else {}))
@@ -30,7 +32,6 @@ class ActionModule(EngineAction):
         made, turn = run_of(task_vars).read_plan(), plain(task_vars.get("nodewise_turn") or {})
         return {
             **declared,
-            "node": node,
             "version": made.to,
             "successor": turn.get("successor"),
             "settled": plan.settled(Step(**declared), made, node, made.to),

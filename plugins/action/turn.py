@@ -35,7 +35,13 @@ class ActionModule(EngineAction):
             return {"ansible_facts": {"nodewise_turn": {"nodes": []}}}
         run.note(f"turn {index}: {', '.join(turn.nodes)}, {turn.reason}", turn=index, nodes=turn.nodes)
         steps = {node: msgspec.to_builtins(some) for node, some in roll.steps_of(made, turn, observation).items()}
-        resolved = {"index": index, "nodes": turn.nodes, "steps": steps, "successor": roll.successor(made, turn, observation)}
+        resolved = {
+            "index": index,
+            "nodes": turn.nodes,
+            "steps": steps,
+            "successor": roll.successor(made, turn, observation),
+            "soak": roll.soak(made, observation),
+        }
         return {"ansible_facts": {"nodewise_turn": resolved}}
 
     def end(self, task_vars: dict[str, Any]) -> dict[str, Any]:
@@ -44,7 +50,9 @@ class ActionModule(EngineAction):
         if run.outcome():
             return {"ansible_facts": {"nodewise_halted": True}}
         ended = {(r.get("node"), r["step"]) for r in run.records("step", "end") if r["ok"]}
-        lost = sorted(node for node in turn["nodes"] if any((node, step["name"]) not in ended for step in turn["steps"][node]))
+        soak = ["soak"] if turn["soak"] else []
+        expected = {node: [*(step["name"] for step in turn["steps"][node]), *soak] for node in turn["nodes"]}
+        lost = sorted(node for node, names in expected.items() if any((node, name) not in ended for name in names))
         if not lost:
             return {}
         return halt(

@@ -84,15 +84,17 @@ def context(
     *,
     to: str,
     node: str | None = None,
-    was: str | None = None,
+    changed: bool = True,
 ) -> dict[str, Any]:
     """What gates are asked about.
 
-    `now`, `before`: observations; `node`: the member in hand as it is now; `members`: the names expected; `absent`,
-    `unexpected`, `restarted`: names; `to`, `from`: versions; `moved`: whether the cluster's own version has changed since `before`.
+    `now`, `before`: observations; `node`: the member in hand as it is now; `members`: the names expected, `expected`: their count;
+    `absent`, `unexpected`, `restarted` (without the member in hand, when it was `changed`): names; `to`: a version; `moved`:
+    whether the cluster's own version is another one than `before`.
     """
     seen = {member.name: member for member in now.members}
     earlier = {member.name: member.started_at for member in before.members}
+    watched = [name for name in seen if not changed or name != node]
     return {
         "now": msgspec.to_builtins(now),
         "before": msgspec.to_builtins(before),
@@ -102,8 +104,7 @@ def context(
         "absent": sorted(set(members) - set(seen)),
         "unexpected": sorted(set(seen) - set(members)),
         # a start time that nobody could read proves nothing, so it counts as a restart
-        "restarted": sorted(n for n, m in seen.items() if n != node and (m.started_at is None or m.started_at != earlier.get(n))),
+        "restarted": sorted(n for n in watched if seen[n].started_at is None or seen[n].started_at != earlier.get(n)),
         "to": to,
-        "from": was,
         "moved": now.cluster.version != before.cluster.version,
     }

@@ -7,17 +7,18 @@ from nodewise.errors import UnknownResult
 from nodewise.record import Run
 
 
-def judge_step(run: Run, names: list[str], node: str | None, version: str = "") -> list[str]:
+def judge_step(run: Run, names: list[str], node: str | None, version: str = "", *, changed: bool = True) -> list[str]:
     """Ask gates of the last observation and keep the answers; what is returned is a line for each that is not exactly true.
 
-    `node` is the member in hand, `version` what it must run (the plan's target when empty). Not having settled is a failure too.
+    `node` is the member in hand, `version` what it must run (the plan's target when empty); unless it was `changed` since the
+    observation before, its process must not have restarted either. Not having settled is a failure too.
     """
     plan = run.read_plan()
     seen = run.records("observe")
-    now, turn_began = run.observation(), run.before_turn()
-    if not seen or now is None or turn_began is None:
+    now, before = run.observation(), run.before_turn() if changed else run.before_last()
+    if not seen or now is None or before is None:
         raise UnknownResult("nothing was observed, so nothing can be judged")
-    asked = gates.context(now, turn_began, plan.members, to=version or plan.to, node=node, was=plan.versions.get(node or ""))
+    asked = gates.context(now, before, plan.members, to=version or plan.to, node=node, changed=changed)
     judgements = [gates.judge(plan.gates[name], asked) for name in names]
     missing = seen[-1]["missing"]
     judgements.insert(0, gates.Judgement("settled", not missing, "the cluster did not settle in time", missing or None))

@@ -127,6 +127,11 @@ class Run:
         seen = [r for r in records if r["kind"] == "observe" and (began is None or r["seq"] < began)]
         return msgspec.convert(seen[-1]["observation"], Observation) if seen else None
 
+    def before_last(self) -> Observation | None:
+        """The observation before the last one."""
+        seen = self.records("observe")
+        return msgspec.convert(seen[-2]["observation"], Observation) if len(seen) > 1 else None
+
     def failure(self) -> str:
         """Why the last step that failed did, in one line."""
         failed = [r for r in self.records("step", "end") if not r["ok"] and r.get("error")]

@@ -49,6 +49,11 @@ def steps_of(plan: Plan, turn: Turn, observation: Observation) -> dict[str, list
     return {node: [step for step in plan.steps if step.only == "always" or node == leader] for node in turn.nodes}
 
 
+def soak(plan: Plan, observation: Observation) -> float:
+    """Seconds to watch the node of this turn: it is the canary while no member runs the target yet."""
+    return plan.settings.soak if len(pending(plan, observation)) == len(plan.members) else 0
+
+
 def successor(plan: Plan, turn: Turn, observation: Observation) -> str | None:
     """Who takes over leadership: a serving member that runs the target already, else any other serving one."""
     others = [

@@ -6,12 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nodewise import lock
+from nodewise import journal, lock
 
 ROOT = Path(__file__).parents[2]
 
@@ -102,8 +104,8 @@ def test_every_member_is_taken_to_the_target_the_leader_last(notes: Notes) -> No
     assert notes.summary()["outcome"] == "upgraded"
     assert notes.versions() == {"n1": "1.1.0", "n2": "1.1.0", "n3": "1.1.0"}
     assert notes.starts() == {"n1": 1, "n2": 1, "n3": 1}
-    journal = [json.loads(line) for line in (notes.run_dir / "journal.jsonl").read_text().splitlines()]
-    begun = [r["node"] for r in journal if r.get("step") == "switch" and r["phase"] == "begin"]
+    records = journal.read(notes.run_dir / "journal.jsonl")
+    begun = [r["node"] for r in records if r.get("step") == "switch" and r["phase"] == "begin"]
     assert begun == ["n1", "n3", "n2"]
     assert notes.member("n1")["role"] == "leader"
 
@@ -159,6 +161,25 @@ def test_what_does_not_come_back_is_a_case_for_a_human(notes: Notes) -> None:
     assert notes.summary()["outcome"] == "needs_human"
     assert "could not be put back on 1.0.0" in notes.summary()["reason"]
     assert notes.starts()["n2"] == notes.starts()["n3"] == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "outcome"), [({}, "upgraded"), ({"started_at": "later"}, "rolled_back"), ({"serving": False}, "rolled_back")]
+)
+def test_the_canary_is_watched(notes: Notes, fields: dict[str, Any], outcome: str) -> None:
+    """What restarts or stops serving while the first node is watched takes that node back."""
+
+    def meddle() -> None:
+        while not any(r.get("step") == "soak" for r in journal.read(notes.run_dir / "journal.jsonl")):
+            time.sleep(0.05)
+        notes.member("n1", **fields)
+
+    meddler = threading.Thread(target=meddle, daemon=True)
+    meddler.start()
+    notes.upgrade("-e", "nodewise_to=1.1.0", "-e", "nodewise_soak=1")
+    meddler.join(1)
+    assert notes.summary()["outcome"] == outcome, notes.summary()["reason"]
+    assert notes.starts() == ({"n1": 1, "n2": 1, "n3": 1} if outcome == "upgraded" else {"n1": 2, "n2": 0, "n3": 0})
 
 
 def test_no_target(notes: Notes) -> None:
