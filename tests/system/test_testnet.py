@@ -16,9 +16,9 @@ import pytest
 from nodewise.testnet import load, ssh
 from nodewise.testnet import state as known
 from nodewise.testnet.state import checkout
+from tests.conftest import COMMAND, Run
 
 from . import traces
-from .conftest import COMMAND, Run
 
 BIN = Path(sys.executable).parent
 NewName = Callable[[], str]

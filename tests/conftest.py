@@ -1,4 +1,4 @@
-"""Testnets for system tests: names that nobody has, in a home of the test run's own, all removed at its end."""
+"""Testnets for tests: names that nobody has, in a home of the test run's own, all removed at its end."""
 
 from __future__ import annotations
 
