@@ -17,6 +17,6 @@ class ActionModule(EngineAction):
         node = self.host(task_vars) if args["node"] else None
         failed = judge_step(run, args["gates"], node, changed=args["name"] != "soak")
         if failed:
-            raise GateFailed("\n".join(failed))
+            raise GateFailed(failed)
         run.end(args["name"], ok=True, node=node)
         return {"ansible_facts": {"nodewise_step": {}}}

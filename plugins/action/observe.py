@@ -39,6 +39,8 @@ class ActionModule(EngineAction):
         try:
             answer = self._execute_module(module_name=args["module"], module_args={**args["args"], **waiting}, task_vars=task_vars)
         except AnsibleConnectionFailure as lost:
+            if plain(task_vars.get("nodewise_step") or {}).get("node"):
+                raise  # the node in hand is lost: what happens next is decided by those that are left
             answer = {"failed": True, "msg": f"{self.host(task_vars)} cannot be reached: {lost}"}
         if answer.get("failed"):
             why = str(answer.get("msg") or answer.get("module_stderr") or "the info module ended without a word")

@@ -23,7 +23,7 @@ class ActionModule(EngineAction):
         if args["state"] == "everywhere":
             return self.everywhere(run, name, plain(task_vars["nodewise_run"]["members"]))
         run.end(name, ok=args["state"] == "done", node=node, **({"error": args["why"]} if args["why"] else {}))
-        return {"ansible_facts": {"nodewise_step": {}}}
+        return {"ansible_facts": {"nodewise_step": {"node": node} if node else {}}}
 
     def resolved(self, declared: dict[str, Any], task_vars: dict[str, Any], node: str | None) -> dict[str, Any]:
         """What the tasks of a step read as `nodewise_step`: the version to put there, who takes over, what to wait for."""

@@ -33,8 +33,8 @@ class ActionModule(EngineAction):
     def end(self, run: Any, node: str, why: str) -> dict[str, Any]:
         """Back on the old version with a healthy cluster, or a case for a human."""
         old = run.read_plan().versions[node]
-        off = [why] if why else judge_step(run, roll.BACK, node, old)
+        off = why or judge_step(run, roll.BACK, node, old)
         run.end("undo", ok=not off, node=node)
         if off:
-            return halt(run, "needs_human", f"{node}: {run.failure()}\nIt could not be put back on {old}: {'; '.join(off)}")
+            return halt(run, "needs_human", f"{node}: {run.failure()}\nIt could not be put back on {old}: {off}")
         return halt(run, "rolled_back", f"{node}: {run.failure()}\nIt is back on {old} and the cluster is healthy")

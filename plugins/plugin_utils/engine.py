@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
 try:
@@ -60,6 +61,8 @@ class EngineAction(ActionBase):
             result.update(self.act(plain(args), task_vars or {}))
         except NodewiseError as problem:
             result.update(failed=True, msg=str(problem))
+        except AnsibleConnectionFailure:
+            raise
         except Exception as problem:  # noqa: BLE001  a defect of ours must not end a host without a word
             result.update(failed=True, msg=f"{type(problem).__name__}: {problem}", exception=traceback.format_exc())
         return result

@@ -71,6 +71,15 @@ def _shown(gate: Gate, context: dict[str, Any], answer: object) -> Any:
         return f"{answer} (its evidence failed: {error})"
 
 
+def told(failed: list[Judgement]) -> str:
+    """What does not hold, on one line: the first gate with its evidence, the others by name.
+
+    One trouble fails several gates. Which follow from which cannot be told, but they are declared from cause to consequence.
+    """
+    others = f"; nor do these hold: {', '.join(one.gate for one in failed[1:])}" if failed[1:] else ""
+    return f"{failed[0]}{others}" if failed else ""
+
+
 def evidence(found: object, limit: int = 400) -> str:
     """Evidence on one line, short enough to read."""
     text = found if isinstance(found, str) else msgspec.json.encode(found).decode()

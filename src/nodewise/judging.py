@@ -7,8 +7,8 @@ from nodewise.errors import UnknownResult
 from nodewise.record import Run
 
 
-def judge_step(run: Run, names: list[str], node: str | None, version: str = "", *, changed: bool = True) -> list[str]:
-    """Ask gates of the last observation and keep the answers; what is returned is a line for each that is not exactly true.
+def judge_step(run: Run, names: list[str], node: str | None, version: str = "", *, changed: bool = True) -> str:
+    """Ask gates of the last observation and keep the answers; what is returned says which are not exactly true, or is empty.
 
     `node` is the member in hand, `version` what it must run (the plan's target when empty); unless it was `changed` since the
     observation before, its process must not have restarted either. Not having settled is a failure too.
@@ -23,4 +23,4 @@ def judge_step(run: Run, names: list[str], node: str | None, version: str = "", 
     missing = seen[-1]["missing"]
     judgements.insert(0, gates.Judgement("settled", not missing, "the cluster did not settle in time", missing or None))
     run.judged(judgements, node=node)
-    return [str(one) for one in judgements if not one.ok]
+    return gates.told([one for one in judgements if not one.ok])

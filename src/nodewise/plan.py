@@ -104,16 +104,12 @@ def vocabulary(declared: Declaration, own: Mapping[str, Any]) -> dict[str, Gate]
 
 
 def refuse_unready(declared: Declaration, observation: Observation, members: list[str], to: str = "") -> None:
-    """Raise Refused unless every gate holds before anything has begun: with the evidence of the first, the others by name.
-
-    One trouble fails several gates; which follow from which cannot be told, but the declared order goes from cause to consequence.
-    """
+    """Raise Refused unless every gate holds before anything has begun."""
     known = vocabulary(declared, {})
     asked = gates.context(observation, observation, members, to=to)
     said = [verdict for name in declared.ready if not (verdict := gates.judge(known[name], asked)).ok]
     if said:
-        others = f"Nor do these hold: {', '.join(verdict.gate for verdict in said[1:])}. " if said[1:] else ""
-        raise Refused(f"{said[0]}\n{others}Mend the cluster, then run the same command again")
+        raise Refused(f"{gates.told(said)}\nMend the cluster, then run the same command again")
 
 
 def refuse_outage(observation: Observation, settings: Settings, pending: bool) -> None:
