@@ -68,14 +68,14 @@ def test_a_release_that_does_not_start(cluster: Cluster, shop: Shop, real: dict[
 def test_a_release_that_never_gets_ready(cluster: Cluster, shop: Shop, real: dict[str, bytes]) -> None:
     """It is given nodewise_deadline seconds, then the node goes back."""
     before = cluster.starts()
-    ended = cluster.upgrade(nodewise_releases=shop.offer(NEW, {**real, "etcd": HANGS}), nodewise_deadline=15)
+    ended = cluster.upgrade(nodewise_releases=shop.offer(NEW, {**real, "etcd": HANGS}), nodewise_deadline=10)
     assert "did not start: it was activating" in put_back(cluster, ended, before)
 
 
 def test_a_release_that_is_another(cluster: Cluster, shop: Shop, real: dict[str, bytes]) -> None:
     """A healthy process that says another version than was put there is not the target, and goes."""
     before = cluster.starts()
-    ended = cluster.upgrade(to="3.5.99", nodewise_releases=shop.offer("3.5.99", real), nodewise_deadline=15)
+    ended = cluster.upgrade(to="3.5.99", nodewise_releases=shop.offer("3.5.99", real), nodewise_deadline=10)
     assert NEW in put_back(cluster, ended, before)
     assert 0 < ended.summary["gates"]["failed"]
 
