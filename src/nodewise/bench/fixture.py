@@ -68,7 +68,8 @@ class Fixture:
     def _line(self, node: str, line: str) -> str:
         done = self.net.run(node, line, timeout=120)
         if done.returncode:
-            raise SetupError(f"{node} could not be made ready for the next upgrade: {tools.last_line(done.stderr)}")
+            said = f"exit code {done.returncode}, {tools.last_line(done.stderr or done.stdout)}"
+            raise SetupError(f"{node} could not be made ready for the next upgrade: {said}")
         return done.stdout
 
 
