@@ -77,8 +77,11 @@ class Gate(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     shows: str = "@"
 
 
-class Step(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """One re-runnable unit of change, from a role's meta/upgrade.yml. After it the cluster is observed until `settled`."""
+class Step(msgspec.Struct, forbid_unknown_fields=True):
+    """One re-runnable unit of change, from a role's meta/upgrade.yml. After it the cluster is observed until `settled`.
+
+    It is written out with all its fields, as tasks read them.
+    """
 
     name: str
     file: str | None = None  # roles/<system>/tasks/upgrade/<file>.yml; None: nothing to do but to observe
