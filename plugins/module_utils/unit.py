@@ -100,6 +100,15 @@ class Unit:
             raise UnitError(f"{self.name} did not start: it was {how}, and said last: {said}\n{left}", journal)
         return state
 
+    def enable(self, check: bool = False) -> bool:
+        """Have it start at boot, and return whether that is a change; UnitError when systemd refuses."""
+        if _systemctl("is-enabled", "--quiet", self.name, timeout=10).returncode == 0:
+            return False
+        done = None if check else _systemctl("enable", "--quiet", self.name, timeout=30)
+        if done and done.returncode:
+            raise UnitError(f"{self.name} cannot be enabled: {done.stderr.strip()}")
+        return True
+
     def give_up(self, timeout: float) -> str:
         """Stop what does not work, which systemd would start again and again with nobody looking; return how it was left."""
         try:

@@ -36,6 +36,10 @@ options:
     description: Seconds that stopping may take, and starting as well.
     type: float
     default: 60
+  enabled:
+    description: Whether to have the unit started at boot, too. False leaves that as it is.
+    type: bool
+    default: false
 author:
   - Nodewise maintainers (@nodewise)
 attributes:
@@ -117,6 +121,7 @@ SPEC = {
     "link": {"type": "path"},
     "version": {"type": "str", "required": True},
     "timeout_s": {"type": "float", "default": 60.0},
+    "enabled": {"type": "bool", "default": False},
 }
 
 
@@ -129,6 +134,8 @@ def main() -> None:
         with held(path_of(given["root"]), given["timeout_s"], f"release_switch to {given['version']}"):
             store, unit = Store(given["root"], given["link"]), Unit(given["unit"])
             result = switch(store, unit, given["version"], given["timeout_s"], module.check_mode)
+            enabled = given["enabled"] and unit.enable(module.check_mode)
+            result["changed"] = result["changed"] or enabled
     except (LockError, ReleaseError, SwitchError, UnitError) as error:
         module.fail_json(msg=str(error), journal=getattr(error, "journal", []))
     module.exit_json(**result)
