@@ -10,10 +10,11 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from nodewise.bench import figures, phases, suite, table
+from nodewise.bench import figures, phases, stalls, suite, table
 from nodewise.bench.figures import Report, Row
 from nodewise.cli.main import main
 from nodewise.errors import SetupError, UnknownResult, UsageError
+from nodewise.model import Operation
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -131,6 +132,27 @@ def test_medians_of_phases() -> None:
     assert {} == phases.medians([])
 
 
+@pytest.mark.parametrize(
+    ("began", "ended", "longest"), [(0, 100, 50.0), (0, 1, 20.0), (35, 36, 50.0), (70, 90, 30.0), (101, 200, 0.0)]
+)
+def test_stalls_of_a_part_of_a_run(began: int, ended: int, longest: float) -> None:
+    """A client's wait lasts from one acknowledged operation to its next, whatever failed between; it counts where it overlaps."""
+    ms = 1_000_000
+    told = [
+        (0, "ok", 0),
+        (1, "ok", 10),
+        (0, "ok", 20),
+        (0, "info", 30),
+        (1, "ok", 35),
+        (0, "ok", 70),
+        (1, "fail", 80),
+        (0, "ok", 100),
+    ]
+    operations = [Operation(process, kind, "read", "k", None, at * ms) for process, kind, at in told]  # type: ignore[arg-type]
+    waits = stalls.waits(operations, epoch=1000 * ms)
+    assert longest == stalls.longest_ms(waits, stalls.Wait((1000 + began) * ms, (1000 + ended) * ms))
+
+
 class Bench:
     """A bench that adds what it was given, and remembers what was asked of it."""
 
@@ -207,9 +229,9 @@ def test_bad_input_is_told_before_anything_is_measured(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("names", "full", "rows"),
     [
-        ((), False, ["nodes-5", "cluster-5", "roll", "upgrade", "stall", "failed"]),
-        ((), True, ["nodes-5", "nodes-10", "cluster-5", "roll", "upgrade", "stall", "failed", "demo"]),
-        (("roll", "nodes"), False, ["nodes-5", "roll", "upgrade", "stall", "failed"]),
+        ((), False, ["nodes-5", "cluster-5", "roll", "upgrade", "stall", "stall-whole", "failed"]),
+        ((), True, ["nodes-5", "nodes-10", "cluster-5", "roll", "upgrade", "stall", "stall-whole", "failed", "demo"]),
+        (("roll", "nodes"), False, ["nodes-5", "roll", "upgrade", "stall", "stall-whole", "failed"]),
         (("demo",), False, ["demo"]),
     ],
 )

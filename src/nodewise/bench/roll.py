@@ -6,16 +6,17 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from nodewise import journal, testnet
-from nodewise.bench import phases
+from nodewise.bench import phases, stalls
 from nodewise.bench.command import ansible, program, timed
 from nodewise.bench.figures import Row
 from nodewise.bench.fixture import HERE, SEED, Fixture
 from nodewise.errors import SetupError
 from nodewise.record import Run
 from nodewise.testnet import ssh
-from nodewise.workloads.history import History
+from nodewise.workloads.history import History, read_history
 from nodewise.workloads.load import Load, Shape
 from nodewise.workloads.stats import Stats
 
@@ -24,15 +25,25 @@ FROM, TO = "3.4.23", "3.5.16"
 BREATH = 1.0  # seconds of work before an upgrade begins, and after it has ended
 
 
+class Seen(NamedTuple):
+    """An upgrade by the clock, and what clients saw: in all, each of their waits, and when the command ran."""
+
+    seconds: float
+    stats: Stats
+    waits: list[stalls.Wait]
+    during: stalls.Wait
+
+
 class Roll:
     """The upgrade by each contender, on the same data, from the same version, with the same leader."""
 
     def __init__(self, folder: Path) -> None:
         self.roll = Row("roll", "3 nodes upgraded, the release staged beforehand", "s", "ratio", 3.5)
         self.upgrade = Row("upgrade", "the same; nodewise also downloads, checks and stages the release", "s", "ratio", 3.5)
-        self.stall = Row("stall", "the clients' longest stall in `roll`", "ms", "ratio", 1.2)
+        self.stall = Row("stall", "a client's longest wait in `roll`, while nodes were changed", "ms", "ratio", 1.2)
+        self.stall_whole = Row("stall-whole", "the same from the command to its end: probing and staging count", "ms", "ratio", 1.2)
         self.failed = Row("failed", "clients' operations that failed, in `roll` and `upgrade`", "operations", "value", 0)
-        self.rows = [self.roll, self.upgrade, self.stall, self.failed]
+        self.rows = [self.roll, self.upgrade, self.stall, self.stall_whole, self.failed]
         self.phases: dict[str, list[dict[str, float]]] = {"roll": [], "upgrade": []}
         self._folder = folder
 
@@ -57,27 +68,29 @@ class Roll:
         net = self.fixture.net
         words = ssh.command(net, net.nodes[0])[:-1]  # without the node: the loop names it
         command = ["bash", str(HERE / "floor_roll.sh"), TO, " ".join(self.fixture.addresses), *words]
-        self._contend("floor", lambda: timed(command, self._folder / f"roll-{number}-floor.log"))
+        self._contend("floor", number, lambda: timed(command, self._folder / f"roll-{number}-floor.log"))
 
     def _usual(self, number: int) -> None:
         words = [program("ansible-playbook"), str(HERE / "usual.yml"), "-e", f"usual_version={TO}"]
-        self._contend("usual", lambda: timed(words, self._folder / f"roll-{number}-usual.log", ansible(self.fixture.net)))
+        self._contend("usual", number, lambda: timed(words, self._folder / f"roll-{number}-usual.log", ansible(self.fixture.net)))
 
     def _nodewise(self, number: int) -> None:
-        self._contend("nodewise", lambda: self._playbook("roll", number))
+        self._contend("nodewise", number, lambda: self._playbook("roll", number))
 
     def _upgrade(self, number: int) -> None:
-        seconds, stats = self._under_load(lambda: self._playbook("upgrade", number), unstaged=TO)
-        self.upgrade.nodewise.append(seconds)
-        self.failed.nodewise.append(stats.failed + stats.info)
+        seen = self._under_load(lambda: self._playbook("upgrade", number), unstaged=TO)
+        self.upgrade.nodewise.append(seen.seconds)
+        self.failed.nodewise.append(seen.stats.failed + seen.stats.info)
 
-    def _contend(self, contender: str, upgrade: Callable[[], float]) -> None:
+    def _contend(self, contender: str, number: int, upgrade: Callable[[], float]) -> None:
         """One sample of a contender; the floor of `roll` is that of `upgrade`, too."""
-        seconds, stats = self._under_load(upgrade)
+        seen = self._under_load(upgrade)
+        rolled = stalls.rolling(self._journal("roll", number)) if contender == "nodewise" else seen.during
         for row in [self.roll] if contender == "nodewise" else [self.roll, self.upgrade]:
-            getattr(row, contender).append(seconds)
-        getattr(self.stall, contender).append(stats.longest_stall_ms)
-        getattr(self.failed, contender).append(stats.failed + stats.info)
+            getattr(row, contender).append(seen.seconds)
+        getattr(self.stall, contender).append(stalls.longest_ms(seen.waits, rolled))
+        getattr(self.stall_whole, contender).append(seen.stats.longest_stall_ms)
+        getattr(self.failed, contender).append(seen.stats.failed + seen.stats.info)
 
     def _playbook(self, row: str, number: int) -> float:
         """The user's own command, to its summary; an outcome other than `upgraded` has no figure."""
@@ -89,22 +102,29 @@ class Roll:
         outcome = Run(record).read_json("summary.json").get("outcome")
         if outcome != "upgraded":
             raise SetupError(f"the upgrade ended {outcome}, expected upgraded; it has no figure. Its record: {record}")
-        self.phases[row].append(phases.shares(journal.read(record / "journal.jsonl"), began, began + int(took * 1e9)))
+        self.phases[row].append(phases.shares(self._journal(row, number), began, began + int(took * 1e9)))
         return took
 
-    def _under_load(self, upgrade: Callable[[], float], unstaged: str = "") -> tuple[float, Stats]:
+    def _journal(self, row: str, number: int) -> list[journal.Record]:
+        return journal.read(self._folder / f"{row}-{number}" / "journal.jsonl")
+
+    def _under_load(self, upgrade: Callable[[], float], unstaged: str = "") -> Seen:
         """Seconds of an upgrade of the cluster as it was kept, and what clients saw. SetupError unless all run the target then."""
         self.fixture.put_back(unstaged)
         nodes = [node.name for node in self.fixture.net.nodes]
         with tempfile.TemporaryDirectory() as folder, History(Path(folder) / "history.jsonl") as history:
+            epoch = time.time_ns() - history.now()
             work = Load(self.fixture.factory, nodes, history, Shape("/nodewise/bench/", SEED)).start()
             try:
                 time.sleep(BREATH)
+                began = time.time_ns()
                 seconds = upgrade()
+                during = stalls.Wait(began, time.time_ns())
                 time.sleep(BREATH)
             finally:
                 stats = work.stop()
+            waits = stalls.waits(read_history(history.path), epoch)
         found = {member.version for member in self.fixture.status()}
         if found != {TO}:
             raise SetupError(f"the members run {', '.join(sorted(found))} after the upgrade, expected {TO}; it has no figure")
-        return seconds, stats
+        return Seen(seconds, stats, waits, during)
