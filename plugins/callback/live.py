@@ -8,13 +8,13 @@ DOCUMENTATION = r"""
 name: live
 type: stdout
 short_description: Show a Nodewise run as it happens
-author: Nodewise maintainers
+author: Nodewise maintainers (@nodewise)
 description:
   - When a play opens a run with C(nodewise.cluster.begin), this callback follows the run's journal. On a terminal it draws a table
     of nodes and steps, elsewhere it prints a line for each event worth one.
   - Of playbooks that open no run, a line is printed for each task that changed something, with the time it took.
   - Failures are printed in one or two lines, those that a C(rescue) takes care of are not.
-  - With C(-v) and above it is M(ansible.builtin.default#callback), Ansible's own output.
+  - With C(-v) and above it is P(ansible.builtin.default#callback), Ansible's own output.
 extends_documentation_fragment:
   - default_callback
   - result_format_callback

@@ -35,6 +35,36 @@ except ImportError as missing:
     GateFailed = NodewiseError = Refused = RuntimeError
     GOOD = Observation = Outcome = Plan = Settings = Step = Subject = Run = None
 
+__all__ = [
+    "GOOD",
+    "EngineAction",
+    "GateFailed",
+    "NodewiseError",
+    "Observation",
+    "Outcome",
+    "Plan",
+    "Refused",
+    "Run",
+    "Settings",
+    "Step",
+    "Subject",
+    "__version__",
+    "halt",
+    "judge_step",
+    "lock",
+    "msgspec",
+    "new_folder",
+    "options",
+    "plain",
+    "plan",
+    "refuse_unfit",
+    "releases",
+    "role_path",
+    "roll",
+    "run_of",
+    "summary",
+    "unseen",
+]
 
 NO_ENGINE = (
     "{} cannot import the Python package nodewise ({}).\n"
