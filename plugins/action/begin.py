@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     halt,
     lock,
     new_folder,
+    plain,
     role_path,
 )
 
@@ -34,6 +37,7 @@ class ActionModule(EngineAction):
         except NodewiseError as error:
             cluster, problem = {"cluster": args["cluster"] or "unknown", "system": None, "role": None, "members": []}, str(error)
         run = self.opened(args, cluster)
+        run.add(inventory=inventory_digest(cluster["members"], task_vars["hostvars"]))
         facts = {"nodewise_run": {**cluster, "dir": str(run.folder), "id": run.id}, "nodewise_halted": False}
         try:
             self.ready(args, run, cluster, problem)
@@ -64,6 +68,15 @@ class ActionModule(EngineAction):
         if not args["to"]:
             raise NodewiseError("no target version was given; say which: -e nodewise_to=VERSION")
         lock.hold(run.folder.parent / f".{cluster['cluster']}.lock", os.getppid(), run.id)  # the parent is ansible-playbook
+
+
+def inventory_digest(members: list[str], hostvars: Any) -> str:
+    """SHA-256 of what the inventory says of the members: addresses and our own variables, none of which can be read from it."""
+    told = {
+        name: {key: value for key, value in hostvars[name].items() if key.startswith("nodewise_") or key == "ansible_host"}
+        for name in members
+    }
+    return hashlib.sha256(json.dumps(plain(told), sort_keys=True).encode()).hexdigest()
 
 
 def same_version() -> None:

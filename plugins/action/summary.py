@@ -10,11 +10,13 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import GOO
 
 
 class ActionModule(EngineAction):
-    """Write the summary and judge the run by it."""
+    """Decide how the run ended; then write the summary and judge the run by it."""
 
-    def act(self, _args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         run = run_of(task_vars)
-        summary.decide(run)
+        if args["state"] == "decided":
+            summary.decide(run)
+            return {"ansible_facts": {"nodewise_collect": summary.worth_collecting(run)}}
         said = run.summarize()
         lines = summary.lines(said, run.folder)
         self.tell(lines)

@@ -13,6 +13,12 @@ short_description: Say how a run ended
 version_added: 0.1.0
 description:
   - Writes V(summary.json) and V(junit.xml) and prints the last lines. The task fails unless the outcome is good.
+options:
+  state:
+    description: V(decided) decides the outcome and sets the fact V(nodewise_collect); V(told) writes and prints the summary.
+    type: str
+    choices: [decided, told]
+    required: true
 author:
   - Nodewise maintainers (@nodewise)
 extends_documentation_fragment:
@@ -21,7 +27,8 @@ extends_documentation_fragment:
 
 EXAMPLES = r"""
 - name: Say how a run ended
-  nodewise.cluster.summary: {}
+  nodewise.cluster.summary:
+    state: told
 """
 
 RETURN = r"""#"""

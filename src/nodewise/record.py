@@ -42,6 +42,10 @@ class Run:
             run.write_json("run.json", {**provenance(), **about})
         return run
 
+    def add(self, **about: Any) -> None:
+        """Add to run.json what became known later."""
+        self.write_json("run.json", {**self.read_json("run.json"), **about})
+
     @classmethod
     def of(cls, about: dict[str, Any]) -> Run | None:
         """The run that the fact `nodewise_run` names; None for a play that keeps no record."""

@@ -17,6 +17,7 @@ from nodewise.errors import SetupError, UnknownResult, UsageError
 from nodewise.model import GOOD, Verdict
 from nodewise.playbook import follow
 from nodewise.record import Run, new_folder
+from nodewise.testnet import image
 from nodewise.testnet.state import Testnet, checkout
 from nodewise.workloads import connect
 from nodewise.workloads.client import ClientFactory, Tls
@@ -102,7 +103,9 @@ class Rehearsal:
     def up(self, say: Callable[[str], None]) -> Testnet:
         """A fresh testnet with the scenario's cluster on it."""
         cluster = self.scenario.cluster
-        return testnet.up(testnet.Request(self.name, cluster.nodes, system=cluster.system, version=cluster.version), say)
+        net = testnet.up(testnet.Request(self.name, cluster.nodes, system=cluster.system, version=cluster.version), say)
+        self.run.add(image=image.tag())
+        return net
 
     def perform(self, net: Testnet, show: view.View) -> dict[str, Any]:
         """Seed, work, upgrade, read everything back, judge. Returns the summary, which is in the run's folder, too."""

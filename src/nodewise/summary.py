@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nodewise.model import Member, Observation
+from nodewise.model import GOOD, Member, Observation
 from nodewise.record import Run
 
 HARMLESS = ("probe", "plan", "secure", "stage", "settle")  # steps that change nothing that runs
@@ -64,3 +64,9 @@ def decide(run: Run) -> None:
         run.conclude("needs_human", "the run ended in the middle of a change; look at the nodes, then run the same command again")
     else:
         run.conclude("refused", "the run ended before anything was changed; what stopped it stands above")
+
+
+def worth_collecting(run: Run) -> bool:
+    """Whether logs and state of the nodes are evidence: the run did not end well, and had begun to work on nodes."""
+    outcome = run.outcome()
+    return bool(outcome and outcome[0] not in GOOD and any(r.get("node") for r in run.records("step", "begin")))

@@ -83,6 +83,8 @@ def _judge_record(record: Path) -> None:
     } == names
     (backup,) = (record / "backup").iterdir()
     assert backup.stat().st_size > 1_000_000  # the data set has 2 MiB in large values alone
+    about = json.loads((record / "run.json").read_text())
+    assert {"seed", "image", "inventory", "commit", "command", "nodewise", "ansible_core", "python"} <= about.keys()
     assert [] == [path for path in record.rglob("*") if path.is_file() and b"PRIVATE KEY" in path.read_bytes()]
 
 

@@ -104,6 +104,9 @@ def test_every_member_is_taken_to_the_target_the_leader_last(notes: Notes) -> No
     assert notes.summary()["outcome"] == "upgraded"
     assert notes.versions() == {"n1": "1.1.0", "n2": "1.1.0", "n3": "1.1.0"}
     assert notes.starts() == {"n1": 1, "n2": 1, "n3": 1}
+    assert not (notes.run_dir / "collected").exists()
+    about = json.loads((notes.run_dir / "run.json").read_text())
+    assert {"ansible_core", "command", "commit", "inventory", "nodewise", "python", "started_at"} <= about.keys()
     records = journal.read(notes.run_dir / "journal.jsonl")
     begun = [r["node"] for r in records if r.get("step") == "switch" and r["phase"] == "begin"]
     assert begun == ["n1", "n3", "n2"]
@@ -151,6 +154,7 @@ def test_a_node_that_fails_its_gates_is_put_back(notes: Notes, name: str) -> Non
     assert notes.member(name)["serving"] is True
     assert notes.member("n2")["starts"] == 0
     assert summary["gates"]["failed"] > 0
+    assert {"n1.txt", "n2.txt", "n3.txt"} == {path.name for path in (notes.run_dir / "collected").iterdir()}
 
 
 def test_what_does_not_come_back_is_a_case_for_a_human(notes: Notes) -> None:

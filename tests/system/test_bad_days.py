@@ -55,6 +55,7 @@ def put_back(cluster: Cluster, ended: Ended, before: dict[str, int]) -> str:
     assert f"It is back on {OLD} and the cluster is healthy" in ended.said
     assert 0 == cluster.play("status").code
     assert cluster.data_whole()
+    assert "Started etcd" in (ended.folder / "collected" / f"{node}.txt").read_text()
     return str(ended.summary["reason"])
 
 

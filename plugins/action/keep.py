@@ -1,0 +1,21 @@
+# Copyright: Nodewise maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a node says, kept in the record of the run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import EngineAction, run_of
+
+
+class ActionModule(EngineAction):
+    """Write a text to `collected/<host>.txt`, for its owner only: logs may say more than one would show."""
+
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        folder = run_of(task_vars).folder / "collected"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        file = folder / f"{self.host(task_vars)}.txt"
+        file.touch(mode=0o600)
+        file.write_text(args["text"])
+        return {}
