@@ -12,7 +12,7 @@ from nodewise.testnet import image, keys, state, tools
 from nodewise.testnet.podman import CONF, Podman
 from nodewise.testnet.provider import LABEL_TESTNET
 
-UP, FLOOR, DEMO = "benchup", "benchfloor", "demo"
+UP, DEMO = "benchup", "demo"
 SCRIPT = Path(__file__).with_name("floor_nodes.sh")
 
 
@@ -24,12 +24,14 @@ class Nodes:
         self.row = Row(f"nodes-{count}", f"{count} nodes, until they are reached over SSH", "s", "ratio", 2)
         self.rows = [self.row]
         self._folder = folder
+        self._floors = f"benchfloor{count}"  # benches of several counts stand side by side
         self._provider = Podman()
 
     def prepare(self) -> None:
         """A testnet gives the floor its network and its keys; its nodes are made anew by the floor."""
-        testnet.down(FLOOR)
-        self._net = testnet.up(testnet.Request(FLOOR, self.count))
+        testnet.down(self._floors)
+        self._net = testnet.up(testnet.Request(self._floors, self.count))
+        self._remove()
 
     def round(self, number: int) -> None:
         """One sample of each; every other round begins with the other one."""
@@ -39,17 +41,20 @@ class Nodes:
 
     def clean(self) -> None:
         """Remove the nodes of both."""
-        for name in (UP, FLOOR):
+        for name in (UP, self._floors):
             testnet.down(name)
 
-    def _floor(self) -> None:
+    def _remove(self) -> None:
+        """The floor's nodes alone: its network and keys stay."""
         self._provider.remove_nodes([node.name for node in self._net.nodes])
+
+    def _floor(self) -> None:
         shared = keys.node_folder(self._net, self._net.nodes[0]).parent
-        words = [image.tag(), f"nodewise-{FLOOR}", f"{LABEL_TESTNET}={FLOOR}", str(shared)]
+        words = [image.tag(), f"nodewise-{self._floors}", f"{LABEL_TESTNET}={self._floors}", str(shared)]
         words += [f"{node.name}={node.address}" for node in self._net.nodes]
         command = tools.as_root(["bash", str(SCRIPT), *words], {"CONTAINERS_CONF": str(CONF)})
         self.row.floor.append(timed(command, self._folder / "floor-nodes.log"))
-        self._provider.remove_nodes([node.name for node in self._net.nodes])
+        self._remove()
 
     def _nodewise(self) -> None:
         words = ["up", "--nodes", str(self.count), "--name", UP]
