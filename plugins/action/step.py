@@ -10,7 +10,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import Eng
 
 
 class ActionModule(EngineAction):
-    """Begin a step, or end it. The end of a phase asks what every member reported: one that is silent has failed."""
+    """Begin a step, or end it; of one node, or everywhere."""
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         run, name = run_of(task_vars), args["name"]
@@ -20,8 +20,13 @@ class ActionModule(EngineAction):
             return {
                 "ansible_facts": {"nodewise_step": {"name": name, "node": node, **self.resolved(args["step"], task_vars, node)}}
             }
+        members = plain(task_vars["nodewise_run"]["members"])
+        if args["state"] == "everywhere_begun":
+            for each in (None, *members):
+                run.begin(name, node=each)
+            return {}
         if args["state"] == "everywhere":
-            return self.everywhere(run, name, plain(task_vars["nodewise_run"]["members"]))
+            return self.everywhere(run, name, members, plain(task_vars["ansible_play_hosts"]))
         run.end(name, ok=args["state"] == "done", node=node, **({"error": args["why"]} if args["why"] else {}))
         return {"ansible_facts": {"nodewise_step": {"node": node} if node else {}}}
 
@@ -38,10 +43,13 @@ class ActionModule(EngineAction):
             "deadline": made.settings.deadline,
         }
 
-    def everywhere(self, run: Any, name: str, members: list[str]) -> dict[str, Any]:
-        """End a phase: it is done when every member said so."""
-        said = {r["node"]: r for r in run.records("step", "end") if r["step"] == name and r.get("node")}
-        bad = {n: str(said[n].get("error") if n in said else "no answer") for n in members if n not in said or not said[n]["ok"]}
+    def everywhere(self, run: Any, name: str, members: list[str], left: list[str]) -> dict[str, Any]:
+        """End a phase. A node that is still in the play and did not fail has done it: the others wait for it at each task."""
+        failed = {r["node"]: str(r.get("error")) for r in run.records("step", "end") if r["step"] == name and r.get("node")}
+        bad = {node: failed.get(node, "no answer") for node in members if node in failed or node not in left}
+        for node in members:
+            if node not in bad:
+                run.end(name, ok=True, node=node)
         if not bad:
             run.end(name, ok=True)
             return {}

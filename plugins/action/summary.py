@@ -16,7 +16,7 @@ class ActionModule(EngineAction):
         run = run_of(task_vars)
         if args["state"] == "decided":
             summary.decide(run)
-            return {"ansible_facts": {"nodewise_collect": summary.worth_collecting(run)}}
+            return {"ansible_facts": {"nodewise_collect": summary.worth_collecting(run), "nodewise_step": {}}}
         said = run.summarize()
         lines = summary.lines(said, run.folder)
         self.tell(lines)

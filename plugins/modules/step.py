@@ -20,13 +20,15 @@ options:
     type: str
     required: true
   state:
-    description: 'What to write. V(everywhere) ends a phase: every member must have reported success, and one that is silent
-      has failed.'
+    description:
+      - What to write. V(everywhere_begun) and V(everywhere) begin and end a phase for the cluster and for each of its members.
+      - A member that reported a failure, or that is no longer in the play, makes V(everywhere) end the run as refused.
     type: str
     choices:
       - begun
       - done
       - failed
+      - everywhere_begun
       - everywhere
     required: true
   node:
