@@ -18,7 +18,7 @@ options:
     description: V(decided) decides the outcome and sets the fact V(nodewise_collect); V(told) writes and prints the summary.
     type: str
     choices: [decided, told]
-    required: true
+    default: told
 author:
   - Nodewise maintainers (@nodewise)
 extends_documentation_fragment:
