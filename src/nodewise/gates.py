@@ -98,8 +98,7 @@ def context(
     """What gates are asked about.
 
     `now`, `before`: observations; `node`: the member in hand as it is now; `members`: the names expected, `expected`: their count;
-    `absent`, `unexpected`, `restarted` (without the member in hand, when it was `changed`): names; `to`: a version; `moved`:
-    whether the cluster's own version is another one than `before`.
+    `absent`, `unexpected`, `restarted` (without the member in hand, when it was `changed`): names; `to`: a version.
     """
     seen = {member.name: member for member in now.members}
     earlier = {member.name: member.started_at for member in before.members}
@@ -115,5 +114,4 @@ def context(
         # a start time that nobody could read proves nothing, so it counts as a restart
         "restarted": sorted(n for n in watched if seen[n].started_at is None or seen[n].started_at != earlier.get(n)),
         "to": to,
-        "moved": now.cluster.version != before.cluster.version,
     }
