@@ -52,7 +52,7 @@ try:
     from nodewise.summary import lines
     from nodewise.view import View, follow
 except ImportError:  # said by the first action of the play
-    View = follow = lines = None  # type: ignore[assignment,misc]
+    View = follow = lines = None  # type: ignore[assignment,misc]  # said when it is needed
 
 LONGEST = 300  # characters of a message that a failure shows
 
@@ -118,7 +118,7 @@ class CallbackModule(DefaultCallback):
         self._tell_failure(result, "could not reach the host")
 
     @quiet
-    def v2_playbook_on_stats(self, stats: Any) -> None:  # noqa: ARG002
+    def v2_playbook_on_stats(self, stats: Any) -> None:  # noqa: ARG002 Ansible's names
         self._tell_task()
         self._end()
 
@@ -194,7 +194,7 @@ for _name in SILENT:
 
 def rescued(task: Any) -> bool:
     """Whether a rescue around the task takes care of its failure. (Ansible has no public names for a task's surroundings.)"""
-    inner, outer = task, task._parent  # noqa: SLF001
+    inner, outer = task, task._parent  # noqa: SLF001 Ansible has no public way up from a task
     while outer:
         if isinstance(outer, Block) and outer.rescue:
             after = {other._uuid for other in [*outer.rescue, *outer.always]}  # noqa: SLF001
