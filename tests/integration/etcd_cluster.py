@@ -48,10 +48,11 @@ def free_ports(count: int) -> list[int]:
 
 
 class EtcdCluster:
-    """Members n1, n2, n3. `options` are those that every etcd module takes."""
+    """Members n1, n2, n3. `options` are those that every etcd module takes; `versions` what each is started with."""
 
     def __init__(self, folder: Path, version: str) -> None:
         self.folder, self.version = folder, version
+        self.versions = dict.fromkeys(HEALTHY["members"], version)  # type: ignore[call-overload]
         ports = free_ports(6)
         self.urls = {name: f"https://127.0.0.1:{port}" for name, port in zip(HEALTHY["members"], ports[:3], strict=True)}  # type: ignore[arg-type]
         self.peers = {name: f"https://127.0.0.1:{port}" for name, port in zip(self.urls, ports[3:], strict=True)}
@@ -103,6 +104,13 @@ class EtcdCluster:
         self.processes[name].send_signal(signal.SIGKILL)
         self.processes[name].wait()
 
+    def restart(self, name: str, version: str) -> None:
+        """End a member in order, and start it with a version."""
+        self.processes[name].terminate()
+        self.processes[name].wait()
+        self.versions[name] = version
+        self.start(name)
+
     def stop(self) -> None:
         """End all."""
         for process in self.processes.values():
@@ -122,7 +130,7 @@ class EtcdCluster:
         urls += [f"--listen-peer-urls={self.peers[name]}", f"--initial-advertise-peer-urls={self.peers[name]}"]
         cluster = ",".join(f"{member}={url}" for member, url in self.peers.items())
         own = [f"--name={name}", f"--data-dir={self.folder / name}", f"--initial-cluster={cluster}"]
-        return [str(programs(self.version) / "etcd"), *own, *urls, *tls, "--client-cert-auth", "--peer-client-cert-auth"]
+        return [str(programs(self.versions[name]) / "etcd"), *own, *urls, *tls, "--client-cert-auth", "--peer-client-cert-auth"]
 
     def database(self, name: str) -> Path:
         """The file that holds a member's data."""
