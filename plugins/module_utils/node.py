@@ -11,9 +11,10 @@ import time
 from functools import partial
 from typing import Any, Callable
 
+from ansible_collections.nodewise.cluster.plugins.module_utils import nodestate
 from ansible_collections.nodewise.cluster.plugins.module_utils.observation import timestamp
 from ansible_collections.nodewise.cluster.plugins.module_utils.release import Store
-from ansible_collections.nodewise.cluster.plugins.module_utils.unit import Unit, UnitError
+from ansible_collections.nodewise.cluster.plugins.module_utils.unit import State, Unit, UnitError
 from ansible_collections.nodewise.cluster.plugins.module_utils.x509 import not_after
 
 BLOCK = 512  # bytes of a block in stat, whatever the file system
@@ -30,23 +31,28 @@ class Node:
         """Return the answer, or None when asking failed."""
         try:
             return question()
-        except (OSError, ValueError, UnitError) as error:
+        except (OSError, ValueError, UnitError, nodestate.StateError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             self.errors.append(f"{what}: {reason or type(error).__name__}")
             return None
 
-    def info(self, store: Store, unit: str | None, data_dir: str | None, certificates: list[str]) -> dict[str, Any]:
-        """Return all of it; what was not asked for (unit, data_dir) is None without an error."""
+    def info(self, root: str, given: dict[str, Any]) -> dict[str, Any]:
+        """Return all of it; what was not asked for (link, unit, data_dir, config, certificates) is None without an error."""
+        store, unit, data_dir = Store(root, given.get("link")), given.get("unit"), given.get("data_dir")
+        state = self.ask("systemd", lambda: Unit(unit).loaded()) if unit else None
         return {
+            "root": root,
+            "state": self.ask("state", lambda: nodestate.read(root)),
             "machine": os.uname().machine,
             "boot_id": self.ask(BOOT_ID, boot_id),
             "clock": time.time_ns(),
             "staged": self.ask(store.releases, store.staged),
             "linked": self.ask(store.link, store.linked),
             "free_bytes": self.ask(store.releases, lambda: free_bytes(store.releases)),
-            "unit": self.ask("systemd", lambda: Unit(unit).loaded().as_dict()) if unit else None,
+            "unit": state.as_dict() if state else None,
+            "stale": self.ask("config", lambda: stale(unit, state, given.get("config") or [])) if state else None,
             "data": self.ask(data_dir, lambda: data(data_dir)) if data_dir else None,
-            "certificates": {path: self.ask(path, partial(certificate, path)) for path in certificates},
+            "certificates": {path: self.ask(path, partial(certificate, path)) for path in given.get("certificates") or []},
             "errors": self.errors,
         }
 
@@ -74,6 +80,16 @@ def certificate(path: str) -> dict[str, Any]:
     with open(path, encoding="ascii", errors="replace") as stream:
         end = not_after(stream.read())
     return {"not_after": timestamp(end), "seconds_left": int(end - time.time())}
+
+
+def stale(unit: str, state: State, config: list[str]) -> list[str]:
+    """Return what the running process does not know yet: files that were changed after it began, and a unit not yet read again.
+
+    A file that is not there is no configuration of this node: it may have been provisioned by something else.
+    """
+    reload = [unit] if state.needs_reload else []
+    present = [path for path in config if os.path.exists(path)]
+    return reload + [path for path in present if state.started is not None and os.stat(path).st_mtime > state.started]
 
 
 def _usage(parent: str) -> int:

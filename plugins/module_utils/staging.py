@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.fetch import FetchError, fetch, name_of
-from ansible_collections.nodewise.cluster.plugins.module_utils.release import MANIFEST, ReleaseError, Store, digest
+from ansible_collections.nodewise.cluster.plugins.module_utils.release import MANIFEST, ReleaseError, Store, digest, sync
 from ansible_collections.nodewise.cluster.plugins.module_utils.unpack import UnpackError, unpack
 
 TRY = ".stage-"  # begins the folders of a try, and of what a new release took the place of
@@ -45,7 +45,7 @@ def reason(store: Store, wanted: dict[str, Any]) -> str:
     """Return why the version has to be staged, or nothing; ReleaseError when it would have to be and is in use."""
     version = wanted["version"]
     manifest = store.manifest(version)
-    why = store.damage(version)
+    why = store.damage(version, hashed=True)
     if not why and manifest and manifest["wanted"] != _identity(wanted):
         why = "was staged from other artifacts"
     user = store.used_by(version) if why and os.path.isdir(store.path(version)) else ""
@@ -121,7 +121,7 @@ def _fill(folder: str, wanted: dict[str, Any], until: float) -> int:
     return fetched
 
 
-def _link_binaries(folder: str, binaries: dict[str, str]) -> dict[str, dict[str, str]]:
+def _link_binaries(folder: str, binaries: dict[str, str]) -> dict[str, dict[str, Any]]:
     """Links, not copies: programs look for what belongs to them beside where they really lie."""
     os.mkdir(os.path.join(folder, "bin"))
     linked = {}
@@ -131,11 +131,12 @@ def _link_binaries(folder: str, binaries: dict[str, str]) -> dict[str, dict[str,
             raise UnpackError(f"binaries: {name}: {path} is not in the artifacts; nothing was staged")
         os.chmod(file, 0o755)  # noqa: S103 - a program
         os.symlink(os.path.join("..", "files", path), os.path.join(folder, "bin", name))
-        linked[name] = {"path": path, "sha256": digest(file) or ""}
+        found = os.stat(file)
+        linked[name] = {"path": path, "sha256": digest(file) or "", "size": found.st_size, "mtime_ns": found.st_mtime_ns}
     return linked
 
 
-def _write_manifest(folder: str, wanted: dict[str, Any], binaries: dict[str, dict[str, str]]) -> None:
+def _write_manifest(folder: str, wanted: dict[str, Any], binaries: dict[str, dict[str, Any]]) -> None:
     manifest = {
         "version": wanted["version"],
         "artifacts": [{"name": name_of(artifact["url"]), "sha256": artifact["sha256"]} for artifact in wanted["artifacts"]],
@@ -159,12 +160,3 @@ def _appear(folder: str, place: str) -> None:
         os.rename(place, folder + ".old")
     os.rename(folder, place)
     sync(os.path.dirname(place))
-
-
-def sync(path: str) -> None:
-    """Have the disk keep a file, or the names in a folder."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,8 +10,7 @@ import time
 from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.observation import timestamp
-from ansible_collections.nodewise.cluster.plugins.module_utils.release import ReleaseError, Store
-from ansible_collections.nodewise.cluster.plugins.module_utils.staging import sync
+from ansible_collections.nodewise.cluster.plugins.module_utils.release import ReleaseError, Store, sync
 from ansible_collections.nodewise.cluster.plugins.module_utils.unit import State, Unit, UnitError, reload_units
 
 DELETED = " (deleted)"  # what the kernel adds to a program that was replaced under its process

@@ -32,6 +32,11 @@ options:
     type: list
     elements: path
     default: []
+  config:
+    description: Paths of what the unit's process reads when it begins. Those that do not exist are passed over.
+    type: list
+    elements: path
+    default: []
   wait_s:
     description: Seconds to wait for a change that is under way on the node, whose controller may have died. Then it is an error.
     type: float
@@ -54,9 +59,25 @@ EXAMPLES = r"""
     unit: etcd
     data_dir: /var/lib/etcd
     certificates: [/etc/nodewise/etcd/node.crt]
+    config: [/etc/nodewise/etcd/etcd.yml, /etc/systemd/system/etcd.service]
 """
 
 RETURN = r"""
+root:
+  description: The folder that was asked for.
+  returned: success
+  type: str
+state:
+  description: What M(nodewise.cluster.lease) keeps on the node for whoever comes next (fence, lease, upgrade); empty without.
+  returned: success
+  type: dict
+stale:
+  description:
+    - What differs from what the running process was started with, the paths of O(config) that were changed since it began, and the
+      unit when systemd has not read its file again. Null without a unit.
+  returned: success
+  type: list
+  elements: str
 machine:
   description: Architecture, as the kernel names it.
   returned: success
@@ -118,7 +139,6 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.node import Node
 from ansible_collections.nodewise.cluster.plugins.module_utils.nodelock import path_of, wait_until_free
-from ansible_collections.nodewise.cluster.plugins.module_utils.release import Store
 
 SPEC = {
     "root": {"type": "path", "required": True},
@@ -126,6 +146,7 @@ SPEC = {
     "unit": {"type": "str"},
     "data_dir": {"type": "path"},
     "certificates": {"type": "list", "elements": "path", "default": []},
+    "config": {"type": "list", "elements": "path", "default": []},
     "wait_s": {"type": "float", "default": 60.0},
 }
 
@@ -134,7 +155,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
     given = module.params
     busy = wait_until_free(path_of(given["root"]), given["wait_s"])
-    info = Node().info(Store(given["root"], given["link"]), given["unit"], given["data_dir"], given["certificates"])
+    info = Node().info(given["root"], given)
     info["errors"] += [busy] if busy else []
     module.exit_json(changed=False, **info)
 

@@ -64,6 +64,12 @@ options:
     description: Bytes that have to stay free on the disk.
     type: int
     default: 67108864
+  lease:
+    description:
+      - Whose change this is (run, fence, ttl, step), as in the fact C(nodewise_lease). Refused unless that run holds the node.
+      - Without one, the change is refused while somebody holds the node. See M(nodewise.cluster.lease).
+    type: dict
+    default: {}
 author:
   - Nodewise maintainers (@nodewise)
 attributes:
@@ -119,7 +125,8 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.nodelock import LockError, held, path_of
+from ansible_collections.nodewise.cluster.plugins.module_utils.nodelock import LockError
+from ansible_collections.nodewise.cluster.plugins.module_utils.nodestate import StateError, fenced
 from ansible_collections.nodewise.cluster.plugins.module_utils.release import ReleaseError, Store
 from ansible_collections.nodewise.cluster.plugins.module_utils.staging import stage
 
@@ -138,6 +145,7 @@ SPEC = {
     "binaries": {"type": "dict", "required": True},
     "deadline": {"type": "float", "default": 120.0},
     "min_free": {"type": "int", "default": 67108864},
+    "lease": {"type": "dict", "default": {}},
 }
 
 
@@ -150,11 +158,12 @@ def main() -> None:
     root, version, deadline = (module.params[name] for name in ("root", "version", "deadline"))
     os.umask(0o022)
     os.nice(NICE)
+    lease = None if module.check_mode else module.params["lease"]
     try:
-        with held(path_of(root), deadline, f"release_stage of {version}"):
+        with fenced(root, deadline, f"release_stage of {version}", lease, version):
             limits = {"deadline": deadline - (time.monotonic() - began), "min_free": module.params["min_free"]}
             result = stage(Store(root, module.params["link"]), module.params, limits, module.check_mode)
-    except (LockError, ReleaseError) as error:
+    except (LockError, StateError, ReleaseError) as error:
         module.fail_json(msg=str(error))
     result["seconds"] = round(time.monotonic() - began, 3)
     module.exit_json(**result)

@@ -40,6 +40,12 @@ options:
     description: Whether to have the unit started at boot, too. False leaves that as it is.
     type: bool
     default: false
+  lease:
+    description:
+      - Whose change this is (run, fence, ttl, step), as in the fact C(nodewise_lease). Refused unless that run holds the node.
+      - Without one, the change is refused while somebody holds the node. See M(nodewise.cluster.lease).
+    type: dict
+    default: {}
 author:
   - Nodewise maintainers (@nodewise)
 attributes:
@@ -110,7 +116,8 @@ import signal
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.nodelock import LockError, held, path_of
+from ansible_collections.nodewise.cluster.plugins.module_utils.nodelock import LockError
+from ansible_collections.nodewise.cluster.plugins.module_utils.nodestate import StateError, fenced
 from ansible_collections.nodewise.cluster.plugins.module_utils.release import ReleaseError, Store
 from ansible_collections.nodewise.cluster.plugins.module_utils.switching import SwitchError, switch
 from ansible_collections.nodewise.cluster.plugins.module_utils.unit import Unit, UnitError
@@ -122,6 +129,7 @@ SPEC = {
     "version": {"type": "str", "required": True},
     "timeout_s": {"type": "float", "default": 60.0},
     "enabled": {"type": "bool", "default": False},
+    "lease": {"type": "dict", "default": {}},
 }
 
 
@@ -130,13 +138,14 @@ def main() -> None:
     given = module.params
     # A connection that ends between stop and start must not leave the node without its service.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    lease = None if module.check_mode else given["lease"]
     try:
-        with held(path_of(given["root"]), given["timeout_s"], f"release_switch to {given['version']}"):
+        with fenced(given["root"], given["timeout_s"], f"release_switch to {given['version']}", lease, given["version"]):
             store, unit = Store(given["root"], given["link"]), Unit(given["unit"])
             result = switch(store, unit, given["version"], given["timeout_s"], module.check_mode)
             enabled = given["enabled"] and unit.enable(module.check_mode)
             result["changed"] = result["changed"] or enabled
-    except (LockError, ReleaseError, SwitchError, UnitError) as error:
+    except (LockError, StateError, ReleaseError, SwitchError, UnitError) as error:
         module.fail_json(msg=str(error), journal=getattr(error, "journal", []))
     module.exit_json(**result)
 

@@ -19,7 +19,7 @@ from ansible.plugins.action import ActionBase
 try:
     import msgspec
 
-    from nodewise import __version__, lock, plan, releases, roll, summary
+    from nodewise import __version__, lease, lock, plan, releases, roll, summary
     from nodewise.errors import GateFailed, NodewiseError, Refused
     from nodewise.judging import judge_step
     from nodewise.model import GOOD, Observation, Outcome, Plan, Settings, Step, Subject
@@ -31,7 +31,7 @@ try:
 except ImportError as missing:
     ENGINE_ERROR = str(missing)
     # Names only, so that plugins load and can say in a task's result what is missing.
-    msgspec = __version__ = lock = plan = releases = roll = summary = judge_step = unseen = refuse_unfit = new_folder = None
+    msgspec = __version__ = lease = lock = plan = releases = roll = summary = judge_step = unseen = refuse_unfit = new_folder = None
     GateFailed = NodewiseError = Refused = RuntimeError
     GOOD = Observation = Outcome = Plan = Settings = Step = Subject = Run = None
 
@@ -51,6 +51,7 @@ __all__ = [
     "__version__",
     "halt",
     "judge_step",
+    "lease",
     "lock",
     "msgspec",
     "new_folder",

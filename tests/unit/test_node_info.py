@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.node import Node
-from ansible_collections.nodewise.cluster.plugins.module_utils.release import Store
+from ansible_collections.nodewise.cluster.plugins.module_utils.node import Node, stale
+from ansible_collections.nodewise.cluster.plugins.module_utils.unit import State
 from ansible_collections.nodewise.cluster.plugins.module_utils.x509 import BEGIN, END, not_after
 
 UTC = datetime.UTC
@@ -56,7 +57,7 @@ def test_unknown_is_null_with_an_error(tmp_path: Path) -> None:
     """What is not there is null and named, never 0 or empty; what was not asked for is null without an error."""
     (tmp_path / "text").write_text("no certificate")
     paths = [str(tmp_path / "text"), "/nowhere/node.crt"]
-    info = Node().info(Store(str(tmp_path)), None, "/nowhere/data", paths)
+    info = Node().info(str(tmp_path), {"data_dir": "/nowhere/data", "certificates": paths})
     assert [None, None, None] == [info["data"], *info["certificates"].values()]
     assert ["/nowhere/data: No such file or directory", f"{tmp_path}/text: has no certificate in PEM"] == info["errors"][:2]
     assert info["errors"][2].startswith("/nowhere/node.crt: ")
@@ -69,10 +70,42 @@ def test_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "data/member").mkdir(parents=True)
     (tmp_path / "data/member/db").write_bytes(b"x" * 100_000)
     (tmp_path / "node.crt").write_text(CERTIFICATE)
-    info = Node().info(Store(str(tmp_path / "not/yet")), None, str(tmp_path / "data"), [str(tmp_path / "node.crt")])
+    info = Node().info(
+        str(tmp_path / "not/yet"), {"data_dir": str(tmp_path / "data"), "certificates": [str(tmp_path / "node.crt")]}
+    )
     assert 100_000 <= info["data"]["bytes"] < 200_000
     assert min(info["free_bytes"], info["data"]["free_bytes"]) > 0
+    assert (str(tmp_path / "not/yet"), {}) == (info["root"], info["state"])
     assert ([], None, []) == (info["staged"], info["linked"], info["errors"])
     end = info["certificates"][str(tmp_path / "node.crt")]
     assert end["not_after"] == "2030-01-01T00:00:00.000Z"
     assert end["seconds_left"] == pytest.approx(datetime.datetime(2030, 1, 1, tzinfo=UTC).timestamp() - info["clock"] / 1e9, abs=5)
+
+
+def test_state_that_cannot_be_read(tmp_path: Path) -> None:
+    """Who holds the node is unknown when the file is torn: null with an error, not free."""
+    (tmp_path / "state.json").write_text("{")
+    info = Node().info(str(tmp_path), {})
+    assert info["state"] is None
+    assert any("nobody knows who holds the cluster" in error for error in info["errors"])
+
+
+def state(started: float | None, needs_reload: str = "no") -> State:
+    """A unit whose main process began then."""
+    known = {"LoadState": "loaded", "ActiveState": "active", "SubState": "running", "Result": "success", "NRestarts": "0"}
+    made = State({**known, "MainPID": "0", "ExecMainStartTimestampMonotonic": "0", "NeedDaemonReload": needs_reload})
+    made.started = started
+    return made
+
+
+def test_stale(tmp_path: Path) -> None:
+    """What was changed after the process began is named, as is a unit that systemd has not read again; nothing else is."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    for path, moment in ((old, 1000), (new, 3000)):
+        path.touch()
+        os.utime(path, (moment, moment))
+    paths = [str(old), str(new), str(tmp_path / "missing")]
+    assert [str(new)] == stale("etcd", state(2000.0), paths)
+    assert ["etcd", str(new)] == stale("etcd", state(2000.0, "yes"), paths)
+    assert [] == stale("etcd", state(4000.0), paths)
+    assert [] == stale("etcd", state(None), paths)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -117,6 +118,25 @@ def test_version_that_is_no_name(store: Store, version: str) -> None:
     """A version that is no plain name never becomes a path."""
     with pytest.raises(ReleaseError, match="is no version"):
         store.path(version)
+
+
+def test_untouched_programs_are_not_hashed(store: Store) -> None:
+    """A program of the size and time that staging noted is trusted by a switch, not by staging; any other is hashed by both."""
+    manifest, file = Path(store.path("1.0"), "release.json"), Path(store.path("1.0"), "files/demo")
+    noted = json.loads(manifest.read_text())
+    found = file.stat()
+    noted["binaries"]["demo"].update(size=found.st_size, mtime_ns=found.st_mtime_ns)
+    manifest.write_text(json.dumps(noted))
+    file.write_text("9.9")
+    assert "is damaged" in store.damage("1.0")
+    os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
+    assert "" == store.damage("1.0")
+    assert "is damaged" in store.damage("1.0", hashed=True)
+    file.write_text("longer")
+    os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
+    assert "is damaged" in store.damage("1.0")
+    file.unlink()
+    assert "sha256 unreadable" in store.damage("1.0")
 
 
 def test_refused_before_the_unit_is_looked_at(store: Store) -> None:
