@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +26,12 @@ from nodewise.workloads.data import DataSet, seed_data, verify_data
 OLD, NEW = "3.4.23", "3.5.16"
 ETCDCTL = """cd /etc/nodewise/etcd; ETCDCTL_API=3 /opt/nodewise/etcd/current/bin/etcdctl \
 --endpoints https://$(hostname):2379 --cacert ca.crt --cert node.crt --key node.key """
-# Everything that a change leaves. A snapshot is kept on the node by intent; it changes nothing that runs.
+# Everything that a change leaves. A snapshot and who looked last are kept on the node by intent; neither changes what runs.
 LOOK = r"""systemctl show etcd -P ActiveState -P MainPID -P ExecMainStartTimestampMonotonic
-find /opt/nodewise /etc/nodewise /etc/systemd/system -name backups -prune -o \
+find /opt/nodewise /etc/nodewise /etc/systemd/system -name backups -prune -o -name state.json -o \
   -type d -printf '%p/\n' -o -type l -printf '%p -> %l\n' -o -printf '%p %s %T@\n' | sort"""
+ASK = """import ssl, urllib.request as r; c = ssl.create_default_context(cafile="ca.crt"); c.check_hostname = False
+c.load_cert_chain("node.crt", "node.key"); print(r.urlopen("https://127.0.0.1:2379/version", context=c).read().decode())"""
 STARTED = "39f53479d3a045ac8e11786248231fbf"  # systemd's id of the message that a unit was started
 STARTS = f"journalctl --sync; journalctl --quiet --output=cat --unit=etcd MESSAGE_ID={STARTED} | wc --lines"
 
@@ -52,6 +57,44 @@ class Ended:
     def journal(self, kind: str, phase: str) -> list[dict[str, Any]]:
         """The journal's records of a kind and phase."""
         return [record for record in read(self.folder) if (record["kind"], record["phase"]) == (kind, phase)]
+
+
+@dataclass(frozen=True)
+class Running:
+    """A playbook that is running in a process group of its own."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+    log: Path
+
+    def until(self, reached: Callable[[dict[str, Any]], object], seconds: float = 120) -> dict[str, Any] | None:
+        """The first record of its journal that is as asked for, as soon as it is there; None when it ended without one."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            ended = self.process.poll() is not None
+            if found := next((record for record in read(self.folder) if reached(record)), None):
+                return found
+            if ended:
+                return None
+            time.sleep(0.01)
+        raise AssertionError(self.log.read_text())
+
+    def kill(self) -> None:
+        """SIGKILL for all of it at once: the group, and the workers that have left it."""
+        pids = descendants(self.process.pid)
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(10)
+
+    def ended(self, timeout: float = 240) -> Ended:
+        """Wait for its end."""
+        code = self.process.wait(timeout)
+        said = self.log.read_text()
+        assert "Traceback" not in said
+        return Ended(code, said, self.folder)
 
 
 @dataclass
@@ -102,9 +145,29 @@ class Cluster:
         assert "Traceback" not in done.stdout + done.stderr
         return Ended(done.returncode, done.stdout + done.stderr, folder)
 
+    def start(self, *words: str, to: str = NEW, controller: Path | None = None, **variables: Any) -> Running:
+        """Begin an upgrade and leave it running; from another checkout, which has its own runs, when one is given."""
+        given = {"nodewise_to": to, "nodewise_approve": "any", **variables}
+        command, env, folder = self.command("upgrade", *words, **given)
+        if controller:
+            env["ANSIBLE_CONFIG"] = str(controller / "ansible.cfg")
+            env["NODEWISE_RUN_DIR"] = str(folder := controller / "runs" / folder.name)
+        log = self.runs / f"{folder.name}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command,
+                cwd=controller or checkout(),
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        return Running(process, folder, log)
+
     def upgrade(self, *words: str, to: str = NEW, **variables: Any) -> Ended:
-        """Run the upgrade to a version."""
-        return self.play("upgrade", *words, nodewise_to=to, **variables)
+        """Run the upgrade to a version, beyond the point of no return unless another approval is given."""
+        return self.play("upgrade", *words, **{"nodewise_to": to, "nodewise_approve": "any", **variables})
 
     def root(self, node: str, line: str) -> str:
         """What a line printed in root's shell on a node; not over SSH, which some tests take away."""
@@ -130,10 +193,27 @@ class Cluster:
         """How often each member was started since its node was made."""
         return {name: int(count) for name, count in self.everywhere(STARTS).items()}
 
+    def status(self, node: str) -> dict[str, Any]:
+        """What a member says of itself."""
+        return dict(json.loads(self.etcdctl(node, "endpoint status --write-out json"))[0]["Status"])
+
+    def version(self, node: str) -> str:
+        """What a member's process says that it is."""
+        return str(self.status(node)["version"])
+
     def versions(self) -> set[str]:
         """What the members' processes say that they are."""
-        words = "endpoint status --write-out json"
-        return {json.loads(self.etcdctl(name, words))[0]["Status"]["version"] for name in self.names}
+        return {self.version(name) for name in self.names}
+
+    def leader(self) -> str:
+        """The member that leads, as the members say themselves."""
+        (name,) = (name for name in self.names if (said := self.status(name))["leader"] == said["header"]["member_id"])
+        return name
+
+    def acts_as(self, node: str) -> str:
+        """The version that the cluster acts as, by its minor, as a member says."""
+        said = self.root(node, "cd /etc/nodewise/etcd; python3 -c '" + ASK.format(node=node) + "'")
+        return ".".join(str(json.loads(said)["etcdcluster"]).split(".")[:2])
 
     def refuse(self, *words: str, code: int = 2, **variables: Any) -> str:
         """Run an upgrade that has to be refused: in one or two lines, with nothing changed on any node. Returns why."""

@@ -1,0 +1,152 @@
+"""The matrix of bad days: clients at work around what goes wrong, and what must be true of a cluster after any of it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from nodewise import checkers
+from nodewise.model import GOOD
+from nodewise.scenario import clients_of, data_verdict
+from nodewise.workloads.final import final_reads
+from nodewise.workloads.history import History, read_history
+from nodewise.workloads.load import Load, Shape
+from tests.system.cluster import Cluster, Ended
+
+ENOUGH = 50  # acknowledged operations before anything goes wrong: writes that could be lost
+# What no run may leave on a node: half-staged files, its modules, tools of etcd, more than the one member.
+LEFT = r"""ls -d /opt/nodewise/etcd/releases/.stage-* 2>/dev/null
+pgrep -fa 'AnsiballZ|ansible_module|[e]tcdctl|[e]tcdutl' | grep -v pgrep
+pgrep -xa 'etcd(.new|.old)?' | tail -n +2; true"""
+STATE = "cat /opt/nodewise/etcd/state.json 2>/dev/null || echo '{}'"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table."""
+
+    day: str
+    outcome: str
+    seconds: float
+    restarted: str
+    lost: int
+
+
+ROWS: list[Row] = []
+
+
+@dataclass
+class Day:
+    """What is expected of a bad day, and what came of it. Members in `down` are out of order at its end, as the test wants it."""
+
+    cluster: Cluster
+    name: str
+    before: dict[str, int]
+    restarted: dict[str, int] = field(default_factory=dict)
+    down: set[str] = field(default_factory=set)
+    healthy: bool = True
+    outcomes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def restarts(self) -> dict[str, int]:
+        """How often each member was started since the day began; only those that were."""
+        return {node: count for node, now in self.cluster.starts().items() if (count := now - self.before[node])}
+
+    def upgrade(self, *outcomes: str, code: int | None = None, words: Sequence[str] = (), **variables: Any) -> Ended:
+        """Run the upgrade, which has to end in one of these ways."""
+        began = time.monotonic()
+        return self.ended(self.cluster.upgrade(*words, **variables), *outcomes, code=code, began=began)
+
+    def refused(self, *named: str, code: int = 2, words: Sequence[str] = (), **variables: Any) -> str:
+        """Run an upgrade that has to be refused, with nothing changed and all these words in the reason, which is returned."""
+        before = self.cluster.look()
+        reason = str(self.upgrade("refused", code=code, words=words, **variables).summary["reason"])
+        assert [] == [word for word in named if word not in reason], reason
+        assert before == self.cluster.look()
+        return reason
+
+    def ended(self, ended: Ended, *outcomes: str, began: float, code: int | None = None) -> Ended:
+        """Hold how a run ended against the ways in which it may have, and keep it for the table."""
+        self.seconds += time.monotonic() - began
+        assert "Traceback" not in ended.said
+        assert ended.outcome in outcomes, ended.said
+        assert ended.code == (code if code is not None else 0 if ended.outcome in GOOD else 2), ended.said
+        self.outcomes.append(ended.outcome)
+        return ended
+
+
+@contextmanager
+def bad_day(cluster: Cluster, name: str) -> Iterator[Day]:
+    """Clients at work around what happens inside; then everything that holds on any bad day, and a row for the table.
+
+    No acknowledged write is lost, the cluster serves, nothing is left behind, and only what the day names was restarted.
+    """
+    day, prefix = Day(cluster, name, cluster.starts()), f"/nodewise/{secrets.token_hex(4)}/"
+    with History(cluster.runs / f"{secrets.token_hex(4)}.jsonl") as history:
+        load = Load(clients_of(cluster.net), cluster.names, history, Shape(prefix)).start()
+        try:
+            _wait_for(load)
+            yield day
+        finally:
+            load.stop()
+        well = [node for node in cluster.names if node not in day.down]
+        final_reads(clients_of(cluster.net), well, history, prefix)
+    lost = _judge(day, history, well)
+    restarts = day.restarts()
+    ROWS.append(Row(name, " → ".join(day.outcomes), day.seconds, _told(restarts, cluster), lost))
+    assert day.restarted == restarts
+    _serves(day, well[0])
+    assert dict.fromkeys(well, "") == {node: cluster.root(node, LEFT) for node in well}
+    assert dict.fromkeys(well) == {node: json.loads(cluster.root(node, STATE)).get("lease") for node in well}
+
+
+def _wait_for(load: Load) -> None:
+    until = time.monotonic() + 30
+    while load.stats().ok < ENOUGH:
+        assert time.monotonic() < until, "the clients never got to work"
+        time.sleep(0.05)
+
+
+def _judge(day: Day, history: History, well: list[str]) -> int:
+    verdicts = checkers.judge(read_history(history.path))
+    if day.cluster.data:
+        verdicts.append(data_verdict(clients_of(day.cluster.net), well, day.cluster.data))
+    merged = checkers.merge(verdicts)
+    assert "valid" == merged.valid, merged.says
+    return merged.lost
+
+
+def _serves(day: Day, node: str) -> None:
+    """All of it when it is to be healthy, else a majority: a write through one member needs a leader and a quorum."""
+    if day.healthy and not day.down:
+        status = day.cluster.play("status")
+        assert 0 == status.code, status.said
+    else:
+        with closing(clients_of(day.cluster.net)(node)) as client:
+            client.open()
+            client.put({"/nodewise/serves": "yes"})  # type: ignore[attr-defined]
+
+
+def _told(restarts: Mapping[str, int], cluster: Cluster) -> str:
+    """Members by number, n2, and how often when more than once."""
+    short = {node: f"n{number}" for number, node in enumerate(cluster.names, start=1)}
+    return ", ".join(short[node] + (f" x{count}" if count > 1 else "") for node, count in sorted(restarts.items())) or "none"
+
+
+def table(rows: Sequence[Row]) -> list[str]:
+    """The rows as a table that is Markdown, too, and reads well in a terminal of 100 columns."""
+    head = ("bad day", "outcome", "seconds", "restarted", "lost")
+    cells = [(row.day, row.outcome, f"{row.seconds:.1f}", row.restarted, str(row.lost)) for row in rows]
+    widths = [max(len(line[column]) for line in (head, *cells)) for column in range(len(head))]
+    sides = (str.ljust, str.ljust, str.rjust, str.ljust, str.rjust)
+
+    def line(words: Sequence[str]) -> str:
+        return f"| {' | '.join(side(word, width) for side, word, width in zip(sides, words, widths, strict=True))} |"
+
+    rule = "|".join("-" * (width + 1) + (":" if side is str.rjust else "-") for side, width in zip(sides, widths, strict=True))
+    return [line(head), f"|{rule}|", *(line(words) for words in cells)]
