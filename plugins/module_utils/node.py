@@ -50,7 +50,7 @@ class Node:
             "linked": self.ask(store.link, store.linked),
             "free_bytes": self.ask(store.releases, lambda: free_bytes(store.releases)),
             "unit": state.as_dict() if state else None,
-            "stale": self.ask("config", lambda: stale(unit, state, given.get("config") or [])) if state else None,
+            "stale": self.ask("config", lambda: stale(unit, state, given.get("config") or [])) if unit and state else None,
             "data": self.ask(data_dir, lambda: data(data_dir)) if data_dir else None,
             "certificates": {path: self.ask(path, partial(certificate, path)) for path in given.get("certificates") or []},
             "errors": self.errors,

@@ -71,17 +71,17 @@ def write(root: str, state: dict[str, Any]) -> None:
 def take(state: dict[str, Any], wanted: dict[str, Any], now: float) -> tuple[dict[str, Any] | None, str]:
     """Return the state with the lease that is `wanted` (run, who, controller, fence, ttl, over, upgrade), or None and why not."""
     lease, last = state.get("lease"), state.get("fence", 0)
-    own = bool(lease) and lease["run"] == wanted["run"]
+    own = lease if lease and lease["run"] == wanted["run"] else None
     if lease and not own and lease["expires"] > now and lease["run"] not in (wanted.get("over") or []):
         return None, holder(lease)
-    again = own or (not lease and (state.get("upgrade") or {}).get("run") == wanted["run"])
+    again = own or (lease is None and (state.get("upgrade") or {}).get("run") == wanted["run"])
     if wanted["fence"] < last or (wanted["fence"] == last and not again):
         return None, PASSED
     granted = {
         **{key: wanted[key] for key in ("run", "who", "controller", "ttl")},
-        "taken_at": lease["taken_at"] if own else timestamp(now),
+        "taken_at": own["taken_at"] if own else timestamp(now),
         "expires": now + wanted["ttl"],
-        "before": lease["before"] if own else state.get("upgrade"),  # for a lease that is withdrawn
+        "before": own["before"] if own else state.get("upgrade"),  # for a lease that is withdrawn
     }
     return {"fence": wanted["fence"], "lease": granted, "upgrade": _record(state.get("upgrade"), wanted, now)}, ""
 
@@ -197,7 +197,7 @@ def _record(before: dict[str, Any] | None, wanted: dict[str, Any], now: float) -
 
 def _ours(state: dict[str, Any], given: dict[str, Any]) -> bool:
     lease = state.get("lease")
-    return bool(lease) and (lease["run"], state["fence"]) == (given["run"], given["fence"])
+    return lease is not None and (lease["run"], state["fence"]) == (given["run"], given["fence"])
 
 
 def _other(state: dict[str, Any], given: dict[str, Any]) -> str:

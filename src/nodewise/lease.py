@@ -36,7 +36,7 @@ def dead(controller: Mapping[str, Any]) -> bool:
     own = me(os.getpid())
     if not controller.get("began") or any(controller.get(key) != own[key] for key in ("boot", "pids")):
         return False
-    return _began(int(controller["pid"])) != controller["began"]
+    return _began(int(controller["pid"])) != int(controller["began"])
 
 
 def fence(states: Iterable[Mapping[str, Any] | None]) -> int:
