@@ -11,6 +11,8 @@ version_added: "0.1.0"
 description:
   - Adds O(member) to the cluster that the others of O(members) form. It is to be started afterwards, with an empty data folder.
   - Changes nothing when it is a member already, and refuses while one of the others does not answer.
+  - With O(replace) an entry that it has in the cluster, and which the node's empty data folder says is lost, is removed first.
+    That is refused unless all the others agree, serve and have a majority without it, and nobody answers where the old member was.
 author:
   - Nodewise maintainers (@nodewise)
 options:
@@ -22,6 +24,27 @@ options:
     description: Where its peers reach it.
     type: str
     required: true
+  replace:
+    description: Whether to give a member whose data is lost a new place. It needs O(data_dir).
+    type: bool
+    default: false
+  data_dir:
+    description:
+      - The member's data folder on this node, which must hold no member's data. A database that never took part is moved aside.
+    type: path
+  deadline:
+    description: Seconds in which the others must find themselves healthy enough to take a member in, with O(replace).
+    type: float
+    default: 15.0
+  root:
+    description: Folder of the system on the node. With it, O(lease) is asked for; without it, nobody is asked.
+    type: path
+  lease:
+    description:
+      - Whose change this is (run, fence, ttl, step), as in the fact C(nodewise_lease). Refused unless that run holds the node.
+      - Without one, the change is refused while somebody holds the node. See M(nodewise.cluster.lease).
+    type: dict
+    default: {}
 extends_documentation_fragment:
   - nodewise.cluster.etcd
   - ansible.builtin.action_common_attributes
@@ -50,6 +73,20 @@ EXAMPLES = r"""
     key: /etc/nodewise/etcd/node.key
     member: n4
     peer_url: https://10.0.0.4:2380
+
+- name: Give a member on new hardware a new place
+  nodewise.cluster.etcd_member:
+    members:
+      - {name: n1, url: "https://10.0.0.1:2379"}
+      - {name: n2, url: "https://10.0.0.2:2379"}
+      - {name: n3, url: "https://10.0.0.3:2379"}
+    ca: /etc/nodewise/etcd/ca.crt
+    cert: /etc/nodewise/etcd/node.crt
+    key: /etc/nodewise/etcd/node.key
+    member: n3
+    peer_url: https://10.0.0.3:2380
+    replace: true
+    data_dir: /var/lib/nodewise/etcd
 """
 
 RETURN = r"""
@@ -57,22 +94,51 @@ id:
   description: The member's id, in hexadecimal; null in check mode when it is yet to be added.
   returned: success
   type: str
+removed:
+  description: The id of the entry that was removed, with O(replace); null when there was none.
+  returned: with O(replace)
+  type: str
+moved:
+  description: Where a database that never took part was put, with O(replace).
+  returned: with O(replace)
+  type: str
 """
+
+from contextlib import nullcontext
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_api import EtcdError, argument_spec
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_change import add
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_repair import replace
+from ansible_collections.nodewise.cluster.plugins.module_utils.nodelock import LockError
+from ansible_collections.nodewise.cluster.plugins.module_utils.nodestate import StateError, fenced
 
 
 def main() -> None:
     spec = argument_spec()
-    spec.update({"member": {"type": "str", "required": True}, "peer_url": {"type": "str", "required": True}})
-    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
+    spec.update(
+        member={"type": "str", "required": True},
+        peer_url={"type": "str", "required": True},
+        replace={"type": "bool", "default": False},
+        data_dir={"type": "path"},
+        deadline={"type": "float", "default": 15.0},
+        root={"type": "path"},
+        lease={"type": "dict", "default": {}},
+    )
+    module = AnsibleModule(argument_spec=spec, supports_check_mode=True, required_if=[("replace", True, ["data_dir"])])
+    given = module.params
+    change = replace if given["replace"] else add
+    asked = given["root"] and not module.check_mode
+    lock = fenced(given["root"], given["deadline"], "etcd_member", given["lease"]) if asked else nullcontext()
     try:
-        module.exit_json(**add(module.params, dry=module.check_mode))
-    except EtcdError as error:
+        with lock:
+            result = change(given, dry=module.check_mode)
+    except (EtcdError, LockError, StateError) as error:
         module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename}: {error.strerror}; nothing was changed in the cluster")
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

@@ -67,7 +67,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 proved:
-  description: Each write that was read through the other version, with C(written) and C(read) (members), C(by) and C(with) (versions).
+  description:
+    - Each write that was read through the other version, with C(written) and C(read) (members), C(by) and C(with) (their versions).
   returned: success
   type: list
   elements: dict

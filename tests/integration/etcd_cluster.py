@@ -52,7 +52,8 @@ class EtcdCluster:
 
     def __init__(self, folder: Path, version: str) -> None:
         self.folder, self.version = folder, version
-        self.versions = dict.fromkeys(HEALTHY["members"], version)  # type: ignore[call-overload]
+        self.versions = dict.fromkeys(("n1", "n2", "n3"), version)
+        self.state = "new"  # of the cluster that a member without data starts in
         ports = free_ports(6)
         self.urls = {name: f"https://127.0.0.1:{port}" for name, port in zip(HEALTHY["members"], ports[:3], strict=True)}  # type: ignore[arg-type]
         self.peers = {name: f"https://127.0.0.1:{port}" for name, port in zip(self.urls, ports[3:], strict=True)}
@@ -130,6 +131,7 @@ class EtcdCluster:
         urls += [f"--listen-peer-urls={self.peers[name]}", f"--initial-advertise-peer-urls={self.peers[name]}"]
         cluster = ",".join(f"{member}={url}" for member, url in self.peers.items())
         own = [f"--name={name}", f"--data-dir={self.folder / name}", f"--initial-cluster={cluster}"]
+        own += [f"--initial-cluster-state={self.state}"]
         return [str(programs(self.versions[name]) / "etcd"), *own, *urls, *tls, "--client-cert-auth", "--peer-client-cert-auth"]
 
     def database(self, name: str) -> Path:
