@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,10 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     Run,
     __version__,
     halt,
-    lock,
     new_folder,
     plain,
     role_path,
+    roll,
 )
 
 
@@ -35,12 +36,14 @@ class ActionModule(EngineAction):
         try:
             cluster, problem = self.chosen(args, task_vars), None
         except NodewiseError as error:
-            cluster, problem = {"cluster": args["cluster"] or "unknown", "system": None, "role": None, "members": []}, str(error)
+            cluster = {"cluster": args["cluster"] or "unknown", "system": None, "role": None, "members": [], "groups": {}}
+            problem = str(error)
         run = self.opened(args, cluster)
         run.add(inventory=inventory_digest(cluster["members"], task_vars["hostvars"]))
-        facts = {"nodewise_run": {**cluster, "dir": str(run.folder), "id": run.id}, "nodewise_halted": False}
+        about = {**cluster, "dir": str(run.folder), "id": run.id, "kind": args["kind"], "until": "", "approve": args["approve"]}
+        facts = {"nodewise_run": about, "nodewise_halted": False}
         try:
-            self.ready(args, run, cluster, problem)
+            about["until"] = self.ready(args, problem)
         except NodewiseError as error:
             facts.update(halt(run, "refused", str(error))["ansible_facts"])
         return {"ansible_facts": facts}
@@ -61,13 +64,13 @@ class ActionModule(EngineAction):
         run.note(f"{args['kind']} of {cluster['cluster']}", members=cluster["members"], to=args["to"])
         return run
 
-    def ready(self, args: dict[str, Any], run: Run, cluster: dict[str, Any], problem: str | None) -> None:
-        """Raise NodewiseError for what is in the way before anything was looked at."""
+    def ready(self, args: dict[str, Any], problem: str | None) -> str:
+        """When the change window closes (ISO 8601, or empty); raises NodewiseError for what is in the way already."""
         if problem:
             raise NodewiseError(problem)
-        if not args["to"]:
+        if not args["to"] and args["kind"] == "upgrade":
             raise NodewiseError("no target version was given; say which: -e nodewise_to=VERSION")
-        lock.hold(run.folder.parent / f".{cluster['cluster']}.lock", os.getppid(), run.id)  # the parent is ansible-playbook
+        return roll.window(args["until"], datetime.now().astimezone()).isoformat() if args["until"] else ""
 
 
 def inventory_digest(members: list[str], hostvars: Any) -> str:

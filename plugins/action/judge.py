@@ -6,7 +6,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import EngineAction, GateFailed, judge_step, run_of
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
+    EngineAction,
+    GateFailed,
+    Run,
+    judge_step,
+    plain,
+    run_of,
+    soak,
+)
 
 
 class ActionModule(EngineAction):
@@ -15,7 +23,18 @@ class ActionModule(EngineAction):
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         run = run_of(task_vars)
         node = self.host(task_vars) if args["node"] else None
-        if args["gates"] and (failed := judge_step(run, args["gates"], node, changed=args["name"] != "soak")):
+        hop = run.hop()
+        made = run.read_plan()
+        to = args["version"] or (made.hops[hop["hop"]].to if hop else made.to)
+        watched = self.watched(run, to, task_vars) if args["name"] == "soak" else {}
+        if args["gates"] and (failed := judge_step(run, args["gates"], node, to, **watched)):
             raise GateFailed(failed)
         run.end(args["name"], ok=True, node=node)
         return {"ansible_facts": {"nodewise_step": {}}}
+
+    def watched(self, run: Run, to: str, task_vars: dict[str, Any]) -> dict[str, Any]:
+        """What a soak is judged by: the node's own baseline, or that of an old member when the node was new before the run began."""
+        old = [member.name for seen in run.before_turn().values() for member in seen.members if member.version != to]
+        host = self.host(task_vars)
+        baseline = task_vars["hostvars"][host if host in old else old[0]].get("nodewise_baseline") if old else None
+        return {"changed": False, "regressions": soak.regressions(plain(baseline), plain(task_vars.get("nodewise_soaked")))}

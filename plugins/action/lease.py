@@ -45,7 +45,7 @@ class ActionModule(EngineAction):
             "fence": own.get("fence") or lease.fence(states),  # the second time the same number
             "ttl": ttl,
             "over": lease.over(states),
-            "upgrade": self.record(args["upgrade"], task_vars),
+            "upgrade": self.record(run, task_vars),
             "wait_s": args["wait_s"],
         }
         return self.told({"run": run.id, "fence": given["fence"], "ttl": ttl}, self.ask("taken", given, task_vars))
@@ -148,10 +148,14 @@ class ActionModule(EngineAction):
                 found.setdefault(state["lease"]["run"], {"lease": state["lease"], "nodes": []})["nodes"].append(name)
         return {run: f"{lease.held_by(one['lease'])} ({', '.join(one['nodes'])})" for run, one in found.items()}
 
-    def record(self, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        """The record of the upgrade, with what this node ran when it began."""
-        versions = given.pop("versions", {})
-        return {**given, "from": versions.get(self.host(task_vars))} if given else {}
+    def record(self, run: Run, task_vars: dict[str, Any]) -> dict[str, Any]:
+        """What this node keeps for the next controller: which plan, and what was here before its first change."""
+        if not (run.folder / "plan.yaml").exists():
+            return {}
+        made, host = run.read_plan(), self.host(task_vars)
+        path, acts_as = [hop.to for hop in made.hops], made.acts_as[made.group_of(host)]
+        about = {"plan": made.hash, "kind": made.kind, "to": made.to, "path": path, "cluster_version": acts_as}
+        return {**about, "from": made.versions.get(host)}
 
 
 def deadline(run: Run) -> float:

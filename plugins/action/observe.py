@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
@@ -12,41 +13,59 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import Eng
 
 
 class ActionModule(EngineAction):
-    """Observe the cluster from this node. What could not be asked is an observation too: nobody seen, and why."""
+    """Observe a quorum group: from the node in hand, or from the first of its members that is still in the play.
+
+    What could not be asked is an observation too: nobody seen, and why.
+    """
 
     _requires_connection = True
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        about = plain(task_vars["nodewise_run"])
-        step = plain(task_vars.get("nodewise_step") or {})
-        settled = args["settled"] if args["settled"] is not None else step.get("settled", {})
-        deadline = args["deadline"] if args["deadline"] is not None else step.get("deadline", 10.0)
-        run = Run.of(about)
+        about, step = plain(task_vars["nodewise_run"]), plain(task_vars.get("nodewise_step") or {})
         node = self.host(task_vars) if step.get("node") else None
+        group = next(name for name, names in about["groups"].items() if self.host(task_vars) in names)
+        run = Run.of(about)
+        if self.needless(run, group, about["groups"][group], node, task_vars):
+            return {"skipped": True}
+        settled = args["settled"] if args["settled"] is not None else step.get("settled", {})
+        settled = {"members": about["groups"][group], **settled} if settled else {}
+        deadline = args["deadline"] if args["deadline"] is not None else step.get("deadline", 10.0)
         if run and settled:
             run.begin("settle", node=node)
-        observation, missing = self.ask(args, {"settled": settled, "deadline": deadline}, about, task_vars)
+        observation, missing = self.ask(args, {"settled": settled, "deadline": deadline}, group, task_vars)
         if run:
-            run.observed(observation, missing, node=node)
+            run.observed(observation, missing, node=node, group=group)
             if settled:
                 run.end("settle", ok=not missing, node=node)
         return {"ansible_facts": {"nodewise_observation": msgspec.to_builtins(observation), "nodewise_missing": missing}}
 
+    def needless(self, run: Run | None, group: str, names: list[str], node: str | None, task_vars: dict[str, Any]) -> bool:
+        """Whether another member observes the group, or did so less than `nodewise_max_age` seconds ago."""
+        here = [name for name in names if name in task_vars["ansible_play_hosts"]]
+        if not node and here[:1] != [self.host(task_vars)]:
+            return True
+        age = float(task_vars.get("nodewise_max_age") or 0)
+        seen = [r for r in run.records("observe") if r.get("group") == group] if run and age else []
+        return bool(seen) and time.time_ns() - seen[-1]["t"] < age * 1e9
+
     def ask(
-        self, args: dict[str, Any], waiting: dict[str, Any], about: dict[str, Any], task_vars: dict[str, Any]
+        self, args: dict[str, Any], waiting: dict[str, Any], group: str, task_vars: dict[str, Any]
     ) -> tuple[Observation, list[str]]:
         """The observation and what is still missing of what was waited for."""
+        about = plain(task_vars["nodewise_run"])
+        given = {**args["args"], **waiting}
+        in_hand = plain(task_vars.get("nodewise_step") or {}).get("node")
         try:
-            answer = self._execute_module(module_name=args["module"], module_args={**args["args"], **waiting}, task_vars=task_vars)
+            answer = self.patiently(args["module"], given, task_vars, waiting["deadline"] if in_hand else 0)
         except AnsibleConnectionFailure as lost:
-            if plain(task_vars.get("nodewise_step") or {}).get("node"):
+            if in_hand:
                 raise  # the node in hand is lost: what happens next is decided by those that are left
             answer = {"failed": True, "msg": f"{self.host(task_vars)} cannot be reached: {lost}"}
         if answer.get("failed"):
             why = str(answer.get("msg") or answer.get("module_stderr") or "the info module ended without a word")
-            return unseen(about["system"], about["members"], why), [why]
+            return unseen(about["system"], about["groups"][group], why), [why]
         try:
             return msgspec.convert(answer["observation"], Observation), list(answer["missing"])
         except (KeyError, msgspec.ValidationError) as off:
             why = f"{args['module']} answered in another shape than model.Observation: {off}"
-            return unseen(about["system"], about["members"], why), [why]
+            return unseen(about["system"], about["groups"][group], why), [why]

@@ -1,6 +1,6 @@
 # Copyright: Nodewise maintainers
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The plan of an upgrade, from what was observed; or the reasons against it."""
+"""The plan of an upgrade or a rollback, from what was observed; or the reasons against it."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     role_path,
     roll,
     run_of,
+    soak,
 )
 
 
@@ -34,10 +35,13 @@ class ActionModule(EngineAction):
         run.begin("plan")
         try:
             made = self.make(run, about, args, task_vars)
+            if args["plan"]:
+                refuse_drift(run, made, args["plan"])
         except NodewiseError as problem:
             run.end("plan", ok=False, error=str(problem))
             return halt(run, "refused", str(problem))
         run.write_plan(made)
+        run.add(to=made.to)
         lines = plan.describe(made)
         run.note(lines[0], plan="\n".join(lines[1:]))
         run.end("plan", ok=True)
@@ -50,40 +54,81 @@ class ActionModule(EngineAction):
         unanswered = sorted(name for name, node in nodes.items() if node is None)
         if unanswered:
             raise Refused(f"{', '.join(unanswered)} did not answer; every member must be reachable before one is changed")
-        observation = run.observation()
-        if observation is None:
-            raise Refused("the cluster was not observed")
-        folder = role_path(about["role"])
-        rules = releases.load_rules(folder, args["releases"])
-        hops = plan.hops(rules, observation, args["to"])
+        folder, observations = role_path(about["role"]), run.observations()
+        rules, declared = releases.load_rules(folder, args["releases"]), plan.declaration(folder)
+        subject = Subject(about["cluster"], about["system"], about["role"], about["groups"], about["domains"])
+        records = {name: (node.get("state") or {}).get("upgrade") for name, node in nodes.items()}
+        machine = plan.architecture(nodes)
+        said = {key: args[key] for key in ("accept_outage", "soak", "deadline")}
+        settings = Settings(**said, prove=self.proves(args, about, task_vars))
+
+        def resolve(version: str) -> Any:
+            return releases.resolve(rules, version, {}, machine)
+
+        if about["kind"] == "rollback":
+            start, to = plan.way_back(rules, declared, records, observations)
+            way, before = [plan.Hop(start, to, resolve(to), None)], None
+        else:
+            before = plan.originals(records, observations, args["to"])
+            running = {**roll.versions_of(observations), **before.versions}
+            stops = plan.hops(rules, running.values(), args["to"], args["via"])
+            start = min(running.values(), key=plan.Version) if running else args["to"]
+            way = plan.way(rules, declared, start, stops or [args["to"]], resolve)
+        down = plan.to_repair(args["repair"], records, observations)
+        repair = {name: resolve(plan.repaired_to(name, subject.groups, observations, way)) for name in down}
         made = plan.make(
-            Subject(about["cluster"], about["system"], about["role"], about["members"]),
-            plan.declaration(folder),
-            observation,
-            hops,
-            releases.resolve(rules, args["to"], {}, plan.architecture(nodes)),
-            Settings(accept_outage=args["accept_outage"], soak=args["soak"], deadline=args["deadline"]),
-            args["gates"],
+            subject, declared, observations, way, settings, args["gates"], kind=about["kind"], before=before, repair=repair
         )
+        made.gaps = self.gaps(made, args, task_vars)
         refuse_unfit(made, nodes)
         return made
 
+    def proves(self, args: dict[str, Any], about: dict[str, Any], task_vars: dict[str, Any]) -> bool:
+        """Whether mixed versions are proved: on test hosts, or where an operator wants it; and where the role can."""
+        test = all(task_vars["hostvars"][name].get("nodewise_test_host") for name in about["members"])
+        wanted = test if args["prove"] is None else args["prove"]
+        return wanted and (role_path(about["role"]) / "tasks" / "prove.yml").exists()
+
+    def gaps(self, made: Plan, args: dict[str, Any], task_vars: dict[str, Any]) -> list[str]:
+        """What this upgrade will not watch or prove, and why."""
+        found = [] if made.settings.prove else ["mixed versions are not proved: not on test hosts, and nodewise_prove is not true"]
+        if not made.settings.soak:
+            return [*found, "no soak: the first node is judged once, after its switch (nodewise_soak=SECONDS to watch it)"]
+        baselines = {name: plain(task_vars["hostvars"][name].get("nodewise_baseline")) for name in made.members}
+        lines = [line for one in baselines.values() for line in soak.gaps(one, bool(args["probe"]))]
+        return [*found, *dict.fromkeys(f"not watched: {line}" for line in lines)]
+
     def ended(self, run: Run, made: Plan) -> dict[str, Any]:
         """Facts of a plan that is to be carried out, or the end of the run."""
-        observation = run.observation()
+        observations = run.observations()
         facts: dict[str, Any] = {
-            "nodewise_plan": {
-                "hash": made.hash,
-                "to": made.to,
-                "release": msgspec.to_builtins(made.release),
-                "turns": list(range(1, len(made.turns) + 1)),
-                "finalize": msgspec.to_builtins(made.finalize),
-            }
+            "nodewise_release": msgspec.to_builtins(made.hops[-1].release),
+            "nodewise_hops": list(range(len(made.hops))),
+            "nodewise_leaders": sorted(seen.cluster.leader for seen in observations.values() if seen.cluster.leader),
+            "nodewise_repaired": {name: msgspec.to_builtins(release) for name, release in made.repair.items()},
         }
-        if observation and not roll.pending(made, observation) and roll.finalized(made, observation):
+        if not made.repair and all(roll.done(made, hop, observations) for hop in made.hops):
             ended = halt(run, "unchanged", f"every member of {made.cluster} runs {made.to} already")
         elif self._task.check_mode:
             ended = halt(run, "planned", f"nothing was changed; plan {made.hash} is in {run.folder}/plan.yaml")
         else:
             return {"ansible_facts": facts}
         return {**ended, "ansible_facts": {**facts, **ended["ansible_facts"]}}
+
+
+def refuse_drift(run: Run, made: Plan, approved: str) -> None:
+    """Raise Refused unless the plan is the one that was approved, with what differs where that plan was kept."""
+    if made.hash == approved:
+        return
+    for file in run.folder.parent.glob("*/plan.yaml"):
+        saved = Run(file.parent).read_plan()
+        if saved.hash == approved:
+            differs = "; ".join(plan.drift(saved, made)) or "the rules by which it was made"
+            raise Refused(
+                f"the cluster is not what plan {approved} was made for: {differs}.\n"
+                f"Look at what changed, then approve the plan of today: {made.hash}"
+            )
+    raise Refused(
+        f"plan {approved} is not kept in {run.folder.parent}, and the cluster asks for {made.hash}: what drifted cannot be told.\n"
+        "Look at the plan of today with --check, then approve that one"
+    )

@@ -17,7 +17,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
 
 
 class ActionModule(EngineAction):
-    """Set the fact `nodewise_plan` (to, release) for a cluster that is to be provisioned with `version`."""
+    """Set the fact `nodewise_release` for a cluster that is to be provisioned with `version`."""
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         about, version = task_vars["nodewise_run"], args["version"]
@@ -35,7 +35,7 @@ class ActionModule(EngineAction):
         refuse_other(about["cluster"], nodes, version)
         rules = releases.load_rules(role_path(about["role"]), args["releases"])
         found = releases.resolve(rules, version, {}, plan.architecture(nodes))
-        return {"ansible_facts": {"nodewise_plan": {"to": version, "release": msgspec.to_builtins(found)}}}
+        return {"ansible_facts": {"nodewise_release": msgspec.to_builtins(found)}}
 
 
 def refuse_other(cluster: str, nodes: dict[str, Any], version: str) -> None:

@@ -23,12 +23,19 @@ class ActionModule(EngineAction):
 
     def act(self, _args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         about = plain(task_vars["nodewise_run"])
-        observation = msgspec.convert(plain(task_vars["nodewise_observation"]), Observation)
-        self.say(summary.status(about["cluster"], observation))
+        told = {group: observed(names, task_vars["hostvars"]) for group, names in about["groups"].items()}
+        observations = {group: msgspec.convert(one, Observation) for group, one in told.items() if one}
+        for group, seen in observations.items():
+            self.say(summary.status(group, seen))
         declared = plan.declaration(role_path(about["role"]))
         try:
-            plan.refuse_unready(declared, observation, about["members"])
+            plan.refuse_unready(declared, observations, about["groups"])
         except Refused as problem:
             return {"failed": True, "msg": str(problem)}
         self.say([f"{about['cluster']} is healthy: {', '.join(declared.ready)}"])
         return {}
+
+
+def observed(names: list[str], hostvars: Any) -> dict[str, Any] | None:
+    """What a group's observer saw; None when none of its hosts could be asked."""
+    return next((plain(one) for name in names if (one := hostvars[name].get("nodewise_observation"))), None)

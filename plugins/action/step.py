@@ -34,18 +34,22 @@ class ActionModule(EngineAction):
         """What the tasks of a step read as `nodewise_step`: the version to put there, who takes over, what to wait for."""
         if not declared:
             return {}
-        made, turn = run_of(task_vars).read_plan(), plain(task_vars.get("nodewise_turn") or {})
+        run, turn = run_of(task_vars), plain(task_vars.get("nodewise_turn") or {})
+        made = run.read_plan()
+        hop = made.hops[run.hop()["hop"]]
         return {
             **declared,
-            "version": made.to,
-            "successor": turn.get("successor"),
-            "settled": plan.settled(Step(**declared), made, node, made.to),
+            "version": hop.to,
+            "successor": (turn.get("successor") or {}).get(node),
+            "settled": plan.settled(Step(**declared), hop, node, hop.to),
             "deadline": made.settings.deadline,
         }
 
     def everywhere(self, run: Any, name: str, members: list[str], left: list[str]) -> dict[str, Any]:
         """End a phase. A node that is still in the play and did not fail has done it: the others wait for it at each task."""
-        failed = {r["node"]: str(r.get("error")) for r in run.records("step", "end") if r["step"] == name and r.get("node")}
+        began = max(r["seq"] for r in run.records("step", "begin") if r["step"] == name and not r.get("node"))
+        ends = [r for r in run.records("step", "end") if r["step"] == name and r["seq"] > began]
+        failed = {r["node"]: str(r.get("error")) for r in ends if r.get("node")}
         bad = {node: failed.get(node, "no answer") for node in members if node in failed or node not in left}
         for node in members:
             if node not in bad:

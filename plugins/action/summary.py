@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import GOOD, EngineAction, run_of, summary
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import EngineAction, good, run_of, summary
 
 
 class ActionModule(EngineAction):
@@ -20,5 +20,5 @@ class ActionModule(EngineAction):
         said = run.summarize()
         lines = summary.lines(said, run.folder)
         self.tell(lines)
-        bad = said["outcome"] not in GOOD
+        bad = not good(said["kind"], said["outcome"])
         return {"failed": bad, "summary": said, **({"msg": lines[0]} if bad else {})}

@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
-    EngineAction,
+    ApprovingAction,
+    Held,
     NodewiseError,
     halt,
     msgspec,
@@ -17,7 +19,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
 )
 
 
-class ActionModule(EngineAction):
+class ActionModule(ApprovingAction):
     """Begin the next turn, or end the one in hand."""
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
@@ -25,22 +27,30 @@ class ActionModule(EngineAction):
 
     def begin(self, index: int, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Resolve the nodes, their steps and who takes over leadership."""
-        run = run_of(task_vars)
-        made, observation = run.read_plan(), run.observation()
+        run, about = run_of(task_vars), plain(task_vars["nodewise_run"])
+        made, observations = run.read_plan(), run.observations()
+        begun = run.hop()
+        hop = made.hops[begun["hop"]]
         try:
-            turn = roll.next_turn(made, observation)
+            turn = roll.again(made, hop, observations, soaked(run, begun)) or roll.next_turn(made, hop, observations)
+            if turn is None:
+                return {"ansible_facts": {"nodewise_turn": {"nodes": []}}}
+            refuse_late(about["until"])
+            if roll.crosses(made, hop, turn, observations):
+                self.approve(run, made, hop, about["approve"])
         except NodewiseError as problem:
             return halt(run, "held", str(problem))
-        if turn is None:
-            return {"ansible_facts": {"nodewise_turn": {"nodes": []}}}
         run.note(f"turn {index}: {', '.join(turn.nodes)}, {turn.reason}", turn=index, nodes=turn.nodes)
-        steps = {node: msgspec.to_builtins(some) for node, some in roll.steps_of(made, turn, observation).items()}
+        steps = {node: msgspec.to_builtins(some) for node, some in roll.steps_of(made, turn, observations).items()}
+        canary = roll.first(made, hop, observations) or not any(steps.values())
         resolved = {
             "index": index,
             "nodes": turn.nodes,
             "steps": steps,
-            "successor": roll.successor(made, turn, observation),
-            "soak": roll.soak(made, observation),
+            "successor": {node: roll.successor(made, turn, observations, node) for node in turn.nodes},
+            "proof": roll.proof(made, hop, turn, observations, f"/nodewise/proof/{run.id}/"),
+            "soak": made.settings.soak if canary else 0,
+            "gates": list(dict.fromkeys(name for step in made.steps for name in step.after)),
         }
         return {"ansible_facts": {"nodewise_turn": resolved}}
 
@@ -49,10 +59,15 @@ class ActionModule(EngineAction):
         run, turn = run_of(task_vars), plain(task_vars["nodewise_turn"])
         if run.outcome():
             return {"ansible_facts": {"nodewise_halted": True}}
-        ended = {(r.get("node"), r["step"]) for r in run.records("step", "end") if r["ok"]}
-        soak = ["soak"] if turn["soak"] else []
-        expected = {node: [*(step["name"] for step in turn["steps"][node]), *soak] for node in turn["nodes"]}
-        lost = sorted(node for node, names in expected.items() if any((node, name) not in ended for name in names))
+        since = max((r["seq"] for r in run.records("note") if "turn" in r), default=0)
+        ended = {(r.get("node"), r["step"]) for r in run.records("step", "end") if r["ok"] and r["seq"] > since}
+        soak = ["soak"] if turn.get("soak") else []
+        lost = sorted(
+            node
+            for node in turn["nodes"]
+            for names in [[*(step["name"] for step in turn["steps"][node]), *(["prove"] if node in turn["proof"] else []), *soak]]
+            if any((node, name) not in ended for name in names)
+        )
         if not lost:
             return {}
         return halt(
@@ -61,3 +76,17 @@ class ActionModule(EngineAction):
             f"{', '.join(lost)} was lost in the middle of its turn; no other member was touched.\n"
             "Bring it back, then run the same command again",
         )
+
+
+def refuse_late(until: str) -> None:
+    """Raise Held when the change window is over."""
+    if until and datetime.now().astimezone() >= datetime.fromisoformat(until):
+        closed = until[:16].replace("T", " ")
+        raise Held(
+            f"the change window closed at {closed}: no node is begun after it; the cluster is healthy.\nRun it again tomorrow"
+        )
+
+
+def soaked(run: Any, begun: dict[str, Any]) -> bool:
+    """Whether a canary's soak ended well in the hop in hand."""
+    return any(r["step"] == "soak" and r["ok"] and r["seq"] > begun["seq"] for r in run.records("step", "end"))

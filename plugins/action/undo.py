@@ -20,21 +20,32 @@ class ActionModule(EngineAction):
 
     def begin(self, run: Any, node: str) -> dict[str, Any]:
         """Resolve the undo from the last observation."""
-        made = run.read_plan()
-        against = roll.why_not_back(made, run.observation())
-        if against:
-            return halt(
-                run, "needs_human", f"{node}: {run.failure()}\nIt was not put back: {against}.\n{roll.WAYS.format(made.to)}"
-            )
-        begun = {r["step"] for r in run.records("step", "begin") if r.get("node") == node}
+        made, begun = run.read_plan(), run.hop()
+        hop, group = made.hops[begun["hop"]], made.group_of(node)
+        seen, why = run.observations()[group], f"{node}: {run.failure()}"
+        if data := roll.diverged(seen):
+            return halt(run, "held", f"{why}\n{node} was not put back, which would not mend it: {data}")
+        if against := roll.why_not_back(hop, begun["acts_as"][group], seen):
+            unknown = seen.cluster.version is None
+            return halt(run, "held" if unknown else "needs_human", f"{why}\n{node} was not put back: {against}")
+        names = {step.name for step in made.steps}
+        steps = {r["step"] for r in run.records("step", "begin") if r.get("node") == node and r["seq"] > begun["seq"]} & names
         run.begin("undo", node=node)
-        return {"ansible_facts": {"nodewise_step": roll.undo(made, node, begun)}}
+        return {"ansible_facts": {"nodewise_step": roll.undo(made, node, old_version(run, node), steps or names)}}
 
     def end(self, run: Any, node: str, why: str) -> dict[str, Any]:
         """Back on the old version with a healthy cluster, or a case for a human."""
-        old = run.read_plan().versions[node]
+        old = old_version(run, node)
         off = why or judge_step(run, roll.BACK, node, old)
         run.end("undo", ok=not off, node=node)
         if off:
             return halt(run, "needs_human", f"{node}: {run.failure()}\nIt could not be put back on {old}: {off}")
-        return halt(run, "rolled_back", f"{node}: {run.failure()}\nIt is back on {old} and the cluster is healthy")
+        outcome = "rolled_back" if run.read_plan().kind == "upgrade" else "held"
+        return halt(run, outcome, f"{node}: {run.failure()}\nIt is back on {old} and the cluster is healthy")
+
+
+def old_version(run: Any, node: str) -> str:
+    """What the node ran before its turn; before the hop, when the turn was only to watch it."""
+    made, hop = run.read_plan(), run.hop()["hop"]
+    was = next(m.version for seen in run.before_turn().values() for m in seen.members if m.name == node)
+    return str(was if was != made.hops[hop].to else made.hops[hop].start)

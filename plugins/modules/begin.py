@@ -35,6 +35,14 @@ options:
     description: The target version of an upgrade.
     type: str
     default: ''
+  until:
+    description: When the change window closes, as V(22:30) or ISO 8601. No node is begun after it.
+    type: str
+    default: ''
+  approve:
+    description: The hash of a plan, or V(any), to go past its points of no return without being asked.
+    type: str
+    default: ''
 author:
   - Nodewise maintainers (@nodewise)
 extends_documentation_fragment:

@@ -24,6 +24,10 @@ options:
     type: list
     elements: str
     required: true
+  version:
+    description: What nodes must run; the version of the hop in hand when it is not said.
+    type: str
+    default: ''
   node:
     description: Whether the step is that of the host in hand; otherwise it is the cluster's.
     type: bool

@@ -15,12 +15,33 @@ description:
   - Judges what was observed and resolves hops, release, order, steps and gates, before anything changes. The plan is printed
     and kept as V(plan.yaml) in the run's folder.
   - Ends the run as refused with every reason, as unchanged when there is nothing to do, and as planned in check mode.
-  - Sets the fact V(nodewise_plan) (hash, to, release, turns, finalize).
+  - Sets the facts V(nodewise_hops) (their numbers), V(nodewise_release) (of the last hop), V(nodewise_leaders) and
+    V(nodewise_repaired).
 options:
   to:
-    description: The target version.
+    description: The target version of an upgrade; a rollback finds its own.
     type: str
-    required: true
+    default: ''
+  via:
+    description: Versions to stop at on the way, instead of those that the system's rules name.
+    type: list
+    elements: str
+  plan:
+    description: The hash of the plan that was approved. Any other plan is refused, with what drifted.
+    type: str
+    default: ''
+  repair:
+    description: Members that may be down, and are brought back first.
+    type: list
+    elements: str
+    default: []
+  probe:
+    description: The operator's own probe command, if there is one.
+    type: str
+    default: ''
+  prove:
+    description: Whether mixed versions are proved at each turn. On test hosts they are when it is not said.
+    type: bool
   accept_outage:
     description: Whether a member may be stopped that the quorum needs.
     type: bool

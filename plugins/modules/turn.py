@@ -14,6 +14,7 @@ version_added: 0.1.0
 description:
   - Chooses the nodes that are changed next from the cluster as it is at that moment, the leader last, and says who takes
     leadership over. Sets the fact V(nodewise_turn).
+  - A turn after the change window, or past a point of no return that nobody approved, is not begun; the run ends as held.
   - Ends the run as held when no member may be stopped, or when a node was lost in the middle of its turn.
 options:
   state:

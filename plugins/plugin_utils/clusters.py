@@ -12,7 +12,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import Nod
 
 
 def find(name: str, task_vars: dict[str, Any], loader: Any) -> dict[str, Any]:
-    """The cluster that is named, or the only one: `{cluster, system, role, members}`. Nothing is guessed."""
+    """The cluster that is named, or the only one: `{cluster, system, role, members, groups, domains}`. Nothing is guessed."""
     groups = [str(group) for group in clusters(task_vars["hostvars"], loader)]
     if not groups:
         raise NodewiseError(
@@ -31,7 +31,19 @@ def find(name: str, task_vars: dict[str, Any], loader: Any) -> dict[str, Any]:
         raise NodewiseError(f"the cluster {chosen} has no hosts in the inventory")
     system = _one(members, "nodewise_system", task_vars["hostvars"])
     role = system if "." in system else f"nodewise.cluster.{system}"
-    return {"cluster": chosen, "system": system, "role": role, "members": members}
+    return {"cluster": chosen, "system": system, "role": role, "members": members, **places(chosen, members, task_vars["hostvars"])}
+
+
+def places(cluster: str, members: list[str], hostvars: Any) -> dict[str, Any]:
+    """The independent quorum groups of the members, and their failure domains, as the inventory says them.
+
+    Members without `nodewise_group` are one group with the cluster's name.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in members:
+        groups.setdefault(str(hostvars[name].get("nodewise_group") or cluster), []).append(name)
+    domains = {name: str(hostvars[name]["nodewise_domain"]) for name in members if hostvars[name].get("nodewise_domain")}
+    return {"groups": groups, "domains": domains}
 
 
 def clusters(hostvars: Any, loader: Any) -> list[str]:

@@ -8,21 +8,23 @@ import importlib
 import json
 import os
 import sys
+import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
 try:
     import msgspec
 
-    from nodewise import __version__, lease, lock, plan, releases, roll, summary
-    from nodewise.errors import GateFailed, NodewiseError, Refused
+    from nodewise import __version__, lease, plan, releases, roll, soak, summary
+    from nodewise.errors import GateFailed, Held, NodewiseError, Refused
     from nodewise.judging import judge_step
-    from nodewise.model import GOOD, Observation, Outcome, Plan, Settings, Step, Subject
+    from nodewise.model import Hop, Observation, Outcome, Plan, Settings, Step, Subject, good
     from nodewise.observing import unseen
     from nodewise.preflight import refuse_unfit
     from nodewise.record import Run, new_folder
@@ -31,14 +33,16 @@ try:
 except ImportError as missing:
     ENGINE_ERROR = str(missing)
     # Names only, so that plugins load and can say in a task's result what is missing.
-    msgspec = __version__ = lease = lock = plan = releases = roll = summary = judge_step = unseen = refuse_unfit = new_folder = None
-    GateFailed = NodewiseError = Refused = RuntimeError
-    GOOD = Observation = Outcome = Plan = Settings = Step = Subject = Run = None
+    msgspec = __version__ = lease = plan = releases = roll = soak = summary = judge_step = unseen = refuse_unfit = new_folder = None
+    GateFailed = Held = NodewiseError = Refused = RuntimeError
+    Hop = Observation = Outcome = Plan = Settings = Step = Subject = Run = good = None
 
 __all__ = [
-    "GOOD",
+    "ApprovingAction",
     "EngineAction",
     "GateFailed",
+    "Held",
+    "Hop",
     "NodewiseError",
     "Observation",
     "Outcome",
@@ -49,10 +53,10 @@ __all__ = [
     "Step",
     "Subject",
     "__version__",
+    "good",
     "halt",
     "judge_step",
     "lease",
-    "lock",
     "msgspec",
     "new_folder",
     "options",
@@ -63,6 +67,7 @@ __all__ = [
     "role_path",
     "roll",
     "run_of",
+    "soak",
     "summary",
     "unseen",
 ]
@@ -114,6 +119,51 @@ class EngineAction(ActionBase):
     def host(self, task_vars: dict[str, Any]) -> str:
         """The host in hand."""
         return str(task_vars["inventory_hostname"])
+
+    def patiently(self, module: str, args: dict[str, Any], task_vars: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """Run a module that may be run again; a connection that is cut is tried anew for some seconds.
+
+        Raises AnsibleConnectionFailure when the node does not come back in that time.
+        """
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                answer: dict[str, Any] = self._execute_module(module_name=module, module_args=args, task_vars=task_vars)
+            except AnsibleConnectionFailure:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(1)
+                with suppress(AnsibleError):
+                    self._connection.reset()  # the path of a shared connection may be what is dead
+            else:
+                return answer
+
+
+class ApprovingAction(EngineAction):
+    """An action that may stand before a point of no return, which is asked for and never slid into."""
+
+    def approve(self, run: Run, made: Plan, hop: Hop, word: str) -> None:
+        """Return when an operator said yes to this hop: in the command, or on the terminal. Raises Held otherwise."""
+        if any(r["approved"] == hop.to for r in run.records("note") if "approved" in r):
+            return
+        way = f"{hop.start} → {hop.to}"
+        ahead = f"the point of no return of {way} lies ahead ({hop.no_return.says})"
+        if word and not roll.approved(word, made.hash):
+            raise Held(f"{ahead}, and {word} was approved, not {made.hash}; the cluster is healthy.\n{roll.ways(made)}")
+        if not word and not self.yes(run, f"{made.cluster}: {ahead}. Go past it? [yes/no] "):
+            raise Held(f"{ahead}, and nobody approved it; the cluster is healthy and both ways are open.\n{roll.ways(made)}")
+        run.note(f"past the point of no return of {way}: approved by {word or 'the operator at the terminal'}", approved=hop.to)
+
+    def yes(self, run: Run, question: str) -> bool:
+        """Whether somebody at a terminal says yes; without a terminal nobody does."""
+        if not os.path.realpath(f"/proc/{os.getppid()}/fd/0").startswith(("/dev/pts/", "/dev/tty")):
+            return False  # ansible-playbook's own input: that of this worker is closed
+        run.note(question, asks=True)
+        try:
+            answer = self._display.prompt_until(question)
+        except AnsibleError:
+            return False
+        return bool(answer.decode(errors="replace").strip().lower() == "yes")
 
 
 def options(action: str) -> dict[str, Any]:

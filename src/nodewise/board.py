@@ -68,6 +68,7 @@ class Board:
         self.columns = list(COLUMNS)
         self.title = ""
         self.outcome: str | None = None
+        self.good = False
         self.reason = ""
         self.gates = Cell()
         self.began: int | None = None
@@ -91,9 +92,10 @@ class Board:
         self.title = self.title or record.get("text", "") + (f" to {record['to']}" if record.get("to") else "")
         if record.get("outcome") and not self.outcome:
             self.outcome, self.reason = record["outcome"], record.get("text", "")
+            self.good = record.get("good", self.outcome in GOOD)
             for cell in [*self.phases.values(), *(cell for node in self.nodes.values() for cell in node.cells.values())]:
                 if cell.state in ("running", "undoing"):  # the run is over, and this never ended
-                    cell.end(record["t"], "done" if self.outcome in GOOD else "failed")
+                    cell.end(record["t"], "done" if self.good else "failed")
 
     def _observe(self, record: dict[str, Any]) -> None:
         observation = record["observation"]

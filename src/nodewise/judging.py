@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from nodewise import gates
 from nodewise.errors import UnknownResult
+from nodewise.gates import Judgement
 from nodewise.record import Run
 
 
-def judge_step(run: Run, names: list[str], node: str | None, version: str = "", *, changed: bool = True) -> str:
+def judge_step(
+    run: Run, names: list[str], node: str | None, to: str, *, changed: bool = True, regressions: Iterable[str] = ()
+) -> str:
     """Ask gates of the last observation and keep the answers; what is returned says which are not exactly true, or is empty.
 
-    `node` is the member in hand, `version` what it must run (the plan's target when empty); unless it was `changed` since the
-    observation before, its process must not have restarted either. Not having settled is a failure too.
+    `node` is the member in hand, whose group is asked about; without one every group is. `to` is the version that is asked for;
+    unless the node was `changed` since the observation before, its process must not have restarted either. Not having settled is
+    a failure too.
     """
-    plan = run.read_plan()
-    seen = run.records("observe")
-    now, before = run.observation(), run.before_turn() if changed else run.before_last()
-    if not seen or now is None or before is None:
-        raise UnknownResult("nothing was observed, so nothing can be judged")
-    asked = gates.context(now, before, plan.members, to=version or plan.to, node=node, changed=changed)
-    judgements = [gates.judge(plan.gates[name], asked) for name in names]
+    plan, now, before = run.read_plan(), run.observations(), run.before_turn()
+    failed: list[Judgement] = []
+    for group in [plan.group_of(node)] if node else plan.groups:
+        earlier = before.get(group) if changed else run.before_last(group)
+        if group not in now or earlier is None:
+            raise UnknownResult(f"{group} was not observed, so nothing can be judged")
+        asked = gates.context(now[group], earlier, plan.groups[group], to=to, node=node, changed=changed)
+        asked["regressions"] = list(regressions)
+        judgements = [_settled(run, group), *(gates.judge(plan.gates[name], asked) for name in names)]
+        run.judged(judgements, node=node)
+        failed += [one for one in judgements if not one.ok]
+    return gates.told(failed)
+
+
+def _settled(run: Run, group: str) -> Judgement:
+    seen = [r for r in run.records("observe") if str(r.get("group") or "cluster") == group]
     missing = seen[-1]["missing"]
-    judgements.insert(0, gates.Judgement("settled", not missing, "the cluster did not settle in time", missing or None))
-    run.judged(judgements, node=node)
-    return gates.told([one for one in judgements if not one.ok])
+    return Judgement("settled", not missing, "the cluster did not settle in time", missing or None)

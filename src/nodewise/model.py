@@ -16,6 +16,11 @@ Outcome = Literal["upgraded", "unchanged", "refused", "rolled_back", "held", "ne
 GOOD: tuple[Outcome, ...] = ("upgraded", "unchanged", "planned")
 
 
+def good(kind: str | None, outcome: str | None) -> bool:
+    """Whether a run of a kind ended as it was meant to: being rolled back is what a rollback is for."""
+    return outcome in GOOD or (kind, outcome) == ("rollback", "rolled_back")
+
+
 class Member(msgspec.Struct, forbid_unknown_fields=True):
     """One member of a cluster as it was seen; one that is expected and was not seen has `serving` false and an error."""
 
@@ -97,6 +102,14 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     accept_outage: bool = False
     soak: float = 0.0  # seconds to watch after the first node
     deadline: float = 120.0  # seconds that a node may take to settle after a change
+    prove: bool = False  # whether old and new members are shown to read each other's writes, at each turn
+
+
+class NoReturn(msgspec.Struct, forbid_unknown_fields=True):
+    """When going back ends. `says` is one line; it lies before the turn of the last member, or before finalizing."""
+
+    before: Literal["last_member", "finalize"]
+    says: str
 
 
 class Declaration(msgspec.Struct, forbid_unknown_fields=True):
@@ -106,7 +119,7 @@ class Declaration(msgspec.Struct, forbid_unknown_fields=True):
     steps: list[Step]
     finalize: Step
     gates: dict[str, Any] = {}
-    point_of_no_return: str | None = None
+    point_of_no_return: NoReturn | None = None
 
 
 class Turn(msgspec.Struct, forbid_unknown_fields=True):
@@ -114,40 +127,66 @@ class Turn(msgspec.Struct, forbid_unknown_fields=True):
 
     nodes: list[str]
     reason: str
+    to: str = ""  # the version that it leads to
+
+
+class Hop(msgspec.Struct, forbid_unknown_fields=True):
+    """One version up (or down, in a rollback): every member reaches `to` before the next hop begins."""
+
+    start: str  # the lowest version that runs when it begins
+    to: str
+    release: Release
+    no_return: NoReturn | None  # None: the old version can be put back at any time
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """Which cluster an upgrade is about. `role` is the FQCN of the role that knows the system."""
+    """Which cluster an upgrade is about.
+
+    `role` is the FQCN of the role that knows the system. `groups` are its independent quorum groups, by name; a cluster that has
+    none is one group. `domains` says in which failure domain a node lies, where that was told.
+    """
 
     cluster: str
     system: str
     role: str
-    members: list[str]
+    groups: dict[str, list[str]]
+    domains: dict[str, str] = {}
 
 
 class Plan(msgspec.Struct, forbid_unknown_fields=True):
     """Everything that will be done, resolved before anything changes.
 
     `hash` covers what an operator approves (members, versions, artifacts, rules, steps, gates), not the order: a leader that
-    moves is no drift.
+    moves is no drift. It stays the same when a run is resumed, as `versions` and `acts_as` are those of before the first change.
     """
 
+    kind: Literal["upgrade", "rollback"]
     cluster: str
     system: str
     role: str  # FQCN of the role that knows the system
-    members: list[str]
-    versions: dict[str, str]  # member -> version that runs now
-    cluster_version: str | None  # what the cluster acts as before the first change: tells whether going back is still legal
+    groups: dict[str, list[str]]  # independent quorum groups: their members, by name
+    domains: dict[str, str]  # member -> failure domain, where one is known
+    versions: dict[str, str]  # member -> version that ran before the first change
+    acts_as: dict[str, str | None]  # group -> what it acted as before the first change
     to: str
-    hops: list[str]
-    release: Release
-    turns: list[Turn]
+    hops: list[Hop]
+    turns: list[Turn]  # of all hops, one after the other, as they would be now
     steps: list[Step]
     finalize: Step
     gates: dict[str, Gate]
-    point_of_no_return: str | None  # when going back ends, in one line; None when it never does
     settings: Settings
+    repair: dict[str, Release] = {}  # member that is down and brought back first -> release to bring it back with
+    gaps: list[str] = []  # what will not be watched or proved, and why
     hash: str = ""
+
+    @property
+    def members(self) -> list[str]:
+        """All members, by name."""
+        return sorted(name for names in self.groups.values() for name in names)
+
+    def group_of(self, node: str) -> str:
+        """The quorum group of a member."""
+        return next(group for group, names in self.groups.items() if node in names)
 
 
 class Operation(msgspec.Struct, omit_defaults=True):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import yaml
@@ -14,8 +14,13 @@ from packaging.version import Version
 
 from nodewise import gates, releases
 from nodewise.errors import Refused
-from nodewise.model import Declaration, Gate, Observation, Plan, Release, Settings, Step, Subject, Turn
+from nodewise.model import Declaration, Gate, Hop, NoReturn, Observation, Plan, Release, Settings, Step, Subject, Turn
 from nodewise.releases import Rules
+
+Observations = Mapping[str, Observation]  # quorum group -> what it says of itself
+UNCOVERED = ("turns", "repair", "gaps", "hash")  # of a plan: what changes between a run and its resumption
+FINISHED = ("upgraded", "unchanged", "rolled_back")  # outcomes after which nothing is left to resume
+STAGE_S, TURN_S, FINALIZE_S = 10, 5, 5  # what a laptop takes; only for the estimate that the plan prints
 
 
 def declaration(role: Path) -> Declaration:
@@ -29,59 +34,149 @@ def declaration(role: Path) -> Declaration:
         raise Refused(f"{path} cannot be read: {error}") from error
 
 
+class Originals(NamedTuple):
+    """What was before the first change of an upgrade that is resumed: versions of members, and what groups acted as."""
+
+    versions: dict[str, str]
+    acts_as: dict[str, str | None]
+
+
 def make(
     subject: Subject,
     declared: Declaration,
-    observation: Observation,
-    way: list[str],
-    release: Release,
+    observations: Observations,
+    way: list[Hop],
     settings: Settings,
     own_gates: Mapping[str, Any],
+    *,
+    kind: Literal["upgrade", "rollback"] = "upgrade",
+    before: Originals | None = None,
+    repair: Mapping[str, Release] | None = None,
 ) -> Plan:
-    """The plan of one upgrade.
+    """The plan of one upgrade, or of a rollback.
 
     Raises Refused with a line for each thing that is in the way: an unhealthy or inconsistent cluster, members that are not the
-    inventory's, an outage that nobody accepted.
+    inventory's, an outage that nobody accepted. Members to `repair` may be down.
     """
-    known = vocabulary(declared, own_gates)
-    refuse_unready(declared, observation, subject.members, release.version)
-    versions = {member.name: member.version or "" for member in observation.members}
-    pending = [name for name in subject.members if versions[name] != release.version]
-    refuse_outage(observation, settings, bool(pending))
+    known, before = vocabulary(declared, own_gates), before or Originals({}, {})
+    refuse_unready(declared, observations, subject.groups, way[-1].to if way else "", excused=repair or {})
+    running = {member.name: member.version or "" for seen in observations.values() for member in seen.members}
     plan = Plan(
+        kind=kind,
         cluster=subject.cluster,
         system=subject.system,
         role=subject.role,
-        members=sorted(subject.members),
-        versions=versions,
-        cluster_version=observation.cluster.version,
-        to=release.version,
+        groups={group: sorted(names) for group, names in subject.groups.items()},
+        domains=subject.domains,
+        versions={**running, **before.versions},
+        acts_as={group: before.acts_as.get(group, seen.cluster.version) for group, seen in observations.items()},
+        to=way[-1].to if way else max(running.values(), key=Version),
         hops=way,
-        release=release,
-        turns=[Turn([name], reason) for name, reason in order(observation, pending)],
+        turns=[],
         steps=[msgspec.structs.replace(step, after=[*step.after, *own_gates]) for step in declared.steps],
         finalize=declared.finalize,
         gates=known,
-        point_of_no_return=declared.point_of_no_return,
         settings=settings,
+        repair=dict(repair or {}),
     )
+    plan.turns = turns(plan, observations)
+    refuse_outage(observations, settings, plan)
     plan.hash = digest(plan)
     return plan
 
 
-def hops(rules: Rules, observation: Observation, to: str) -> list[str]:
+def originals(records: Mapping[str, Any], observations: Observations, to: str) -> Originals:
+    """What the nodes remember of an unfinished upgrade to the same version; a version that is not on its way is drift."""
+    found = Originals({}, {})
+    for group, seen in observations.items():
+        for member in seen.members:
+            record = records.get(member.name) or {}
+            if record.get("kind") != "upgrade" or record.get("to") != to or record.get("outcome") in FINISHED:
+                continue
+            if member.version in (None, record["from"], *record["path"]):
+                found.versions[member.name] = record["from"]
+                found.acts_as[group] = record["cluster_version"]
+    return found
+
+
+def hops(rules: Rules, running: Iterable[str], to: str, via: list[str] | None = None) -> list[str]:
     """The way from the lowest running version to the target; [] when every member is there.
 
-    Raises Refused for a target that is unknown or older, and for one that takes more than one hop: one run makes one.
+    `via` are versions to stop at on the way, instead of those that the system's rules name. Raises Refused for a target that is
+    unknown or older.
     """
-    running = sorted({member.version for member in observation.members if member.version} - {to}, key=Version)
-    way = releases.path(rules, running[0], to) if running else releases.path(rules, to, to)
-    if len(way) > 1:
+    found = sorted({version for version in running if version and version != to}, key=Version)
+    return releases.path(rules, found[0] if found else to, to, via)
+
+
+def way(rules: Rules, declared: Declaration, start: str, versions: list[str], resolve: Callable[[str], Release]) -> list[Hop]:
+    """Hops through `versions`, each with its release and with where going back ends."""
+    starts = [start, *versions]
+    return [
+        Hop(before, to, resolve(to), _no_return(rules, declared, before, to)) for before, to in zip(starts, versions, strict=False)
+    ]
+
+
+def way_back(rules: Rules, declared: Declaration, records: Mapping[str, Any], observations: Observations) -> tuple[str, str]:
+    """From which version to which one a cluster can go back: one rung down what the nodes remember of their last upgrade.
+
+    Raises Refused when nothing is remembered, when nothing is left to go back to, or when the technology no longer can.
+    """
+    running = sorted({m.version for seen in observations.values() for m in seen.members if m.version}, key=Version)
+    known = [record for record in records.values() if record]
+    rungs = sorted({*(version for record in known for version in (record["from"], *record["path"])), *running}, key=Version)
+    if not known or not running:
+        raise Refused("the nodes remember no upgrade, so there is nothing to go back to; nothing was changed")
+    high, low = running[-1], running[0]
+    if low == high:
+        below = [rung for rung in rungs if Version(rung) < Version(low)]
+        if not below:
+            raise Refused(f"every member runs {low}, which is where the last upgrade began: there is nothing to go back to")
+        low = below[-1]
+    against = _no_return(rules, declared, low, high)
+    moved = [
+        f"{name} acts as {seen.cluster.version or 'unknown'}" for name, seen in observations.items() if not _acts_as(seen, low)
+    ]
+    if against and moved:
         raise Refused(
-            f"{running[0]} → {to} skips a minor: the way is {' → '.join(way)}.\n"
-            f"Upgrade to the first of these, then run again: -e nodewise_to={way[0]}"
+            f"{high} cannot be taken back to {low}: {'; '.join(moved)}, and the old binary no longer starts on that.\n"
+            "The way back is to restore the backup, which loses what was written since: ansible-playbook playbooks/restore.yml"
         )
-    return way
+    return high, low
+
+
+def _acts_as(seen: Observation, version: str) -> bool:
+    return seen.cluster.version is not None and f"{version}.".startswith(f"{seen.cluster.version}.")
+
+
+def _no_return(rules: Rules, declared: Declaration, start: str, to: str) -> NoReturn | None:
+    """A system that enters minors one by one cannot leave one; within a minor it can go back at any time."""
+    same = Version(start).release[:2] == Version(to).release[:2]
+    return None if rules.hops.step == "minor" and same else declared.point_of_no_return
+
+
+def to_repair(asked: Iterable[str], records: Mapping[str, Any], observations: Observations) -> list[str]:
+    """The members to bring back first: those that an operator named, and the one that an earlier run died on in its switch.
+
+    Raises Refused for a name that is no member.
+    """
+    down = {member.name for seen in observations.values() for member in seen.members if not member.serving}
+    cut = {name for name, record in records.items() if name in down and _cut_off(record or {})}
+    if unknown := sorted(set(asked) - set(records)):
+        raise Refused(f"nodewise_repair names {', '.join(unknown)}; the members are {', '.join(sorted(records))}")
+    absent = set(records) - {member.name for seen in observations.values() for member in seen.members}
+    return sorted(cut | (set(asked) & (down | absent)))
+
+
+def _cut_off(record: Mapping[str, Any]) -> bool:
+    return any(step.get("ended") is None for step in record.get("steps", []))
+
+
+def repaired_to(name: str, groups: Mapping[str, list[str]], observations: Observations, way: list[Hop]) -> str:
+    """The version to bring a member back on: the lowest that the others of its group run, with which they all let it in."""
+    group = next(group for group, names in groups.items() if name in names)
+    others = [member for member in observations[group].members if member.name != name and member.serving]
+    return min((member.version for member in others if member.version), key=Version, default=way[-1].to)
 
 
 def architecture(nodes: Mapping[str, Any]) -> str:
@@ -103,77 +198,185 @@ def vocabulary(declared: Declaration, own: Mapping[str, Any]) -> dict[str, Gate]
     return known
 
 
-def refuse_unready(declared: Declaration, observation: Observation, members: list[str], to: str = "") -> None:
-    """Raise Refused unless every gate holds before anything has begun."""
-    known = vocabulary(declared, {})
-    asked = gates.context(observation, observation, members, to=to)
-    said = [verdict for name in declared.ready if not (verdict := gates.judge(known[name], asked)).ok]
-    if said:
-        raise Refused(f"{gates.told(said)}\nMend the cluster, then run the same command again")
+def refuse_unready(
+    declared: Declaration,
+    observations: Observations,
+    groups: Mapping[str, list[str]],
+    to: str = "",
+    *,
+    excused: Container[str] = (),
+) -> None:
+    """Raise Refused unless every gate holds in each group before anything has begun; members to repair are not asked about."""
+    known, lines = vocabulary(declared, {}), []
+    for group, names in groups.items():
+        if group not in observations:
+            raise Refused(f"{group} was not observed; every member must be reachable before one is changed")
+        seen = without(observations[group], excused)
+        asked = gates.context(seen, seen, [name for name in names if name not in excused], to=to)
+        said = [verdict for name in declared.ready if not (verdict := gates.judge(known[name], asked)).ok]
+        lines += [f"{group}: {gates.told(said)}" if len(groups) > 1 else gates.told(said)] if said else []
+    if lines:
+        raise Refused("\n".join([*lines, "Mend the cluster, then run the same command again"]))
 
 
-def refuse_outage(observation: Observation, settings: Settings, pending: bool) -> None:
-    """Raise Refused when stopping one member would stop the cluster and nobody accepted that."""
-    serving = sum(member.serving for member in observation.members)
-    quorum = observation.cluster.quorum
-    if not pending or settings.accept_outage:
-        return
-    if quorum is None:
-        raise Refused("the quorum could not be read, so no member may be stopped; look at the members' errors")
-    if serving - 1 < quorum:
-        raise Refused(
-            f"{serving} of {len(observation.members)} members serve and {quorum} are needed: stopping one is an outage.\n"
-            "Add members first, or say that the outage is accepted: -e nodewise_accept_outage=true"
-        )
+def without(seen: Observation, excused: Container[str]) -> Observation:
+    """An observation without the members that are known to be down."""
+    return msgspec.structs.replace(seen, members=[member for member in seen.members if member.name not in excused])
 
 
-def order(observation: Observation, pending: list[str]) -> list[tuple[str, str]]:
-    """The pending members in the order of their turns, each with its reason: a canary first, the leader last."""
-    leader = observation.cluster.leader
-    followers = [name for name in sorted(pending) if name != leader]
-    first = len(pending) == len(observation.members)
-    turns = [(name, "a follower; the canary" if first and i == 0 else "a follower") for i, name in enumerate(followers)]
-    return turns + [(name, "the leader: last, after handing over") for name in pending if name == leader]
+def refuse_outage(observations: Observations, settings: Settings, plan: Plan) -> None:
+    """Raise Refused when stopping one member would stop a group and nobody accepted that."""
+    for group, seen in observations.items():
+        serving = sum(member.serving or member.name in plan.repair for member in seen.members)
+        quorum = seen.cluster.quorum
+        if not plan.turns or settings.accept_outage:
+            return
+        if quorum is None:
+            raise Refused(f"the quorum of {group} could not be read, so no member may be stopped; look at the members' errors")
+        if serving - 1 < quorum:
+            raise Refused(
+                f"{serving} of {len(seen.members)} members of {group} serve and {quorum} are needed: stopping one is an outage.\n"
+                "Add members first, or say that the outage is accepted: -e nodewise_accept_outage=true"
+            )
+
+
+def behind(plan: Plan, hop: Hop, version: str | None) -> bool:
+    """Whether a member that runs a version has its turn in this hop still before it."""
+    if version is None or plan.kind == "rollback":
+        return version != hop.to
+    return Version(version) < Version(hop.to)
+
+
+def turns(plan: Plan, observations: Observations) -> list[Turn]:
+    """All turns of all hops as they would be if nothing moved but what the plan moves."""
+    versions = {member.name: member.version for seen in observations.values() for member in seen.members}
+    leaders = {group: seen.cluster.leader for group, seen in observations.items()}
+    found = []
+    for hop in plan.hops:
+        while left := {group: some for group, names in plan.groups.items() if (some := _behind(plan, hop, names, versions))}:
+            turn = pick(plan, leaders, left, canary=not any(versions.get(name) == hop.to for name in plan.members))
+            found.append(msgspec.structs.replace(turn, to=hop.to))
+            for name in turn.nodes:
+                versions[name] = hop.to
+                group = next(one for one in left if name in left[one])
+                if leaders[group] == name and (others := [other for other in plan.groups[group] if other != name]):
+                    leaders[group] = next((other for other in others if versions.get(other) == hop.to), others[0])
+    return found
+
+
+def _behind(plan: Plan, hop: Hop, names: list[str], versions: Mapping[str, str | None]) -> list[str]:
+    return [name for name in names if behind(plan, hop, versions.get(name))]
+
+
+def pick(plan: Plan, leaders: Mapping[str, str | None], left: Mapping[str, list[str]], *, canary: bool) -> Turn:
+    """The next turn of the members that are `left` in each group: one of a group, all in one failure domain.
+
+    A canary goes alone; a leader goes after all others of its group.
+    """
+    waiting = {group: [name for name in names if name != leaders.get(group)] or names for group, names in left.items()}
+    if canary:
+        followers = {group: names for group, names in waiting.items() if names != [leaders.get(group)]} or waiting
+        group = next(iter(followers))
+        name = min(followers[group], key=lambda one: (plan.domains.get(one, ""), one))
+        return Turn([name], f"{_place(plan, name, leaders)}; the canary")
+    domain = min(plan.domains.get(name, "") for names in waiting.values() for name in names)
+    nodes = [
+        min(there) for names in waiting.values() if (there := [name for name in names if plan.domains.get(name, "") == domain])
+    ]
+    if len(nodes) == 1:
+        return Turn(nodes, _place(plan, nodes[0], leaders))
+    leading = sum(name in leaders.values() for name in nodes)
+    where = f", all in {domain}" if domain else ""
+    return Turn(nodes, f"one of each of {len(nodes)} groups{where}" + (f"; {leading} lead and hand over first" if leading else ""))
+
+
+def _place(plan: Plan, name: str, leaders: Mapping[str, str | None]) -> str:
+    where = f" in {plan.domains[name]}" if plan.domains.get(name) else ""
+    return f"the leader{where}: last, after handing over" if name in leaders.values() else f"a follower{where}"
+
+
+def covered(plan: Plan) -> dict[str, Any]:
+    """What an operator approves of a plan."""
+    fields = msgspec.to_builtins(plan)
+    return {key: value for key, value in fields.items() if key not in UNCOVERED}
 
 
 def digest(plan: Plan) -> str:
     """The first 12 hex digits of a SHA-256 over what is approved: not the order, not the leader."""
-    covered = msgspec.to_builtins(plan)
-    for key in ("turns", "hash"):
-        covered.pop(key)
-    return hashlib.sha256(msgspec.json.encode(covered, order="sorted")).hexdigest()[:12]
+    return hashlib.sha256(msgspec.json.encode(covered(plan), order="sorted")).hexdigest()[:12]
 
 
-def settled(step: Step, plan: Plan, node: str | None, version: str) -> dict[str, Any]:
-    """What a step waits for on the node: its declared conditions, with this plan's members and versions filled in.
+def drift(approved: Plan, now: Plan) -> list[str]:
+    """What differs between a plan that was approved and the one that the cluster asks for now, a line each."""
+    before, after = covered(approved), covered(now)
+    return [line for key in before for line in _differences(key, before[key], after.get(key))]
+
+
+def _differences(path: str, before: Any, after: Any) -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in dict.fromkeys([*before, *after]):
+            yield from _differences(f"{path}: {key}", before.get(key), after.get(key))
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for number, (old, new) in enumerate(zip(before, after, strict=True), 1):
+            yield from _differences(f"{path} {number}", old, new)
+    elif before != after:
+        yield f"{path}: was {gates.evidence(before, 60)}, is {gates.evidence(after, 60)}"
+
+
+def settled(step: Step, hop: Hop, node: str | None, version: str) -> dict[str, Any]:
+    """What a step waits for on the node: its declared conditions, with this hop's versions filled in.
 
     `node_version: to` becomes the version of the node in hand, `cluster_version: to` the target's minor.
     """
-    if not step.settled:
-        return {}
-    wanted: dict[str, Any] = {"members": plan.members, **step.settled}
+    wanted: dict[str, Any] = {**step.settled}
     if node and wanted.pop("node_version", None):
         wanted["versions"] = {node: version}
     if wanted.get("cluster_version") == "to":
-        wanted["cluster_version"] = ".".join(plan.to.split(".")[:2])
+        wanted["cluster_version"] = ".".join(hop.to.split(".")[:2])
     return wanted
+
+
+def estimate(plan: Plan) -> int:
+    """Seconds that the plan takes when nothing has to be waited for, as a laptop's nodes do it."""
+    rolled = {turn.to for turn in plan.turns}
+    return round((STAGE_S + FINALIZE_S + plan.settings.soak) * len(rolled) + TURN_S * len(plan.turns))
 
 
 def describe(plan: Plan) -> list[str]:
     """The plan as an operator reads it before saying yes, line by line."""
     runs = ", ".join(f"{name} {version}" for name, version in sorted(plan.versions.items()))
-    lines = [f"plan {plan.hash}: {plan.cluster} ({plan.system}) to {plan.to}", *_line("now", runs)]
-    if plan.hops:
-        lines += _line("way", " → ".join([min(plan.versions.values(), key=Version), *plan.hops]))
-    for artifact in plan.release.artifacts:
-        lines += _line("stage", f"{artifact.package or artifact.url.rsplit('/', 1)[-1]}, sha256 {artifact.sha256[:12]}…")
-    for number, turn in enumerate(plan.turns, 1):
-        lines += _line(f"turn {number}", f"{', '.join(turn.nodes)}: {turn.reason}")
+    lines = [f"plan {plan.hash}: {plan.kind} of {plan.cluster} ({plan.system}) to {plan.to}", *_line("now", runs)]
+    lines += _line("way", " → ".join([hop.start for hop in plan.hops[:1]] + [hop.to for hop in plan.hops]) or "none: all are there")
+    for name, release in plan.repair.items():
+        lines += _line("repair", f"{name}: brought back first, on {release.version}")
+    for hop in plan.hops:
+        lines += _hop(plan, hop)
     for step in plan.steps:
         who = "the leader only" if step.only == "leader" else "each node"
-        lines += _line(step.name, f"{who}; then asks {', '.join(step.after)}")
+        lines += _line(step.name, f"{who}; then asks {', '.join(step.after)}" if step.after else who)
+    if plan.settings.soak:
+        lines += _line(
+            "soak", f"{plan.settings.soak:g} s on the first node of each hop, against samples taken before the first change"
+        )
+    for gap in plan.gaps:
+        lines += _line("gap", gap)
     lines += _line("end", f"asks {', '.join(plan.finalize.after)}")
-    return lines + _line("no return", plan.point_of_no_return or "never: the old version can always be put back")
+    limit = f"; no node is waited for longer than {plan.settings.deadline:g} s after a change"
+    return lines + _line("time", f"about {estimate(plan)} s{limit}" if plan.turns else "nothing to do")
+
+
+def _hop(plan: Plan, hop: Hop) -> Iterator[str]:
+    for artifact in hop.release.artifacts:
+        name = artifact.package or artifact.url.rsplit("/", 1)[-1]
+        yield from _line("stage", f"{name}, sha256 {artifact.sha256[:12]}…, on every node")
+    mine = [turn for turn in plan.turns if turn.to == hop.to]
+    for number, turn in enumerate(mine, 1):
+        yield from _line(f"turn {number}", f"{', '.join(turn.nodes)}: {turn.reason}")
+    if hop.no_return and mine:
+        when = f"{hop.no_return.says}; asked for before it: -e nodewise_approve={plan.hash}"
+        yield from _line("no return", when)
+    elif mine:
+        yield from _line("no return", f"never in {hop.start} → {hop.to}: the old version can be put back")
 
 
 def _line(head: str, text: str) -> list[str]:

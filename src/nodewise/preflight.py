@@ -17,7 +17,7 @@ MAX_SKEW = 5.0  # seconds between two nodes' clocks: certificates and leases go 
 
 def refuse_unfit(plan: Plan, nodes: Mapping[str, Any]) -> None:
     """Raise Refused with a line for each node that cannot carry the plan. What a node could not say counts against it."""
-    said = [f"{name}: {why}" for name in plan.members for why in unfit(plan, nodes[name])]
+    said = [f"{name}: {why}" for name in plan.members for why in unfit(plan, name, nodes[name])]
     clocks = [node["clock"] for node in nodes.values() if node.get("clock")]
     if clocks and max(clocks) - min(clocks) > MAX_SKEW * 1e9:
         apart = (max(clocks) - min(clocks)) / 1e9
@@ -26,11 +26,18 @@ def refuse_unfit(plan: Plan, nodes: Mapping[str, Any]) -> None:
         raise Refused("\n".join(said))
 
 
-def unfit(plan: Plan, node: Mapping[str, Any]) -> list[str]:
-    """What stands against one node."""
-    needed = SPARE + UNPACKED * sum(artifact.size or UNKNOWN_SIZE for artifact in plan.release.artifacts)
+def unfit(plan: Plan, name: str, node: Mapping[str, Any]) -> list[str]:
+    """What stands against one node. What is missing on one that is to be repaired is what the repair is for."""
+    artifacts = [artifact for hop in plan.hops for artifact in hop.release.artifacts]
+    needed = SPARE + UNPACKED * sum(artifact.size or UNKNOWN_SIZE for artifact in artifacts)
     free = node.get("free_bytes")
-    problems = [str(error) for error in node.get("errors") or []]
+    problems = [str(error) for error in node.get("errors") or [] if name not in plan.repair]
+    problems += [
+        f"{path} changed after the process began, so a restart would bring up another configuration; "
+        "restart the member with it first, or put it back"
+        for path in node.get("stale") or []
+        if name not in plan.repair
+    ]
     if free is None:
         problems.append("free disk space could not be read")
     elif free < needed:

@@ -23,7 +23,7 @@ from packaging.version import Version
 
 from nodewise import __version__, journal
 from nodewise.gates import Judgement
-from nodewise.model import GOOD, Observation, Outcome, Plan
+from nodewise.model import Observation, Outcome, Plan, good
 
 
 class Run:
@@ -102,7 +102,7 @@ class Run:
     def conclude(self, outcome: Outcome, text: str) -> None:
         """Decide how the run ends. The first decision stands: what follows it is only winding up."""
         if self.outcome() is None:
-            self.note(text, outcome=outcome)
+            self.note(text, outcome=outcome, good=good(self.read_json("run.json").get("kind"), outcome))
 
     def outcome(self) -> tuple[Outcome, str] | None:
         """The outcome that was decided and its reason; None while nothing is."""
@@ -113,28 +113,32 @@ class Run:
         """The journal's records of a kind and phase, oldest first."""
         return [r for r in journal.read(self.journal) if kind in (None, r["kind"]) and phase in (None, r["phase"])]
 
-    def observation(self) -> Observation | None:
-        """The last observation of this run; None before there is one."""
-        seen = self.records("observe")
-        return msgspec.convert(seen[-1]["observation"], Observation) if seen else None
+    def observations(self, before: int | None = None) -> dict[str, Observation]:
+        """The last observation of each quorum group, of those that were made before a record of this number."""
+        seen = [r for r in self.records("observe") if before is None or r["seq"] < before]
+        latest = {str(r.get("group") or "cluster"): r["observation"] for r in seen}
+        return {group: msgspec.convert(told, Observation) for group, told in latest.items()}
 
     def running_before(self) -> str | None:
         """The lowest version that ran when the run began; None when nobody said."""
-        seen = self.records("observe")
-        versions = [m["version"] for m in seen[0]["observation"]["members"] if m["version"]] if seen else []
+        first: dict[str | None, journal.Record] = {}
+        for record in self.records("observe"):
+            first.setdefault(record.get("group"), record)
+        versions = [m["version"] for r in first.values() for m in r["observation"]["members"] if m["version"]]
         return min(versions, key=Version, default=None)
 
-    def before_turn(self) -> Observation | None:
-        """What the turn in hand was resolved from: the last observation before it began; the last one of all before any turn."""
-        records = self.records()
-        began = max((r["seq"] for r in records if "turn" in r and r["kind"] == "note"), default=None)
-        seen = [r for r in records if r["kind"] == "observe" and (began is None or r["seq"] < began)]
-        return msgspec.convert(seen[-1]["observation"], Observation) if seen else None
+    def before_turn(self) -> dict[str, Observation]:
+        """What the turn in hand was resolved from: the last observations before it began; the last ones of all before any turn."""
+        return self.observations(max((r["seq"] for r in self.records("note") if "turn" in r), default=None))
 
-    def before_last(self) -> Observation | None:
-        """The observation before the last one."""
-        seen = self.records("observe")
+    def before_last(self, group: str) -> Observation | None:
+        """The observation of a group before its last one."""
+        seen = [r for r in self.records("observe") if str(r.get("group") or "cluster") == group]
         return msgspec.convert(seen[-2]["observation"], Observation) if len(seen) > 1 else None
+
+    def hop(self) -> journal.Record | None:
+        """The note with which the hop in hand began: `hop` (its number from 0) and `acts_as` (group -> version before it)."""
+        return next((r for r in reversed(self.records("note")) if "hop" in r), None)
 
     def failure(self) -> str:
         """Why the last step that failed did, in one line."""
@@ -179,7 +183,7 @@ def summary_of(run: Run) -> dict[str, Any]:
     ends = [r for r in records if r["kind"] == "step" and r["phase"] == "end"]
     asked = [r for r in records if r["kind"] == "gate"]
     outcome, reason = run.outcome() or ("needs_human", "the run was interrupted before it could judge")
-    last = run.observation()
+    last = [member for seen in run.observations().values() for member in seen.members]
     return {
         "run_id": run.id,
         "kind": about.get("kind"),
@@ -190,10 +194,9 @@ def summary_of(run: Run) -> dict[str, Any]:
         "outcome": outcome,
         "reason": reason,
         "duration_s": round((records[-1]["t"] - records[0]["t"]) / 1e9, 3) if records else 0.0,
-        "phases": {r["step"]: r["duration_s"] for r in ends if not r.get("node")},
+        "phases": _phases(ends),
         "nodes": {
-            m.name: {"version": m.version, "role": m.role, "serving": m.serving, "seconds": _seconds(ends, m.name)}
-            for m in (last.members if last else [])
+            m.name: {"version": m.version, "role": m.role, "serving": m.serving, "seconds": _seconds(ends, m.name)} for m in last
         },
         "gates": {"passed": sum(r["ok"] for r in asked), "failed": sum(not r["ok"] for r in asked)},
     }
@@ -202,7 +205,7 @@ def summary_of(run: Run) -> dict[str, Any]:
 def junit(asked: list[journal.Record], summary: dict[str, Any]) -> str:
     """Gates as test cases, and the outcome as one more: a CI system shows what failed and why."""
     cases = [(f"{r.get('node') or summary['cluster']}: {r['gate']}", r["ok"], f"{r['says']}: {r.get('found')}") for r in asked]
-    cases.append(("outcome", summary["outcome"] in GOOD, f"{summary['outcome']}: {summary['reason']}"))
+    cases.append(("outcome", good(summary["kind"], summary["outcome"]), f"{summary['outcome']}: {summary['reason']}"))
     suite = ElementTree.Element(
         "testsuite", name=summary["run_id"], tests=str(len(cases)), failures=str(sum(not ok for _, ok, _ in cases))
     )
@@ -212,6 +215,15 @@ def junit(asked: list[journal.Record], summary: dict[str, Any]) -> str:
             ElementTree.SubElement(case, "failure", message=text[:1000])
     ElementTree.indent(suite)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _phases(ends: list[journal.Record]) -> dict[str, float]:
+    """Seconds of each phase; those of several hops are added up."""
+    took: dict[str, float] = {}
+    for record in ends:
+        if not record.get("node"):
+            took[record["step"]] = round(took.get(record["step"], 0.0) + record["duration_s"], 3)
+    return took
 
 
 def _seconds(ends: list[journal.Record], node: str) -> float:

@@ -47,6 +47,7 @@ class Rules(msgspec.Struct, forbid_unknown_fields=True):
     hops: Hops = msgspec.field(default_factory=Hops)
     avoid: dict[str, str] = {}  # version -> why
     floors: dict[str, str] = {}  # minor -> the version that it may be entered from, at least
+    enter: dict[str, str] = {}  # minor -> the version to enter it at, with its later patches as a hop of their own
 
 
 def load_rules(role_path: str | Path, overrides: dict[str, Any] | None = None) -> Rules:
@@ -58,7 +59,7 @@ def load_rules(role_path: str | Path, overrides: dict[str, Any] | None = None) -
         raise Refused(f"{file} is missing: a system's role says there which releases it knows") from None
     except (yaml.YAMLError, msgspec.ValidationError) as error:
         raise Refused(f"{file} does not follow the rules of a release: {_line(error)}") from None
-    for text in [*rules.releases, *rules.avoid, *rules.floors, *rules.floors.values()]:
+    for text in [*rules.releases, *rules.avoid, *rules.floors, *rules.floors.values(), *rules.enter, *rules.enter.values()]:
         _version(text, str(file))
     return with_overrides(rules, overrides or {})
 
@@ -74,8 +75,11 @@ def known(rules: Rules) -> list[str]:
     return sorted(rules.releases, key=Version)
 
 
-def path(rules: Rules, current: str, target: str) -> list[str]:
-    """The versions to go through from `current` (which need not be known) to `target`, the last of them; [] when equal."""
+def path(rules: Rules, current: str, target: str, via: list[str] | None = None) -> list[str]:
+    """The versions to go through from `current` (which need not be known) to `target`, the last of them; [] when equal.
+
+    `via` are versions to stop at, instead of those at which the rules enter a minor.
+    """
     start, end = _version(current, "the running version"), _version(target, "nodewise_to")
     if start == end:
         return []
@@ -84,7 +88,10 @@ def path(rules: Rules, current: str, target: str) -> list[str]:
     if end < start:
         raise Refused(f"{current} runs and {target} is older: an upgrade goes forward only")
     _refuse_avoided(rules, target)
-    hops = [*_between(rules, start, end), target] if rules.hops.step == "minor" else [target]
+    stops = list(rules.enter.values()) if via is None else [_known(rules, stop) for stop in via]
+    hops = [target]
+    if rules.hops.step == "minor":
+        hops = [*_between(rules, start, end, stops), *_entering(start, end, stops), target]
     for before, after in zip([current, *hops], hops, strict=False):
         _refuse_below_floor(rules, before, after)
     return hops
@@ -100,11 +107,32 @@ def resolve(rules: Rules, version: str, overrides: dict[str, Any], arch: str) ->
     return Release(version=version, artifacts=artifacts, binaries=source.binaries)
 
 
-def _between(rules: Rules, start: Version, end: Version) -> list[str]:
-    """One version of each minor strictly between two versions: the highest known one that is not to be avoided."""
+def _entering(start: Version, end: Version, stops: list[str]) -> list[str]:
+    """Where the target's own minor is stopped at first, when it is entered from another one."""
+    if _minor(start) == _minor(end):
+        return []
+    return [stop for stop in stops if _minor(Version(stop)) == _minor(end) and Version(stop) < end]
+
+
+def _known(rules: Rules, version: str) -> str:
+    _version(version, "nodewise_via")
+    if version not in rules.releases:
+        raise Refused(f"nodewise_via names {version}, which is unknown; known: {', '.join(known(rules))}")
+    return version
+
+
+def _between(rules: Rules, start: Version, end: Version, stops: list[str]) -> list[str]:
+    """One version of each minor strictly between two versions: a stop, else the highest known one that is not to be avoided."""
     if start.major != end.major:
         raise Refused(f"{start} to {end} crosses a major version, and the rules of the path do not say how")
-    return [_best(rules, f"{end.major}.{minor}", f"on the way to {end}") for minor in range(start.minor + 1, end.minor)]
+    named, found = {_minor(Version(stop)): stop for stop in stops}, []
+    for number in range(start.minor + 1, end.minor):
+        minor, floor = f"{end.major}.{number}", rules.floors.get(f"{end.major}.{number + 1}")
+        stop = named.get(minor)
+        found += [stop] if stop else []
+        if not stop or (floor and Version(stop) < Version(floor)):
+            found.append(_best(rules, minor, f"on the way to {end}"))
+    return found
 
 
 def _best(rules: Rules, minor: str, why: str) -> str:

@@ -1,88 +1,182 @@
-"""The roll, as decisions: whose turn it is, whether a change may still be taken back, and what a run that ended is called."""
+"""The roll, as decisions: whose turn it is, whether a change may still be taken back, and what may not be begun now."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from nodewise import gates
-from nodewise.errors import Held
-from nodewise.model import Observation, Plan, Step, Turn
-from nodewise.plan import order
+from nodewise.errors import Held, Refused
+from nodewise.model import Hop, Observation, Plan, Step, Turn
+from nodewise.plan import Observations, behind, pick
 
 BACK = ["members_expected", "members_serving", "node_at_target", "fingerprints_equal"]  # gates of a node that was put back
-WAYS = "Way on: mend it at {}. Way back: restore the backup of this run"
 
 
-def pending(plan: Plan, observation: Observation) -> list[str]:
-    """The members that do not run the target yet, by name."""
-    versions = {member.name: member.version for member in observation.members}
-    return [name for name in plan.members if versions.get(name) != plan.to]
+def pending(plan: Plan, hop: Hop, observations: Observations) -> dict[str, list[str]]:
+    """The members that have not reached a hop's version yet, in each group that has some."""
+    versions = {member.name: member.version for seen in observations.values() for member in seen.members}
+    left = {group: [name for name in names if behind(plan, hop, versions.get(name))] for group, names in plan.groups.items()}
+    return {group: names for group, names in left.items() if names}
 
 
-def finalized(plan: Plan, observation: Observation) -> bool:
-    """Whether the gates of the end hold already: then there is nothing left to do."""
-    asked = gates.context(observation, observation, plan.members, to=plan.to)
-    return all(gates.judge(plan.gates[name], asked).ok for name in plan.finalize.after)
+def done(plan: Plan, hop: Hop, observations: Observations) -> bool:
+    """Whether a hop is behind the cluster: all members reached it, and its end was seen, or a later hop has begun."""
+    if pending(plan, hop, observations):
+        return False
+    beyond = any(member.version != hop.to for seen in observations.values() for member in seen.members)
+    return beyond or all(
+        gates.judge(plan.gates[name], gates.context(seen, seen, plan.groups[group], to=hop.to)).ok
+        for group, seen in observations.items()
+        for name in plan.finalize.after
+    )
 
 
-def next_turn(plan: Plan, observation: Observation) -> Turn | None:
-    """Resolve the next turn from the cluster as it is now, or None when every member runs the target.
+def next_turn(plan: Plan, hop: Hop, observations: Observations) -> Turn | None:
+    """Resolve the next turn from the cluster as it is now, or None when every member has reached the hop's version.
 
     Raises Held when no member may be stopped at this moment: unknown or unhealthy members, or a quorum that would break.
     """
-    left = pending(plan, observation)
+    left = pending(plan, hop, observations)
     if not left:
         return None
-    down = [member.name for member in observation.members if not member.serving]
+    down = [member.name for seen in observations.values() for member in seen.members if not member.serving]
     if down:
         raise Held(f"{', '.join(down)} does not serve: no other member may be stopped now")
-    quorum, count = observation.cluster.quorum, len(observation.members)
-    if not plan.settings.accept_outage and (quorum is None or count - 1 < quorum):
-        raise Held(f"{count} members serve and the quorum is {quorum or 'unknown'}: no member may be stopped now")
-    name, reason = order(observation, left)[0]
-    return Turn([name], reason)
+    for group in left:
+        seen = observations[group]
+        quorum, count = seen.cluster.quorum, len(seen.members)
+        if not plan.settings.accept_outage and (quorum is None or count - 1 < quorum):
+            raise Held(f"{count} members of {group} serve and the quorum is {quorum or 'unknown'}: no member may be stopped now")
+    leaders = {group: seen.cluster.leader for group, seen in observations.items()}
+    return msgspec.structs.replace(pick(plan, leaders, left, canary=first(plan, hop, observations)), to=hop.to)
 
 
-def steps_of(plan: Plan, turn: Turn, observation: Observation) -> dict[str, list[Step]]:
+def again(plan: Plan, hop: Hop, observations: Observations, soaked: bool) -> Turn | None:
+    """A turn in which nothing is changed: the one member that reached the version is watched, when nobody saw its soak end."""
+    reached = [name for name, version in versions_of(observations).items() if version == hop.to]
+    if not plan.settings.soak or soaked or len(reached) != 1 or not pending(plan, hop, observations):
+        return None
+    return Turn(reached, "the canary once more: its soak was not seen to end", hop.to)
+
+
+def first(plan: Plan, hop: Hop, observations: Observations) -> bool:
+    """Whether no member has reached the hop's version yet: whose turn is next is the canary."""
+    return sum(map(len, pending(plan, hop, observations).values())) == len(plan.members)
+
+
+def crosses(plan: Plan, hop: Hop, turn: Turn, observations: Observations) -> bool:
+    """Whether a turn goes past the point of no return: it takes the last member of a group to the hop's version."""
+    if not hop.no_return or hop.no_return.before != "last_member":
+        return False
+    return any(set(names) <= set(turn.nodes) for names in pending(plan, hop, observations).values())
+
+
+def steps_of(plan: Plan, turn: Turn, observations: Observations) -> dict[str, list[Step]]:
     """The steps of each node of a turn: those for leaders only where the node leads now, and somebody can take over from it."""
-    leader = observation.cluster.leader if successor(plan, turn, observation) else None
-    return {node: [step for step in plan.steps if step.only == "always" or node == leader] for node in turn.nodes}
+    leads = {node for node in turn.nodes if _group(plan, observations, node).cluster.leader == node}
+    taken = {node for node in leads if successor(plan, turn, observations, node)}
+    reached = {name for name, version in versions_of(observations).items() if version == turn.to}
+    mine = {node: [] if node in reached else plan.steps for node in turn.nodes}
+    return {node: [step for step in steps if step.only == "always" or node in taken] for node, steps in mine.items()}
 
 
-def soak(plan: Plan, observation: Observation) -> float:
-    """Seconds to watch the node of this turn: it is the canary while no member runs the target yet."""
-    return plan.settings.soak if len(pending(plan, observation)) == len(plan.members) else 0
-
-
-def successor(plan: Plan, turn: Turn, observation: Observation) -> str | None:
-    """Who takes over leadership: a serving member that runs the target already, else any other serving one."""
+def successor(plan: Plan, turn: Turn, observations: Observations, node: str) -> str | None:
+    """Who takes over a node's leadership: a serving member that runs the turn's version already, else any other serving one."""
     others = [
-        member for member in observation.members if member.serving and member.name not in turn.nodes and member.role != "learner"
+        member
+        for member in _group(plan, observations, node).members
+        if member.serving and member.name not in turn.nodes and member.role != "learner"
     ]
-    upgraded = [member.name for member in others if member.version == plan.to]
+    upgraded = [member.name for member in others if member.version == turn.to]
     return next(iter(sorted(upgraded) or sorted(member.name for member in others)), None)
 
 
-def why_not_back(plan: Plan, observation: Observation) -> str | None:
-    """Why the old version may not be put back at this moment, or None when it may."""
-    if plan.point_of_no_return is None:
+def proof(plan: Plan, hop: Hop, turn: Turn, observations: Observations, prefix: str) -> dict[str, dict[str, Any]]:
+    """For each node of a turn: the old members and the new ones between which writes are to be read, where there will be both."""
+    found: dict[str, dict[str, Any]] = {}
+    for node in turn.nodes if plan.settings.prove else []:
+        group = plan.group_of(node)
+        old = [name for name in pending(plan, hop, observations).get(group, []) if name not in turn.nodes]
+        if old:
+            found[node] = {"old": old, "new": [node], "prefix": prefix}
+    return found
+
+
+def _group(plan: Plan, observations: Observations, node: str) -> Observation:
+    return observations[plan.group_of(node)]
+
+
+def why_not_back(hop: Hop, acted_as: str | None, seen: Observation) -> str | None:
+    """Why the old version may not be put back at this moment, or None when it may. `acted_as`: before the hop began."""
+    if hop.no_return is None:
         return None
-    now = observation.cluster.version
+    now = seen.cluster.version
     if now is None:
         return "the version that the cluster acts as could not be read"
-    if now != plan.cluster_version:
-        return f"the cluster has moved from {plan.cluster_version} to {now}, and the old binary no longer starts on it"
+    if now != acted_as:
+        return f"the cluster has moved from {acted_as} to {now}, and the old binary no longer starts on it"
     return None
 
 
-def undo(plan: Plan, node: str, begun: set[str]) -> dict[str, Any]:
-    """What takes a node back to its old version, as a step: the undo of each step that was begun, the last one first."""
-    old = plan.versions[node]
+def diverged(seen: Observation) -> str | None:
+    """The members' fingerprints when all are known and they differ: what no version put back would mend; None otherwise."""
+    found = {member.name: member.fingerprint for member in seen.members}
+    if None in found.values() or len(set(found.values())) == 1:
+        return None
+    at = f" at {seen.cluster.fingerprint_at}" if seen.cluster.fingerprint_at is not None else ""
+    return f"the members' data differs{at}: {', '.join(f'{name} {value}' for name, value in sorted(found.items()))}"
+
+
+def undo(plan: Plan, node: str, old: str, begun: set[str]) -> dict[str, Any]:
+    """What takes a node back to the version before its turn, as a step: the undo of each step begun, the last one first."""
     return {
         "name": "undo",
         "node": node,
         "version": old,
         "files": [step.undo for step in reversed(plan.steps) if step.undo and step.name in begun],
-        "settled": {"members": plan.members, "serving": True, "versions": {node: old}},
+        "settled": {"serving": True, "versions": {node: old}},
         "deadline": plan.settings.deadline,
     }
+
+
+def window(text: str, now: datetime) -> datetime:
+    """When a change window closes: `HH:MM` is the next time that a clock on the controller shows it, else ISO 8601.
+
+    `now` is aware; a time without an offset is of the same zone. Raises Refused for what is neither, or is over.
+    """
+    try:
+        clock = datetime.strptime(text, "%H:%M").time()  # noqa: DTZ007 the zone is that of `now`
+    except ValueError:
+        pass
+    else:
+        today = now.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
+        return today if today > now else today + timedelta(days=1)
+    try:
+        end = datetime.fromisoformat(text)
+    except ValueError:
+        raise Refused(f"nodewise_until is {text!r}; expected a time such as 22:30 or 2026-01-31T22:30+01:00") from None
+    end = end if end.tzinfo else end.replace(tzinfo=now.tzinfo)
+    if end <= now:
+        raise Refused(f"nodewise_until is {end.isoformat(timespec='minutes')}, and that is over; nothing was begun")
+    return end
+
+
+def approved(word: str, digest: str) -> bool:
+    """Whether what an operator gave as nodewise_approve is meant for this plan."""
+    return word in ("any", digest)
+
+
+def ways(plan: Plan) -> str:
+    """The two ways out of a run that stopped between versions, as commands, on one line."""
+    of = f"-e nodewise_cluster={plan.cluster}"
+    on = f"playbooks/upgrade.yml {of} -e nodewise_to={plan.to} -e nodewise_approve={plan.hash}"
+    return f"On: ansible-playbook {on}; back: ansible-playbook playbooks/rollback.yml {of}"
+
+
+def versions_of(observations: Mapping[str, Observation]) -> dict[str, str]:
+    """What each member runs, as far as it is known."""
+    return {m.name: m.version for seen in observations.values() for m in seen.members if m.version}

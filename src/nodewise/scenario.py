@@ -132,7 +132,7 @@ class Rehearsal:
         return follow(
             "playbooks/upgrade.yml",
             run_dir=self.run.folder,
-            variables={"nodewise_to": self.scenario.upgrade.to, "nodewise_cluster": net.name},
+            variables={"nodewise_to": self.scenario.upgrade.to, "nodewise_cluster": net.name, "nodewise_approve": "any"},
             environment={"NODEWISE_TESTNET": net.name, "NODEWISE_VIEW": "off"},
             tick=tick,
         )

@@ -20,6 +20,7 @@ FAILED = 1  # probes: one may meet a leader that is just elected
 LINES = 2  # of each pattern: a stall of the disk is told by a line or two, a member in trouble does not stop telling
 
 PROBES = {"probe": "probe", "command": "your probe"}
+MANY = {"probe": "probes", "command": "runs of your probe"}
 NAMES = {"restarts": "restarts", "probe": "probe latency", "command": "your probe", "patterns": "log lines"}
 
 
@@ -79,7 +80,7 @@ def _probe(baseline: Sample, soak: Sample, what: str) -> Iterator[str]:
     before, now, name = baseline[what], soak[what], PROBES[what]
     if now["p99_ms"] is None or now["failed"] > FAILED + FACTOR * before["failed"] / before["count"] * now["count"]:
         was = f"{before['failed']} of {before['count']} did" if before["failed"] else "none did"
-        yield f"{now['failed']} of {now['count']} {name}s failed, {was}{_reason(soak, what)}"
+        yield f"{now['failed']} of {now['count']} {MANY[what]} failed, {was}{_reason(soak, what)}"
     for key, slack in (("p50", P50_MS), ("p99", P99_MS)):
         slow, was = now[f"{key}_ms"], before[f"{key}_ms"]
         if slow is not None and slow > FACTOR * was + slack:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nodewise.model import GOOD, Member, Observation
+from nodewise.model import Member, Observation, good
 from nodewise.record import Run
 
-HARMLESS = ("probe", "plan", "secure", "stage", "settle")  # steps that change nothing that runs
+HARMLESS = ("probe", "plan", "secure", "stage", "roll", "settle")  # steps that change nothing that runs
 
 
 def lines(summary: dict[str, Any], folder: Path) -> list[str]:
@@ -53,14 +53,9 @@ def _node(name: str, node: dict[str, Any]) -> str:
 def decide(run: Run) -> None:
     """Decide the outcome of a run that came to its end, or that ended in the middle without a word."""
     steps = run.records("step")
-    finished = [r for r in steps if r["step"] == "finalize" and r["phase"] == "end"]
     if run.outcome():
         return
-    if finished and finished[-1]["ok"]:
-        run.conclude("upgraded", f"every member runs {run.read_json('run.json').get('to')}")
-    elif finished:
-        run.conclude("held", run.failure())
-    elif any(r.get("node") and r["step"] not in HARMLESS for r in steps):
+    if any(r.get("node") and r["step"] not in HARMLESS for r in steps):
         run.conclude("needs_human", "the run ended in the middle of a change; look at the nodes, then run the same command again")
     else:
         run.conclude("refused", "the run ended before anything was changed; what stopped it stands above")
@@ -69,4 +64,5 @@ def decide(run: Run) -> None:
 def worth_collecting(run: Run) -> bool:
     """Whether logs and state of the nodes are evidence: the run did not end well, and had begun to work on nodes."""
     outcome = run.outcome()
-    return bool(outcome and outcome[0] not in GOOD and any(r.get("node") for r in run.records("step", "begin")))
+    ended_well = outcome and good(run.read_json("run.json").get("kind"), outcome[0])
+    return bool(outcome and not ended_well and any(r.get("node") for r in run.records("step", "begin")))

@@ -62,7 +62,7 @@ def note(record: Record) -> Iterator[Line]:
     """A note, the plan that comes with it, and how the run ended."""
     outcome = record.get("outcome")
     text = record.get("text", "") + (f" to {record['to']}" if record.get("to") else "")
-    style = "" if not outcome else "green" if outcome in GOOD else "bold red"
+    style = "" if not outcome else "green" if record.get("good", outcome in GOOD) else "bold red"
     first, *rest = (f"{outcome}: {text}" if outcome else text).splitlines() or [""]
     yield first, style
     for line in [*rest, *str(record.get("plan", "")).splitlines()]:

@@ -18,7 +18,6 @@ from rich.text import Text
 
 from nodewise import telling
 from nodewise.board import Board, Cell, Node
-from nodewise.model import GOOD
 
 POLL = 0.1  # seconds between looks at a journal
 EVERY = 10.0  # seconds between lines about the workload, where nothing is drawn
@@ -104,7 +103,7 @@ class View:
             if self._load:
                 lines.append(Text(self._load_line(self._load), style="red" if self._load.failed or self._load.lost else ""))
             if board.outcome:
-                lines.append(Text(f"{board.outcome}: {board.reason}", style="bold green" if board.outcome in GOOD else "bold red"))
+                lines.append(Text(f"{board.outcome}: {board.reason}", style="bold green" if board.good else "bold red"))
             return Group(*lines)
 
     def _phases(self, now: int) -> Text:

@@ -95,7 +95,7 @@ class Roll:
     def _playbook(self, row: str, number: int) -> float:
         """The user's own command, to its summary; an outcome other than `upgraded` has no figure."""
         record = self._folder / f"{row}-{number}"
-        words = [program("ansible-playbook"), "playbooks/upgrade.yml", "-e", f"nodewise_to={TO}"]
+        words = [program("ansible-playbook"), "playbooks/upgrade.yml", "-e", f"nodewise_to={TO}", "-e", "nodewise_approve=any"]
         env = {**ansible(self.fixture.net), "NODEWISE_RUN_DIR": str(record), "NODEWISE_VIEW": "plain"}
         began = time.time_ns()
         took = timed(words, self._folder / f"{row}-{number}.log", env)

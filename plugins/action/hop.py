@@ -1,0 +1,69 @@
+# Copyright: Nodewise maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One hop of an upgrade: which release is in hand, and whether its end was reached."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
+    ApprovingAction,
+    NodewiseError,
+    halt,
+    msgspec,
+    plain,
+    plan,
+    roll,
+    run_of,
+)
+
+
+class ActionModule(ApprovingAction):
+    """Put a hop's release in hand, begin the hop, go on to its end, or end it."""
+
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        run = run_of(task_vars)
+        made = run.read_plan()
+        hop = made.hops[args["index"]]
+        release = {"nodewise_release": msgspec.to_builtins(hop.release)}
+        if args["state"] == "staged":
+            return {"ansible_facts": release}
+        if args["state"] == "begun":
+            return {"ansible_facts": {**release, **self.begin(run, made, args["index"])}}
+        if args["state"] == "finalizing":
+            return self.finalizing(run, made, hop, plain(task_vars["nodewise_run"]["approve"]))
+        return self.end(run, made, args["index"])
+
+    def begin(self, run: Any, made: Any, index: int) -> dict[str, Any]:
+        """The turns of a hop, none when it is behind the cluster already, and what is asked at its end."""
+        hop, observations = made.hops[index], run.observations()
+        if roll.done(made, hop, observations):
+            return {"nodewise_hop": {"index": index, "turns": [], "done": True}}
+        acts_as = {group: seen.cluster.version for group, seen in observations.items()}
+        run.note(f"hop {index + 1} of {len(made.hops)}: {hop.start} → {hop.to}", hop=index, acts_as=acts_as)
+        # A leader that moves between groups' turns may ask for another turn than was foreseen.
+        count = len([turn for turn in plan.turns(made, observations) if turn.to == hop.to]) + 2 * (len(made.groups) > 1) + 1
+        finalize = msgspec.to_builtins(made.finalize)
+        return {"nodewise_hop": {"index": index, "turns": list(range(1, count + 1)), "done": False, "finalize": finalize}}
+
+    def finalizing(self, run: Any, made: Any, hop: Any, word: str) -> dict[str, Any]:
+        """Ask where going back ends with the finalization."""
+        if hop.no_return and hop.no_return.before == "finalize":
+            try:
+                self.approve(run, made, hop, word)
+            except NodewiseError as problem:
+                return halt(run, "held", str(problem))
+        return {}
+
+    def end(self, run: Any, made: Any, index: int) -> dict[str, Any]:
+        """The next hop, the good end, or a hold."""
+        if run.outcome():
+            return {"ansible_facts": {"nodewise_halted": True}}
+        began = (run.hop() or {"seq": 0})["seq"]
+        ended = [r for r in run.records("step", "end") if r["step"] == "finalize" and r["seq"] > began]
+        if ended and not ended[-1]["ok"]:
+            return halt(run, "held", f"{run.failure()}\n{roll.ways(made)}")
+        if index + 1 == len(made.hops):
+            outcome = "upgraded" if made.kind == "upgrade" else "rolled_back"
+            return halt(run, outcome, f"every member runs {made.to}")
+        return {}

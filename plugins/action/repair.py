@@ -1,0 +1,50 @@
+# Copyright: Nodewise maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A member that is brought back before anything else is touched, as a step with gates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
+    EngineAction,
+    GateFailed,
+    halt,
+    judge_step,
+    plain,
+    plan,
+    role_path,
+    run_of,
+)
+
+
+class ActionModule(EngineAction):
+    """Begin to repair the host in hand, ask the gates afterwards, or end the run when it did not come back."""
+
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        run, node = run_of(task_vars), self.host(task_vars)
+        made = run.read_plan()
+        if args["state"] == "begun":
+            run.begin("repair", node=node)
+            step = {
+                "name": "repair",
+                "node": node,
+                "version": args["release"]["version"],
+                "release": args["release"],
+                "settled": {"serving": True, "leader": True, "fingerprint": True, "versions": {node: args["release"]["version"]}},
+                "deadline": made.settings.deadline,
+            }
+            return {"ansible_facts": {"nodewise_step": step}}
+        if args["state"] == "ended":
+            ready = plan.declaration(role_path(plain(task_vars["nodewise_run"]["role"]))).ready
+            if failed := judge_step(run, ready, node, made.repair[node].version):
+                raise GateFailed(failed)
+            run.end("repair", ok=True, node=node)
+            return {"ansible_facts": {"nodewise_step": {}}}
+        if args["state"] == "failed":
+            run.end("repair", ok=False, node=node, error=args["why"])
+            return {"ansible_facts": {"nodewise_step": {}}}
+        name = args["node"]
+        if any(r["step"] == "repair" and r.get("node") == name and r["ok"] for r in run.records("step", "end")):
+            return {}
+        return halt(run, "held", f"{name} did not come back, and no other member was touched: {run.failure()}")

@@ -1,0 +1,44 @@
+#!/usr/bin/python
+# Copyright: Nodewise contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Runs on the controller alone: plugins/action/hop.py, which checks its arguments against the options stated here.
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: hop
+short_description: Take a cluster through one hop of its way
+version_added: 0.1.0
+description:
+  - Sets the fact V(nodewise_release), the release in hand, and V(nodewise_hop) (index, turns, done, finalize).
+  - Ends the run when the last hop was made, when one could not be finished, or when nobody approved to go on.
+options:
+  index:
+    description: Number of the hop, from 0.
+    type: int
+    required: true
+  state:
+    description: V(staged) only puts its release in hand; the others are its begin, the moment before its end, and its end.
+    type: str
+    choices:
+      - staged
+      - begun
+      - finalizing
+      - ended
+    required: true
+author:
+  - Nodewise maintainers (@nodewise)
+extends_documentation_fragment:
+  - nodewise.cluster.controller
+"""
+
+EXAMPLES = r"""
+- name: Begin the first hop
+  nodewise.cluster.hop:
+    index: 0
+    state: begun
+"""
+
+RETURN = r"""#"""
