@@ -29,8 +29,9 @@ class ActionModule(EngineAction):
 
     def ask(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """The node's answer; one in which everything is null when it did not give any."""
+        given = {key: value for key, value in args.items() if value is not None}  # null is given, to a module
         try:
-            answer = self._execute_module(module_name="nodewise.cluster.sample", module_args=args, task_vars=task_vars)
+            answer = self._execute_module(module_name="nodewise.cluster.sample", module_args=given, task_vars=task_vars)
         except AnsibleConnectionFailure as lost:
             return soak.unknown(f"{self.host(task_vars)} cannot be reached: {lost}")
         if answer.get("failed") or "sample" not in answer:

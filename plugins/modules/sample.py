@@ -45,7 +45,6 @@ options:
     description: The system's own probe, a program and its arguments. It must only read; exit code 0 is good.
     type: list
     elements: str
-    default: []
   request:
     description: The same as a question over HTTP, which costs far less than a program; status 200 is good.
     type: dict
@@ -151,7 +150,7 @@ SPEC = {
     "seconds": {"type": "float", "required": True},
     "interval": {"type": "float", "default": 0.2},
     "timeout": {"type": "float", "default": 2.0},
-    "probe": {"type": "list", "elements": "str", "default": []},
+    "probe": {"type": "list", "elements": "str"},
     "request": {"type": "dict", "options": REQUEST},
     "command": {"type": "str", "default": ""},
     "patterns": {"type": "list", "elements": "str", "default": []},

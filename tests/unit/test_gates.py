@@ -29,6 +29,7 @@ def test_gate(case: dict[str, Any]) -> None:
     """A gate is true for the situation it asks for, and says what it found in any other."""
     now = observation(case["cluster"], **case["members"])
     asked = gates.context(now, observation(), ["n1", "n2", "n3"], to="3.5.16", node=case.get("node"))
+    asked["regressions"] = case.get("regressions", [])
     found = gates.judge(defined(case.get("system"))[case["gate"]], asked)
     assert case["ok"] == found.ok, str(found)
     assert case.get("shows", "") in str(found)
