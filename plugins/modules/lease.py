@@ -65,7 +65,7 @@ options:
   upgrade:
     description:
       - The record to keep (plan, kind, to, path, from, cluster_version). One of the same kind and target that did not end stays.
-      - In a play, C(versions) (a version for each node) is taken for C(from).
+      - In a play, it follows from the plan of the run.
     type: dict
     default: {}
   outcome:
@@ -93,7 +93,6 @@ EXAMPLES = r"""
 - name: Take the cluster
   nodewise.cluster.lease:
     state: taken
-    upgrade: {plan: 0123abcd, kind: upgrade, to: 3.5.16, path: [3.5.16], cluster_version: "3.4", versions: {n1: 3.4.23}}
 
 - name: Refuse to go on unless it is ours
   nodewise.cluster.lease: {state: judged}
