@@ -10,8 +10,9 @@ import pytest
 
 from nodewise import plan, roll
 from nodewise.errors import Held, Refused
-from nodewise.model import Artifact, Observation, Plan, Release, Settings, Subject
+from nodewise.model import Artifact, Hop, Observation, Plan, Release, Settings, Subject
 from nodewise.preflight import refuse_unfit
+from nodewise.releases import load_rules
 
 from .observed import observation
 
@@ -21,10 +22,26 @@ RELEASE = Release(version="3.5.16", artifacts=[Artifact(url="http://x/etcd.deb",
 FIT = {"free_bytes": 1 << 30, "errors": [], "clock": 10**18}
 
 
-def made(seen: Observation | None = None, members: list[str] | None = None, **settings: Any) -> Plan:
+RULES, DECLARED = load_rules(ETCD), plan.declaration(ETCD)
+
+
+def release(version: str) -> Release:
+    """A release that nobody downloads."""
+    return msgspec.structs.replace(RELEASE, version=version)
+
+
+def made(seen: Observation | None = None, members: list[str] | None = None, to: str = "3.5.16", **settings: Any) -> Plan:
     """A plan of etcd for the observation."""
-    subject = Subject("c", "etcd", "nodewise.cluster.etcd", members or NAMES)
-    return plan.make(subject, plan.declaration(ETCD), seen or observation(), ["3.5.16"], RELEASE, Settings(**settings), {})
+    subject = Subject("c", "etcd", "nodewise.cluster.etcd", {"c": members or NAMES})
+    observations = {"c": seen or observation()}
+    stops = plan.hops(RULES, ["3.4.23"], to)
+    way = plan.way(RULES, DECLARED, "3.4.23", stops, release)
+    return plan.make(subject, DECLARED, observations, way, Settings(**settings), {})
+
+
+def hop(of: Plan) -> Hop:
+    """Its only hop."""
+    return of.hops[0]
 
 
 def test_a_canary_first_and_the_leader_last() -> None:
@@ -111,52 +128,6 @@ def test_fit_nodes_pass() -> None:
     refuse_unfit(made(), dict.fromkeys(NAMES, FIT))
 
 
-def test_the_next_turn_comes_from_the_cluster_as_it_is() -> None:
-    """A leader that moved in the meantime goes last all the same."""
-    moved = observation({"leader": "n3"}, n1={"version": "3.5.16"}, n3={"role": "leader"}, n2={"role": "follower"})
-    turn = roll.next_turn(made(), moved)
-    assert turn is not None
-    assert ["n2"] == turn.nodes
-    assert roll.next_turn(made(), observation(**{n: {"version": "3.5.16"} for n in NAMES})) is None
-
-
-@pytest.mark.parametrize("seen", [observation(n1={"serving": False}), observation({"quorum": None}), observation({"quorum": 3})])
-def test_no_turn_begins_where_no_member_may_be_stopped(seen: Observation) -> None:
-    """A member that is down, or a quorum that is unknown or would break, holds the run."""
-    with pytest.raises(Held):
-        roll.next_turn(made(), seen)
-
-
-def test_leadership_goes_to_an_upgraded_member() -> None:
-    """The successor runs the target when one does, and serves in any case."""
-    turn = roll.next_turn(made(), observation(n1={"version": "3.5.16"}, n3={"version": "3.5.16"}))
-    assert turn is not None
-    assert "n1" == roll.successor(made(), turn, observation(n1={"version": "3.5.16"}, n3={"version": "3.5.16"}))
-    assert "n3" == roll.successor(made(), turn, observation(n1={"version": "3.5.16", "serving": False}))
-
-
-@pytest.mark.parametrize(("version", "may"), [("3.4", True), ("3.5", False), (None, False)])
-def test_going_back_is_legal_until_the_cluster_moved(version: str | None, may: bool) -> None:
-    """The old version is put back only on a cluster that still acts as the old one; not knowing is no permission."""
-    assert may == (roll.why_not_back(made(), observation({"version": version})) is None)
-
-
-def test_drain_is_for_leaders_alone() -> None:
-    """A follower is not drained."""
-    turn = roll.next_turn(made(), observation())
-    assert turn is not None
-    assert ["switch"] == [step.name for step in roll.steps_of(made(), turn, observation())["n1"]]
-
-
-def test_who_is_alone_hands_over_to_nobody() -> None:
-    """The only member leads and is switched without a drain."""
-    alone = observation({"quorum": 1, "leader": "n1"}, n1={"role": "leader"}, n2=None, n3=None)
-    accepted = made(alone, ["n1"], accept_outage=True)
-    turn = roll.next_turn(accepted, alone)
-    assert turn is not None
-    assert ["switch"] == [step.name for step in roll.steps_of(accepted, turn, alone)["n1"]]
-
-
 def test_a_plan_survives_being_written_down() -> None:
     """What is in plan.yaml is the plan."""
     assert made() == msgspec.convert(msgspec.to_builtins(made()), Plan)
@@ -165,8 +136,8 @@ def test_a_plan_survives_being_written_down() -> None:
 def test_what_is_waited_for_is_filled_in() -> None:
     """`to` in a step's conditions becomes the version of the node in hand and the target's minor."""
     steps = {step.name: step for step in [*made().steps, made().finalize]}
-    assert {"n1": "3.5.16"} == plan.settled(steps["switch"], made(), "n1", "3.5.16")["versions"]
-    assert "3.5" == plan.settled(steps["finalize"], made(), None, "3.5.16")["cluster_version"]
+    assert {"n1": "3.5.16"} == plan.settled(steps["switch"], hop(made()), "n1", "3.5.16")["versions"]
+    assert "3.5" == plan.settled(steps["finalize"], hop(made()), None, "3.5.16")["cluster_version"]
 
 
 def test_a_gate_that_nobody_defines_is_refused() -> None:
@@ -175,3 +146,125 @@ def test_a_gate_that_nobody_defines_is_refused() -> None:
     declared.ready.append("no_such_gate")
     with pytest.raises(Refused, match="no_such_gate"):
         plan.vocabulary(declared, {})
+
+
+def test_a_configuration_that_would_come_up_with_the_restart_is_refused() -> None:
+    """What changed on disk after the process began is not what was tried."""
+    stale = {**FIT, "stale": ["/etc/etcd.yml"]}
+    with pytest.raises(Refused, match="n2: /etc/etcd.yml changed after the process began"):
+        refuse_unfit(made(), {**dict.fromkeys(NAMES, FIT), "n2": stale})
+
+
+def test_a_target_several_minors_away_is_several_hops() -> None:
+    """Each minor is a hop, and so are the patches after the one that a minor is entered at; each knows whether it can be taken back."""
+    old = observation({"version": "3.3"}, **{name: {"version": "3.3.25"} for name in NAMES})
+    way = plan.way(RULES, DECLARED, "3.3.25", plan.hops(RULES, ["3.3.25"], "3.5.30"), release)
+    assert [("3.3.25", "3.4.23"), ("3.4.23", "3.5.16"), ("3.5.16", "3.5.30")] == [(one.start, one.to) for one in way]
+    assert [True, True, False] == [one.no_return is not None for one in way]
+    subject = Subject("c", "etcd", "nodewise.cluster.etcd", {"c": NAMES})
+    three = plan.make(subject, DECLARED, {"c": old}, way, Settings(), {})
+    assert [["n1"], ["n3"], ["n2"]] == [turn.nodes for turn in three.turns if turn.to == "3.4.23"]
+    assert ["3.4.23"] * 3 + ["3.5.16"] * 3 + ["3.5.30"] * 3 == [turn.to for turn in three.turns]
+    assert "3.3.25 → 3.4.23 → 3.5.16 → 3.5.30" in "\n".join(plan.describe(three))
+
+
+def test_stops_of_an_operator_replace_the_rules() -> None:
+    """nodewise_via says where to stop, and [] that nothing is stopped at."""
+    assert ["3.5.30"] == plan.hops(RULES, ["3.4.23"], "3.5.30", [])
+    assert ["3.5.16", "3.5.30"] == plan.hops(RULES, ["3.4.23"], "3.5.30", ["3.5.16"])
+    with pytest.raises(Refused, match=r"nodewise_via names 3\.5\.17"):
+        plan.hops(RULES, ["3.4.23"], "3.5.30", ["3.5.17"])
+
+
+RECORD = {"kind": "upgrade", "to": "3.5.16", "path": ["3.5.16"], "from": "3.4.23", "cluster_version": "3.4", "outcome": "held"}
+MIXED = observation(n1={"version": "3.5.16"})
+
+
+def test_a_resumed_plan_is_the_same_plan() -> None:
+    """With what the nodes remember the hash is that of before the first change, wherever the run is resumed."""
+    found = plan.originals(dict.fromkeys(NAMES, RECORD), {"c": MIXED}, "3.5.16")
+    assert dict.fromkeys(NAMES, "3.4.23") == found.versions
+    subject = Subject("c", "etcd", "nodewise.cluster.etcd", {"c": NAMES})
+    way = plan.way(RULES, DECLARED, "3.4.23", ["3.5.16"], release)
+    resumed = plan.make(subject, DECLARED, {"c": MIXED}, way, Settings(), {}, before=found)
+    assert made().hash == resumed.hash
+    assert [["n3"], ["n2"]] == [turn.nodes for turn in resumed.turns]
+
+
+@pytest.mark.parametrize(
+    "record", [{**RECORD, "to": "3.5.30"}, {**RECORD, "outcome": "upgraded"}, {**RECORD, "kind": "rollback"}, None]
+)
+def test_what_belongs_to_another_upgrade_is_not_resumed(record: dict[str, Any] | None) -> None:
+    """Another target, a finished upgrade, a rollback, or nothing: the versions are those that run."""
+    assert {} == plan.originals(dict.fromkeys(NAMES, record), {"c": MIXED}, "3.5.16").versions
+
+
+def test_a_version_that_is_not_on_the_way_is_drift() -> None:
+    """A member that somebody put on another version counts as what it runs, and the hash is another one."""
+    strange = observation(n1={"version": "3.4.24"})
+    assert "n1" not in plan.originals(dict.fromkeys(NAMES, RECORD), {"c": strange}, "3.5.16").versions
+    assert ["versions: n1: was 3.4.23, is 3.4.24"] == plan.drift(made(), made(strange))
+
+
+def test_drift_names_what_is_another() -> None:
+    """Members, settings and artifacts, a line each."""
+    two = made(observation({"quorum": 1}, n3=None), ["n1", "n2"])
+    assert any(line.startswith("groups: c: was") for line in plan.drift(made(), two))
+    assert ["settings: soak: was null, is 5.0"] == plan.drift(made(), made(soak=5.0))
+    assert [] == plan.drift(made(), made())
+
+
+@pytest.mark.parametrize(
+    ("seen", "records", "expected"),
+    [
+        (MIXED, RECORD, ("3.5.16", "3.4.23")),
+        (observation(**{name: {"version": "3.5.30"} for name in NAMES}), {**RECORD, "from": "3.5.16", "path": ["3.5.30"]}, ("3.5.30", "3.5.16")),
+    ],
+)
+def test_the_way_back_is_one_rung_down(seen: Observation, records: dict[str, Any], expected: tuple[str, str]) -> None:
+    """A mixed cluster goes back to its lower version, a finished patch to where it began."""
+    assert expected == plan.way_back(RULES, DECLARED, dict.fromkeys(NAMES, records), {"c": seen})
+
+
+ALL_NEW = {name: {"version": "3.5.16"} for name in NAMES}
+
+
+@pytest.mark.parametrize(
+    ("seen", "record", "words"),
+    [
+        (observation({"version": "3.5"}, **ALL_NEW), RECORD, "playbooks/restore.yml"),
+        (observation({"version": None}, **ALL_NEW), RECORD, "acts as unknown"),
+        (observation(), None, "remember no upgrade"),
+        (observation(), RECORD, "which is where the last upgrade began"),
+    ],
+)
+def test_there_is_no_way_back(seen: Observation, record: dict[str, Any] | None, words: str) -> None:
+    """Past the point of no return, when it is unknown whether it is past, without a memory, and at the beginning."""
+    with pytest.raises(Refused, match=words):
+        plan.way_back(RULES, DECLARED, dict.fromkeys(NAMES, record), {"c": seen})
+
+
+def test_a_member_to_repair_may_be_down() -> None:
+    """It is not asked about before the upgrade; any other that is down still is. It comes back on what the others run."""
+    down = observation(n3={"serving": False, "version": None, "fingerprint": None, "errors": ["gone"]})
+    subject = Subject("c", "etcd", "nodewise.cluster.etcd", {"c": NAMES})
+    way = plan.way(RULES, DECLARED, "3.4.23", ["3.5.16"], release)
+    assert ["n3"] == plan.to_repair(["n3", "n1"], dict.fromkeys(NAMES), {"c": down})
+    assert "3.4.23" == plan.repaired_to("n3", {"c": NAMES}, {"c": down}, way)
+    plan.make(subject, DECLARED, {"c": down}, way, Settings(), {}, repair={"n3": release("3.4.23")})
+    with pytest.raises(Refused, match="members_serving"):
+        plan.make(subject, DECLARED, {"c": down}, way, Settings(), {}, repair={"n1": release("3.4.23")})
+
+
+def test_a_member_that_an_earlier_run_died_on_is_brought_back() -> None:
+    """A step that was begun and not ended, on a member that is down, is a repair that nobody has to ask for."""
+    down = observation(n3={"serving": False, "version": None})
+    cut = {"n3": {**RECORD, "steps": [{"step": "switch", "began": "T", "ended": None, "ok": None}]}}
+    assert ["n3"] == plan.to_repair([], {**dict.fromkeys(NAMES), **cut}, {"c": down})
+    assert [] == plan.to_repair([], {**dict.fromkeys(NAMES), **cut}, {"c": observation()})
+
+
+def test_who_is_to_be_repaired_is_a_member() -> None:
+    """A name that is no member's is refused with those that are."""
+    with pytest.raises(Refused, match="nodewise_repair names n9; the members are n1, n2, n3"):
+        plan.to_repair(["n9"], dict.fromkeys(NAMES), {"c": observation()})

@@ -1,0 +1,140 @@
+"""The roll: whose turn it is from the cluster as it is now, what may be taken back, and what may not be begun."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from nodewise import roll
+from nodewise.errors import Held, Refused
+from nodewise.model import Observation, Turn
+
+from .observed import observation
+from .test_plan import NAMES, hop, made
+
+NOW = datetime(2026, 1, 31, 23, 30, tzinfo=timezone(timedelta(hours=1)))
+
+
+def next_turn(seen: Observation) -> Turn | None:
+    """The next turn of the plan for a healthy cluster, on the cluster as it is `seen`."""
+    return roll.next_turn(made(), hop(made()), {"c": seen})
+
+
+def test_the_next_turn_comes_from_the_cluster_as_it_is() -> None:
+    """A leader that moved in the meantime goes last all the same."""
+    moved = observation({"leader": "n3"}, n1={"version": "3.5.16"}, n3={"role": "leader"}, n2={"role": "follower"})
+    turn = next_turn(moved)
+    assert turn is not None
+    assert ["n2"] == turn.nodes
+    assert next_turn(observation(**{n: {"version": "3.5.16"} for n in NAMES})) is None
+
+
+@pytest.mark.parametrize("seen", [observation(n1={"serving": False}), observation({"quorum": None}), observation({"quorum": 3})])
+def test_no_turn_begins_where_no_member_may_be_stopped(seen: Observation) -> None:
+    """A member that is down, or a quorum that is unknown or would break, holds the run."""
+    with pytest.raises(Held):
+        next_turn(seen)
+
+
+def test_leadership_goes_to_an_upgraded_member() -> None:
+    """The successor runs the target when one does, and serves in any case."""
+    both = observation(n1={"version": "3.5.16"}, n3={"version": "3.5.16"})
+    turn = next_turn(both)
+    assert turn is not None
+    assert "n1" == roll.successor(made(), turn, {"c": both}, "n2")
+    assert "n3" == roll.successor(made(), turn, {"c": observation(n1={"version": "3.5.16", "serving": False})}, "n2")
+
+
+@pytest.mark.parametrize(("version", "may"), [("3.4", True), ("3.5", False), (None, False)])
+def test_going_back_is_legal_until_the_cluster_moved(version: str | None, may: bool) -> None:
+    """The old version is put back only on a cluster that still acts as the old one; not knowing is no permission."""
+    assert may == (roll.why_not_back(hop(made()), "3.4", observation({"version": version})) is None)
+
+
+def test_drain_is_for_leaders_alone() -> None:
+    """A follower is not drained."""
+    turn = next_turn(observation())
+    assert turn is not None
+    assert ["switch"] == [step.name for step in roll.steps_of(made(), turn, {"c": observation()})["n1"]]
+
+
+def test_who_is_alone_hands_over_to_nobody() -> None:
+    """The only member leads and is switched without a drain."""
+    alone = observation({"quorum": 1, "leader": "n1"}, n1={"role": "leader"}, n2=None, n3=None)
+    accepted = made(alone, ["n1"], accept_outage=True)
+    turn = roll.next_turn(accepted, hop(accepted), {"c": alone})
+    assert turn is not None
+    assert ["switch"] == [step.name for step in roll.steps_of(accepted, turn, {"c": alone})["n1"]]
+
+
+def test_the_last_member_is_past_the_point_of_no_return() -> None:
+    """Only the turn that leaves no old member crosses it; within a minor none does."""
+    two_done = observation(n1={"version": "3.5.16"}, n3={"version": "3.5.16"})
+    for seen, crosses in ((observation(), False), (two_done, True)):
+        turn = next_turn(seen)
+        assert turn is not None
+        assert crosses == roll.crosses(made(), hop(made()), turn, {"c": seen})
+    patch = observation({"version": "3.5"}, **{name: {"version": "3.5.16"} for name in ("n1", "n2", "n3")})
+    within = made(patch, to="3.5.30").hops[-1]
+    assert within.no_return is None
+
+
+def test_a_canary_whose_soak_nobody_saw_is_watched_again() -> None:
+    """A run that died in the soak is resumed with it; not when it was seen, when nothing is soaked, or when more are done."""
+    one, two = observation(n1={"version": "3.5.16"}), observation(n1={"version": "3.5.16"}, n3={"version": "3.5.16"})
+    soaking = made(soak=5.0)
+    turn = roll.again(soaking, hop(soaking), {"c": one}, soaked=False)
+    assert turn is not None
+    assert ["n1"] == turn.nodes
+    assert {"n1": []} == roll.steps_of(soaking, turn, {"c": one})
+    assert roll.again(soaking, hop(soaking), {"c": one}, soaked=True) is None
+    assert roll.again(soaking, hop(soaking), {"c": two}, soaked=False) is None
+    assert roll.again(made(), hop(made()), {"c": one}, soaked=False) is None
+
+
+def test_data_that_differs_is_known_to_differ() -> None:
+    """Different fingerprints are a divergence with names; a fingerprint that could not be read is none."""
+    said = roll.diverged(observation(n3={"fingerprint": "8@1"}))
+    assert said == "the members' data differs at 9: n1 7@1, n2 7@1, n3 8@1"
+    assert roll.diverged(observation(n3={"fingerprint": None})) is None
+    assert roll.diverged(observation()) is None
+
+
+def test_mixed_versions_are_proved_while_there_are_both() -> None:
+    """The node in hand is the new one; after the last turn there is no old member left to ask."""
+    proving = made(prove=True)
+    turn = Turn(["n1"], "")
+    assert {"n1": {"old": ["n2", "n3"], "new": ["n1"], "prefix": "/p/"}} == roll.proof(
+        proving, hop(proving), turn, {"c": observation()}, "/p/"
+    )
+    last = observation(n1={"version": "3.5.16"}, n3={"version": "3.5.16"})
+    assert {} == roll.proof(proving, hop(proving), Turn(["n2"], ""), {"c": last}, "/p/")
+    assert {} == roll.proof(made(), hop(made()), turn, {"c": observation()}, "/p/")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("23:45", "2026-01-31T23:45:00+01:00"),
+        ("02:00", "2026-02-01T02:00:00+01:00"),
+        ("2026-02-01T04:00", "2026-02-01T04:00:00+01:00"),
+        ("2026-02-01T04:00Z", "2026-02-01T04:00:00+00:00"),
+    ],
+)
+def test_when_a_window_closes(text: str, expected: str) -> None:
+    """A time of day is its next one; a date without a zone is the controller's."""
+    assert expected == roll.window(text, NOW).isoformat()
+
+
+@pytest.mark.parametrize(("text", "words"), [("tonight", "expected a time such as"), ("2026-01-31T23:00", "is over")])
+def test_a_window_that_is_none(text: str, words: str) -> None:
+    """What is no time, or is over, is refused before anything begins."""
+    with pytest.raises(Refused, match=words):
+        roll.window(text, NOW)
+
+
+@pytest.mark.parametrize(("word", "yes"), [("any", True), ("abc", True), ("abd", False), ("", False)])
+def test_what_counts_as_approval(word: str, yes: bool) -> None:
+    """The plan's own hash, or `any`."""
+    assert yes == roll.approved(word, "abc")
