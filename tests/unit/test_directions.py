@@ -17,7 +17,7 @@ COLLECTION = "ansible_collections.nodewise.cluster."
 LAYERS = [
     {"cli"},
     {"bench", "scenario", "playbook", "view", "board", "telling", "testnet"},
-    {"plan", "gates", "roll", "journal", "lease", "lock", "record", "releases", "debian", "pki", "workloads", "checkers"}
+    {"plan", "gates", "roll", "journal", "lease", "record", "releases", "debian", "pki", "workloads", "checkers"}
     | {"judging", "observing", "preflight", "soak", "summary"},
     {"model", "errors", "nodewise"},
 ]
