@@ -39,7 +39,7 @@ def save(parameters: dict[str, Any]) -> dict[str, Any]:
     try:
         _snapshot(parameters, member, part)
         size, sha256 = verify_digest(part)
-        found = _inspect(parameters["etcdctl"], part)
+        found = inspect(parameters["etcdctl"], part)
         _compare(found, int(before["header"]["revision"]), int(_status(member)["header"]["revision"]))
         _give(part, parameters["owner"])
         os.replace(part, path)
@@ -110,7 +110,7 @@ def _snapshot(parameters: dict[str, Any], member: Member, part: str) -> None:
         raise EtcdError(f"etcdctl snapshot save from {member.name}: {last_line(errors)}")
 
 
-def _inspect(etcdctl: str, part: str) -> dict[str, Any]:
+def inspect(etcdctl: str, part: str) -> dict[str, Any]:
     """Read the snapshot as etcd would. From 3.5 on that is etcdutl's, which lies beside etcdctl."""
     beside = os.path.join(os.path.dirname(etcdctl), "etcdutl")
     tool = beside if os.path.exists(beside) else etcdctl

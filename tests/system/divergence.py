@@ -8,7 +8,7 @@ from tests.system.cluster import Cluster
 
 DATABASE = "/var/lib/nodewise/etcd/member/snap/db"
 CONFIG = "/etc/nodewise/etcd/etcd.yml"
-# Pages of the database have no checksum over values, so nothing but another member's data tells. Freed pages may hold the value too.
+# Pages of the database have no checksum over values: nothing but another member's data tells. Freed pages may hold the value too.
 REPLACE = """import sys
 path, old, new = sys.argv[1], *(word.encode() for word in sys.argv[2:])
 data = open(path, "rb").read()

@@ -1,4 +1,4 @@
-"""The worst days of an etcd cluster: a member that is down, one that lost everything, data that differs. The tests share a cluster."""
+"""The worst days of an etcd cluster: a member that is down, one that lost everything, data that differs; they share a cluster."""
 
 from __future__ import annotations
 
