@@ -19,7 +19,7 @@ _ALARMS = {"1": "NOSPACE", "2": "CORRUPT"}
 def assemble(answers: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Return the observation that `answers` ({name: the raw answers of that member}) add up to, without fingerprints."""
     listed = _listed(answers)
-    members = [_member(name, found, answers) for name, found in sorted(answers.items())]
+    members = [_member(name, found, answers) for name, found in sorted(answers.items()) if _belongs(name, found, listed)]
     members += [_stranger(identity, row) for identity, row in sorted(listed.items()) if not _expected(identity, row, answers)]
     by_id = {identity: row.get("name") or identity for identity, row in listed.items()}
     cluster = {
@@ -103,6 +103,11 @@ def _listed(answers: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
 def _expected(identity: str, row: dict[str, Any], answers: dict[str, dict[str, Any]]) -> bool:
     own = {_hex(found["status"]["header"]["member_id"]) for found in answers.values() if "status" in found}
     return row.get("name") in answers or identity in own
+
+
+def _belongs(name: str, found: dict[str, Any], listed: dict[str, dict[str, Any]]) -> bool:
+    """Whether an expected member is one: the cluster lists it, or it answers for itself, or nobody could be asked."""
+    return "version" in found or not listed or any(row.get("name") == name for row in listed.values())
 
 
 def _stranger(identity: str, row: dict[str, Any]) -> dict[str, Any]:

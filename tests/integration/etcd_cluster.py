@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import shutil
 import signal
 import socket
 import subprocess
@@ -60,6 +61,13 @@ class EtcdCluster:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         for name in self.urls:
             pki.node(folder / "pki", "test", name, ["127.0.0.1"])
+            self.certify(name, folder / "pki")
+
+    def certify(self, name: str, pki_folder: Path) -> None:
+        """Have a member show its peers the certificate that it has in a folder."""
+        for kind in ("crt", "key"):
+            copy = self.folder / f"pki/nodes/{name}.peer.{kind}"
+            shutil.copy(pki_folder / f"nodes/{name}.{kind}", copy)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -126,13 +134,25 @@ class EtcdCluster:
             "key-file": certs / f"nodes/{name}.key",
             "trusted-ca-file": certs / "ca.crt",
         }
-        tls = [f"--{kind}{key}={path}" for kind in ("", "peer-") for key, path in files.items()]
+        # Members show their peers a copy of the certificate, which is read anew at each handshake: a test may take it away.
+        between = {**files, "cert-file": certs / f"nodes/{name}.peer.crt", "key-file": certs / f"nodes/{name}.peer.key"}
+        tls = [f"--{key}={path}" for key, path in files.items()] + [f"--peer-{key}={path}" for key, path in between.items()]
         urls = [f"--listen-client-urls={self.urls[name]}", f"--advertise-client-urls={self.urls[name]}"]
         urls += [f"--listen-peer-urls={self.peers[name]}", f"--initial-advertise-peer-urls={self.peers[name]}"]
         cluster = ",".join(f"{member}={url}" for member, url in self.peers.items())
         own = [f"--name={name}", f"--data-dir={self.folder / name}", f"--initial-cluster={cluster}"]
         own += [f"--initial-cluster-state={self.state}"]
         return [str(programs(self.versions[name]) / "etcd"), *own, *urls, *tls, "--client-cert-auth", "--peer-client-cert-auth"]
+
+    def alter(self, name: str, old: str, new: str) -> None:
+        """Replace bytes in a member's database while it is stopped."""
+        self.processes[name].terminate()
+        self.processes[name].wait()
+        data = self.database(name).read_bytes()
+        assert old.encode() in data
+        assert len(old) == len(new)
+        self.database(name).write_bytes(data.replace(old.encode(), new.encode()))
+        self.start(name)
 
     def database(self, name: str) -> Path:
         """The file that holds a member's data."""

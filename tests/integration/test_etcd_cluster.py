@@ -151,13 +151,7 @@ def test_data_that_differs_is_named(cluster: EtcdCluster) -> None:
     victim = next(name for name in ("n2", "n3") if name != leader)
     cluster.ctl("put", "secret", "PLANTED-VALUE-A")
     cluster.healthy()
-    cluster.processes[victim].terminate()
-    cluster.processes[victim].wait()
-    file = cluster.database(victim)
-    data = file.read_bytes()
-    assert b"PLANTED-VALUE-A" in data
-    file.write_bytes(data.replace(b"PLANTED-VALUE-A", b"PLANTED-VALUE-B"))
-    cluster.start(victim)
+    cluster.alter(victim, "PLANTED-VALUE-A", "PLANTED-VALUE-B")
     found = cluster.observe(serving=True, leader=True)["observation"]
     assert found["cluster"]["fingerprint"] is None
     assert [victim] == [one["name"] for one in found["members"] if any("fingerprint" in error for error in one["errors"])]

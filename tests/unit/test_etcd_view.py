@@ -84,3 +84,11 @@ def test_answers_are_not_changed_by_reading_them() -> None:
     before = deepcopy(case)
     observed(case)
     assert before["answers"] == case["answers"]
+
+
+def test_a_host_that_the_cluster_does_not_list_is_no_member() -> None:
+    """A silent host of the inventory that nobody lists is left out; when nobody could be asked it may be one."""
+    case = load("healthy-3.3")
+    silent = {"errors": ["connection refused"]}
+    assert ["n1", "n2", "n3"] == [member["name"] for member in assemble({**case["answers"], "n4": silent})["members"]]
+    assert ["n3", "n4"] == [member["name"] for member in assemble({"n3": silent, "n4": silent})["members"]]
