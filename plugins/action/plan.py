@@ -41,7 +41,7 @@ class ActionModule(EngineAction):
             run.end("plan", ok=False, error=str(problem))
             return halt(run, "refused", str(problem))
         run.write_plan(made)
-        run.add(to=made.to)
+        run.add(to=made.to, plan=made.hash)
         lines = plan.describe(made)
         run.note(lines[0], plan="\n".join(lines[1:]))
         run.end("plan", ok=True)

@@ -161,7 +161,8 @@ class ApprovingAction(EngineAction):
         """Whether somebody at a terminal says yes; without a terminal nobody does."""
         if not os.path.realpath(f"/proc/{os.getppid()}/fd/0").startswith(("/dev/pts/", "/dev/tty")):
             return False  # ansible-playbook's own input: that of this worker is closed
-        run.note(question, asks=True)
+        run.note("the operator at the terminal is asked", asks=True)
+        time.sleep(0.5)  # until the view has seen that and left the terminal alone
         try:
             answer = self._display.prompt_until(question)
         except AnsibleError:

@@ -191,6 +191,7 @@ def summary_of(run: Run) -> dict[str, Any]:
         "system": about.get("system"),
         "from": about.get("from") or run.running_before(),
         "to": about.get("to"),
+        "plan": about.get("plan"),
         "outcome": outcome,
         "reason": reason,
         "duration_s": round((records[-1]["t"] - records[0]["t"]) / 1e9, 3) if records else 0.0,

@@ -25,7 +25,30 @@ def lines(summary: dict[str, Any], folder: Path) -> list[str]:
         said.append(f"          acknowledged writes lost: {load['lost']}")
     for one in summary.get("checkers", []):
         said.append(f"judged    {one['checker']}: {one['verdict']}; {one['says']}")
+    said += [f"next      {line}" for line in following(summary)]
     return [*said, f"record    {folder}"]
+
+
+def following(summary: dict[str, Any]) -> list[str]:
+    """The exact commands that may come next, each with when; none after a good end, nor where the reason has them already."""
+    cluster, to = summary["cluster"], summary["to"]
+    if not summary["system"] or "ansible-playbook" in summary["reason"]:
+        return []
+    back = f"ansible-playbook playbooks/rollback.yml -e nodewise_cluster={cluster}"
+    again = (
+        back
+        if summary["kind"] == "rollback"
+        else f"ansible-playbook playbooks/upgrade.yml -e nodewise_cluster={cluster} -e nodewise_to={to}"
+    )
+    look = f"ansible-playbook playbooks/status.yml -e nodewise_cluster={cluster}"
+    said = {
+        "planned": [f"{again} -e nodewise_plan={summary.get('plan')}"],
+        "refused": [f"when that is mended: {again}"],
+        "rolled_back": [f"with a release that works: {again}", f"all members to the old version: {back}"],
+        "held": [f"to go on: {again}", f"to go back: {back}"],
+        "needs_human": [f"to look: {look}", f"to go on when it is mended: {again}"],
+    }
+    return [] if good(summary["kind"], summary["outcome"]) and summary["outcome"] != "planned" else said.get(summary["outcome"], [])
 
 
 def status(cluster: str, observation: Observation) -> list[str]:

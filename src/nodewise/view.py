@@ -76,6 +76,10 @@ class View:
 
     def feed(self, record: dict[str, Any]) -> None:
         """One record of the journal."""
+        if self._live and record.get("asks"):
+            self._live.stop()  # the terminal is for the question, until the next record says that it was answered
+        elif self._live and not self._live.is_started:
+            self._live.start()
         with self._lock:
             before = copy.deepcopy(self.board) if not self._live else self.board
             self.board.feed(record)

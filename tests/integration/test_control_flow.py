@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
 import threading
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from nodewise import journal
 
@@ -55,8 +58,8 @@ class Notes:
         path.write_text(json.dumps(state))
         return state
 
-    def upgrade(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run the playbook."""
+    def command(self, *words: str, playbook: str = "upgrade") -> tuple[list[str], dict[str, str]]:
+        """The words and the environment of ansible-playbook."""
         environment = {
             **os.environ,
             "ANSIBLE_COLLECTIONS_PATH": f"{ROOT}:{ROOT}/tests/collections",
@@ -64,9 +67,33 @@ class Notes:
             "ANSIBLE_BECOME_ASK_PASS": "false",
             "ANSIBLE_STDOUT_CALLBACK": "default",
         }
-        playbook = str(Path(sys.executable).parent / "ansible-playbook")
-        command = [playbook, "-i", str(self.folder / "hosts.yml"), "playbooks/upgrade.yml", "-e", "nodewise_approve=any", *words]
-        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, check=False, timeout=120)
+        program = str(Path(sys.executable).parent / "ansible-playbook")
+        given = ["-i", str(self.folder / "hosts.yml"), "-e", "nodewise_approve=any", *words]
+        return [program, f"playbooks/{playbook}.yml", *given], environment
+
+    def upgrade(self, *words: str, playbook: str = "upgrade") -> subprocess.CompletedProcess[str]:
+        """Run the playbook."""
+        command, environment = self.command(*words, playbook=playbook)
+        done = subprocess.PIPE
+        return subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=done,
+            stderr=done,
+            text=True,
+            cwd=ROOT,
+            env=environment,
+            check=False,
+            timeout=120,
+        )
+
+    def next_run(self) -> None:
+        """A folder of its own for the next run."""
+        self.run_dir = self.run_dir.with_name(f"{self.run_dir.name}+")
+
+    def journal(self) -> list[dict[str, Any]]:
+        """The records of the last run."""
+        return journal.read(self.run_dir / "journal.jsonl")
 
     def summary(self) -> dict[str, Any]:
         """How the last run ended."""
@@ -196,9 +223,144 @@ def test_unknown_version(notes: Notes) -> None:
     assert "known: 1.0.0, 1.1.0, 1.2.0" in refused(notes, "-e", "nodewise_to=9.9.9")
 
 
-def test_skipping_a_minor(notes: Notes) -> None:
-    """A path of two hops is refused, with the first of them to take."""
-    assert "-e nodewise_to=1.1.0" in refused(notes, "-e", "nodewise_to=1.2.0")
+def test_two_hops_in_one_run(notes: Notes) -> None:
+    """A target two minors away is reached in two rolls, each finished before the next."""
+    ended = notes.upgrade("-e", "nodewise_to=1.2.0")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert notes.versions() == {"n1": "1.2.0", "n2": "1.2.0", "n3": "1.2.0"}
+    assert notes.starts() == {"n1": 2, "n2": 2, "n3": 2}
+    finalized = [r["seq"] for r in notes.journal() if r.get("step") == "finalize" and r["phase"] == "end" and r["ok"]]
+    hops = [r["seq"] for r in notes.journal() if "hop" in r]
+    assert len(finalized) == len(hops) == 2
+    assert hops[0] < finalized[0] < hops[1] < finalized[1]
+
+
+def test_nobody_approved(notes: Notes) -> None:
+    """Without a terminal and without approval the run is held before the last member, with both ways open and named."""
+    ended = notes.upgrade("-e", "nodewise_to=1.1.0", "-e", "nodewise_approve=")
+    assert ended.returncode != 0
+    assert notes.summary()["outcome"] == "held"
+    assert "nodewise_approve=" in notes.summary()["reason"]
+    assert "playbooks/rollback.yml" in notes.summary()["reason"]
+    assert notes.versions() == {"n1": "1.1.0", "n2": "1.0.0", "n3": "1.1.0"}
+    notes.next_run()
+    assert notes.upgrade(playbook="rollback").returncode == 0
+    assert notes.summary()["outcome"] == "rolled_back"
+    assert notes.versions() == {"n1": "1.0.0", "n2": "1.0.0", "n3": "1.0.0"}
+    assert notes.starts() == {"n1": 2, "n2": 0, "n3": 2}
+
+
+@pytest.mark.parametrize(("answer", "outcome"), [("yes", "upgraded"), ("no", "held")])
+def test_an_operator_at_the_terminal_is_asked(notes: Notes, answer: str, outcome: str) -> None:
+    """On a terminal the point of no return is a question, and only yes is a yes."""
+    command, environment = notes.command("-e", "nodewise_to=1.1.0", "-e", "nodewise_approve=")
+    ours, theirs = pty.openpty()
+    terminal = ["setsid", "--ctty", "--wait", *command]
+    running = subprocess.Popen(
+        terminal, cwd=ROOT, env=environment, stdin=theirs, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
+    )
+    while running.poll() is None and not any(r.get("asks") for r in notes.journal()):
+        time.sleep(0.1)
+    time.sleep(1.5)  # the question comes after the record of it
+    os.write(ours, f"{answer}\r".encode())
+    running.wait(60)
+    assert notes.summary()["outcome"] == outcome, notes.summary()["reason"]
+
+
+def test_the_wrong_plan_was_approved(notes: Notes) -> None:
+    """The hash of another plan approves nothing; that of this one does, also when the run is resumed."""
+    notes.upgrade("-e", "nodewise_to=1.1.0", "-e", "nodewise_approve=0123")
+    assert notes.summary()["outcome"] == "held"
+    digest = yaml.safe_load((notes.run_dir / "plan.yaml").read_text())["hash"]
+    assert f"0123 was approved, not {digest}" in notes.summary()["reason"]
+    notes.next_run()
+    assert notes.upgrade("-e", "nodewise_to=1.1.0", "-e", f"nodewise_approve={digest}").returncode == 0
+    assert notes.starts() == {"n1": 1, "n2": 1, "n3": 1}
+
+
+def test_a_plan_that_the_cluster_drifted_from(notes: Notes) -> None:
+    """What differs is named; a leader that moved is no drift."""
+    notes.upgrade("-e", "nodewise_to=1.1.0", "--check")
+    digest = yaml.safe_load((notes.run_dir / "plan.yaml").read_text())["hash"]
+    notes.next_run()
+    gate = json.dumps({"nodewise_gates": {"mine": {"that": "`true`", "says": "never"}}})
+    assert "gates: mine: was null" in refused(notes, "-e", "nodewise_to=1.1.0", "-e", f"nodewise_plan={digest}", "-e", gate)
+    notes.next_run()
+    assert "is not kept in" in refused(notes, "-e", "nodewise_to=1.1.0", "-e", "nodewise_plan=0123")
+    notes.member("n2", role="follower")
+    notes.member("n3", role="leader")
+    notes.next_run()
+    assert notes.upgrade("-e", "nodewise_to=1.1.0", "-e", f"nodewise_plan={digest}").returncode == 0
+
+
+def test_the_change_window_closes(notes: Notes) -> None:
+    """A node that was begun is finished, and none is begun after it; the same command goes on tomorrow."""
+    soon = (datetime.now().astimezone() + timedelta(seconds=20)).isoformat()
+    slow = ["-e", "nodewise_to=1.1.0", "-e", "nodewise_soak=20", "-e", f"nodewise_until={soon}"]
+    assert notes.upgrade(*slow).returncode != 0
+    assert notes.summary()["outcome"] == "held"
+    assert "the change window closed at" in notes.summary()["reason"]
+    assert notes.starts() == {"n1": 1, "n2": 0, "n3": 0}
+    notes.next_run()
+    assert notes.upgrade("-e", "nodewise_to=1.1.0").returncode == 0
+    assert notes.starts() == {"n1": 1, "n2": 1, "n3": 1}
+
+
+def test_a_window_that_is_no_time(notes: Notes) -> None:
+    """What cannot be read as a time is refused before anything is looked at."""
+    assert "expected a time such as" in refused(notes, "-e", "nodewise_to=1.1.0", "-e", "nodewise_until=tonight")
+
+
+def test_a_regression_of_the_canary(notes: Notes) -> None:
+    """A canary that serves and passes all gates, but does worse than its baseline, goes back."""
+    slow = {"notes_soak": {"probe": {"count": 20, "failed": 0, "p50_ms": 500.0, "p99_ms": 900.0, "max_ms": 999.0}}}
+    notes.upgrade("-e", "nodewise_to=1.1.0", "-e", "nodewise_soak=1", "-e", json.dumps(slow))
+    assert notes.summary()["outcome"] == "rolled_back"
+    assert "no_regression" in notes.summary()["reason"]
+    assert notes.starts() == {"n1": 2, "n2": 0, "n3": 0}
+
+
+def test_data_that_differs_during_the_roll(notes: Notes) -> None:
+    """Divergence is held, not taken back: no old version mends it."""
+    notes.member("n1", forgets_on="1.1.0")
+    notes.upgrade("-e", "nodewise_to=1.1.0")
+    assert notes.summary()["outcome"] == "held"
+    assert "the members' data differs at 1: n1 gone, n2 same, n3 same" in notes.summary()["reason"]
+    assert notes.starts() == {"n1": 1, "n2": 0, "n3": 0}
+
+
+def test_a_member_is_repaired_first(notes: Notes) -> None:
+    """A member that is down is brought back on the old version, behind gates, and then upgraded as the others."""
+    notes.member("n3", serving=False)
+    assert "n3" in refused(notes, "-e", "nodewise_to=1.1.0")
+    notes.next_run()
+    ended = notes.upgrade("-e", "nodewise_to=1.1.0", "-e", "nodewise_repair=n3")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert notes.starts() == {"n1": 1, "n2": 1, "n3": 2}
+    records = notes.journal()
+    assert next(r["seq"] for r in records if r.get("step") == "repair") < next(r["seq"] for r in records if "turn" in r)
+
+
+def test_a_member_that_cannot_be_repaired(notes: Notes) -> None:
+    """What does not come back holds the run, and nobody else is touched."""
+    notes.member("n3", serving=False, breaks_on=["1.0.0"])
+    notes.upgrade("-e", "nodewise_to=1.1.0", "-e", "nodewise_repair=n3")
+    assert notes.summary()["outcome"] == "held"
+    assert "n3 did not come back" in notes.summary()["reason"]
+    assert notes.starts() == {"n1": 0, "n2": 0, "n3": 1}
+
+
+def test_groups_roll_side_by_side(notes: Notes) -> None:
+    """Two independent groups: a canary alone, then one of each at a time, and the leaders last."""
+    for name in ("m1", "m2", "m3"):
+        role = "leader" if name == "m1" else "follower"
+        notes.member(name, version="1.0.0", role=role, data="other", serving=True, starts=0, started_at="1")
+    first = {name: {"nodewise_group": "a"} for name in NAMES}
+    notes.inventory(notes={**first, **{name: {"nodewise_group": "b"} for name in ("m1", "m2", "m3")}})
+    ended = notes.upgrade("-e", "nodewise_to=1.1.0")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert [r["nodes"] for r in notes.journal() if "turn" in r] == [["n1"], ["n3", "m2"], ["n2", "m3"], ["m1"]]
+    assert all(notes.member(name)["starts"] == 1 for name in (*NAMES, "m1", "m2", "m3"))
 
 
 def test_going_back(notes: Notes) -> None:
@@ -257,7 +419,7 @@ def test_a_cluster_that_cannot_lose_a_member(notes: Notes) -> None:
     """Two members need both: refused, until the outage is accepted."""
     notes.inventory(notes={"n1": {}, "n2": {}})
     assert "nodewise_accept_outage" in refused(notes, "-e", "nodewise_to=1.1.0")
-    (notes.run_dir / "journal.jsonl").unlink()
+    notes.next_run()
     assert notes.upgrade("-e", "nodewise_to=1.1.0", "-e", "nodewise_accept_outage=true").returncode == 0
 
 

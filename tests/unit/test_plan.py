@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from nodewise import plan, roll
-from nodewise.errors import Held, Refused
+from nodewise import plan
+from nodewise.errors import Refused
 from nodewise.model import Artifact, Hop, Observation, Plan, Release, Settings, Subject
 from nodewise.preflight import refuse_unfit
 from nodewise.releases import load_rules
@@ -156,7 +156,7 @@ def test_a_configuration_that_would_come_up_with_the_restart_is_refused() -> Non
 
 
 def test_a_target_several_minors_away_is_several_hops() -> None:
-    """Each minor is a hop, and so are the patches after the one that a minor is entered at; each knows whether it can be taken back."""
+    """Each minor is a hop, so are the patches after its entry, and each knows whether it can be taken back."""
     old = observation({"version": "3.3"}, **{name: {"version": "3.3.25"} for name in NAMES})
     way = plan.way(RULES, DECLARED, "3.3.25", plan.hops(RULES, ["3.3.25"], "3.5.30"), release)
     assert [("3.3.25", "3.4.23"), ("3.4.23", "3.5.16"), ("3.5.16", "3.5.30")] == [(one.start, one.to) for one in way]
@@ -218,7 +218,11 @@ def test_drift_names_what_is_another() -> None:
     ("seen", "records", "expected"),
     [
         (MIXED, RECORD, ("3.5.16", "3.4.23")),
-        (observation(**{name: {"version": "3.5.30"} for name in NAMES}), {**RECORD, "from": "3.5.16", "path": ["3.5.30"]}, ("3.5.30", "3.5.16")),
+        (
+            observation(**{name: {"version": "3.5.30"} for name in NAMES}),
+            {**RECORD, "from": "3.5.16", "path": ["3.5.30"]},
+            ("3.5.30", "3.5.16"),
+        ),
     ],
 )
 def test_the_way_back_is_one_rung_down(seen: Observation, records: dict[str, Any], expected: tuple[str, str]) -> None:

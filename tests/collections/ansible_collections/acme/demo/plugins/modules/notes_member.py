@@ -25,6 +25,7 @@ def main() -> None:
         broken = module.params["version"] in state.get("breaks_on", [])
         state.update(version=module.params["version"], serving=not broken)
         state.update(started_at=str(time.time_ns()), starts=state["starts"] + 1)
+        state["data"] = "gone" if module.params["version"] == state.get("forgets_on") else state["data"]
     if module.params["leader"] is not None:
         state["role"] = "leader" if module.params["leader"] else "follower"
     path.write_text(json.dumps(state))
