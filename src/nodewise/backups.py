@@ -64,8 +64,8 @@ def find(file: Path) -> Backup:
 
 def lost(backup: Backup, observation: dict[str, Any], members: list[str]) -> str:
     """What was written since the backup, as far as an observation says how far the members are now."""
-    now = observation.get("cluster", {}).get("fingerprint_at")
     seen = {member["name"]: member for member in observation.get("members", [])}
+    now = observation["cluster"]["fingerprint_at"] if set(members) & set(seen) else None  # or it is of another quorum group
     exact = all(name in seen and seen[name]["fingerprint"] and seen[name]["lag"] == 0 for name in members)
     since = f"everything written since {backup.at}"
     if now is None:
