@@ -151,7 +151,7 @@ def test_a_gate_that_nobody_defines_is_refused() -> None:
 def test_a_configuration_that_would_come_up_with_the_restart_is_refused() -> None:
     """What changed on disk after the process began is not what was tried."""
     stale = {**FIT, "stale": ["/etc/etcd.yml"]}
-    with pytest.raises(Refused, match="n2: /etc/etcd.yml changed after the process began"):
+    with pytest.raises(Refused, match=r"n2: /etc/etcd\.yml changed after the process began"):
         refuse_unfit(made(), {**dict.fromkeys(NAMES, FIT), "n2": stale})
 
 
