@@ -80,7 +80,12 @@ def replace(parameters: dict[str, Any], dry: bool = False) -> dict[str, Any]:
                 f"{parameters['data_dir']} holds a database and no log of {own.name}, which took part; nothing was changed: "
                 "if its log is in no other folder, move that one away"
             )
-    result = {"changed": started or not mine, "id": _id(mine[0]) if mine and not started else None, "removed": None, "moved": None}
+    result: dict[str, Any] = {
+        "changed": started or not mine,
+        "id": _id(mine[0]) if mine and not started else None,
+        "removed": None,
+        "moved": None,
+    }
     if not dry:
         result["moved"] = _move(parameters["data_dir"]) if left == "leftover" else None
         if started:

@@ -61,7 +61,7 @@ def put_in_place(parameters: dict[str, Any]) -> dict[str, Any]:
         os.rename(own, os.path.join(kept, "member"))
     os.rename(os.path.join(ready, "member"), own)
     os.rmdir(ready)
-    for folder in {data, os.path.dirname(ready)}:
+    for folder in (data, os.path.dirname(ready)):
         sync(folder)
     if os.path.exists(parameters["snapshot"]):
         os.unlink(parameters["snapshot"])

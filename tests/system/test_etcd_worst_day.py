@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
+import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,7 @@ import pytest
 
 from nodewise import releases
 from nodewise.testnet.state import checkout
-from tests.system.cluster import NEW, OLD, Cluster, Ended, made
+from tests.system.cluster import ETCDCTL, NEW, OLD, Cluster, Ended, made
 from tests.system.divergence import alter
 
 EVERYTHING = """systemctl disable --quiet --now etcd; rm -rf /var/lib/nodewise /etc/nodewise /opt/nodewise/etcd \
@@ -34,6 +38,11 @@ def repair(cluster: Cluster, node: str, version: str = OLD) -> Ended:
     return cluster.play("../tests/system/repair", nodewise_step=step)
 
 
+def put(cluster: Cluster, node: str, key: str, value: str) -> None:
+    """Write through a member; where the leader was killed just now an election comes first."""
+    cluster.root(node, f"for try in 1 2 3 4 5 6; do ({ETCDCTL} put {key} {value}) && exit; sleep 1; done; exit 1")
+
+
 def test_a_member_that_serves_is_left_alone(cluster: Cluster) -> None:
     """Nothing is changed on any node."""
     _, _, n3 = cluster.names
@@ -47,7 +56,7 @@ def test_a_member_that_is_down_is_started_with_its_data(cluster: Cluster) -> Non
     n1, _, n3 = cluster.names
     others = {name: count for name, count in cluster.starts().items() if name != n3}
     cluster.root(n3, "systemctl kill --signal=KILL etcd; systemctl stop etcd")
-    cluster.etcdctl(n1, "put while-n3-was-down yes")
+    put(cluster, n1, "while-n3-was-down", "yes")
     ended = repair(cluster, n3)
     assert 0 == ended.code, ended.said
     assert "yes" in cluster.etcdctl(n3, "get --consistency=s while-n3-was-down")
@@ -71,7 +80,7 @@ def test_a_member_on_new_hardware_comes_anew(cluster: Cluster) -> None:
 def test_data_that_differs_is_refused_by_name(cluster: Cluster) -> None:
     """The upgrade is refused, and says at which revision which member has which hash; put right again, it is healthy."""
     n1, _, n3 = cluster.names
-    cluster.etcdctl(n1, "put divergence PLANTED-VALUE-A")
+    put(cluster, n1, "divergence", "PLANTED-VALUE-A")
     alter(cluster, n3, "divergence", "PLANTED-VALUE-B")
     assert "PLANTED-VALUE-B" in cluster.etcdctl(n3, "get --consistency=s divergence")
     assert "PLANTED-VALUE-A" in cluster.etcdctl(n1, "get --consistency=s divergence")
@@ -82,3 +91,75 @@ def test_data_that_differs_is_refused_by_name(cluster: Cluster) -> None:
     assert f'"at":{seen["header"]["revision"]},' in reason
     alter(cluster, n3, "divergence", "PLANTED-VALUE-A")
     assert 0 == cluster.play("status").code
+
+
+@pytest.fixture(scope="module")
+def backup(cluster: Cluster) -> str:
+    """The backup of an upgrade that went beyond the point of no return, with something written since."""
+    ended = cluster.upgrade()
+    assert "upgraded" == ended.outcome, ended.said
+    put(cluster, cluster.names[0], "after-the-backup", "lost")
+    return str(next((ended.folder / "backup").iterdir()))
+
+
+def refused(cluster: Cluster, says: str, **variables: Any) -> None:
+    """A restore is refused with these words, and nothing is changed on any node."""
+    before = cluster.look()
+    ended = cluster.play("restore", **variables)
+    assert (2, before) == (ended.code, cluster.look()), ended.said
+    assert re.search(says, ended.said), ended.said
+
+
+def test_without_confirmation_it_is_said_what_would_be_lost(cluster: Cluster, backup: str) -> None:
+    """The revisions that would be lost are named, and how to do it; another name is no confirmation."""
+    name = cluster.net.name
+    words = rf"with {OLD}\.\s+Lost is everything written since .*: revisions \d+ to \d+, \d+ of them\. .*nodewise_confirm={name}"
+    refused(cluster, words, nodewise_backup=backup)
+    refused(cluster, words, nodewise_backup=backup, nodewise_confirm="another")
+
+
+def test_what_is_no_backup_is_refused(cluster: Cluster, backup: str, tmp_path: Path) -> None:
+    """None, one of no run, one whose content changed, and a version that cannot read it."""
+    given = {"nodewise_confirm": cluster.net.name}
+    refused(cluster, "no backup was given", **given)
+    copy = tmp_path / "run" / "backup" / Path(backup).name
+    shutil.copytree(Path(backup).parent.parent, tmp_path / "run")
+    copy.write_bytes(b"x" + copy.read_bytes()[1:])
+    refused(cluster, "has sha256 .* it is not the backup", nodewise_backup=str(copy), **given)
+    refused(cluster, "3.3.25 cannot read what 3.4.23 wrote", nodewise_backup=backup, nodewise_to="3.3.25", **given)
+
+
+def test_while_somebody_holds_the_cluster_nothing_is_restored(cluster: Cluster, backup: str) -> None:
+    """The holder is named."""
+    lease = {"run": "r1", "who": "somebody", "expires": time.time() + 600, "ttl": 600, "taken_at": "now", "before": None}
+    held = json.dumps({"fence": 9, "lease": lease, "upgrade": None})
+    file, node = "/opt/nodewise/etcd/state.json", cluster.names[2]
+    cluster.root(node, f"cp -p {file} /root/state.json; echo {shlex.quote(held)} > {file}")
+    try:
+        refused(cluster, "run r1 of somebody holds", nodewise_backup=backup, nodewise_confirm=cluster.net.name)
+    finally:
+        cluster.root(node, f"mv /root/state.json {file}")
+
+
+def test_a_restore_that_fails_half_way_is_gone_on_with(cluster: Cluster, backup: str) -> None:
+    """A node whose member does not start: how to go on is said, and the same command again restores all; no data is deleted."""
+    given = {"nodewise_backup": backup, "nodewise_confirm": cluster.net.name}
+    drop, node = "/etc/systemd/system/etcd.service.d", cluster.names[2]
+    broken = f"mkdir {drop} && printf '[Service]\\nExecStartPre=/bin/false\\n' > {drop}/broken.conf && systemctl daemon-reload"
+    cluster.root(node, broken)
+    ended = cluster.play("restore", **given)
+    assert 2 == ended.code, ended.said
+    assert "The same command again begins anew" in ended.said
+    cluster.root(node, f"rm -r {drop} && systemctl daemon-reload")
+    ended = cluster.play("restore", **given)
+    assert 0 == ended.code, ended.said
+    assert "is restored from" in ended.said
+    assert "Lost is everything written since" in ended.said
+    assert {OLD} == cluster.versions()
+    assert 0 == cluster.play("status").code
+    assert cluster.data_whole()
+    assert "" == cluster.etcdctl(node, "get after-the-backup")
+    kept = cluster.everywhere(
+        "ls -d /var/lib/nodewise/etcd.before-restore-*/member | wc -l; ls -d /var/lib/nodewise/*restored* | wc -l"
+    )
+    assert {"2\n0"} == {text.replace("\r", "") for text in kept.values()}
