@@ -85,11 +85,9 @@ class Running:
         raise AssertionError(self.log.read_text())
 
     def kill(self) -> None:
-        """SIGKILL for all of it at once: the group, and the workers that have left it."""
-        pids = descendants(self.process.pid)
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        for pid in pids:
+        """SIGKILL for all of it at once, also for workers, which have left its group: stopped first, it begins no more of them."""
+        self.process.send_signal(signal.SIGSTOP)
+        for pid in reversed(descendants(self.process.pid)):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait(10)
