@@ -42,6 +42,10 @@ def unfit(plan: Plan, name: str, node: Mapping[str, Any]) -> list[str]:
         problems.append("free disk space could not be read")
     elif free < needed:
         problems.append(f"{free >> 20} MiB are free for releases, {needed >> 20} MiB are needed; make room")
+    data = node.get("data")
+    if data and data["free_bytes"] < data["bytes"]:
+        had, left = data["bytes"] >> 20, data["free_bytes"] >> 20
+        problems.append(f"its data takes {had} MiB and {left} MiB are free; a member needs as much again: make room")
     if node.get("clock") is None:
         problems.append("the clock could not be read")
     for path, certificate in (node.get("certificates") or {}).items():

@@ -115,6 +115,7 @@ def test_an_unknown_quorum_is_refused() -> None:
         ({"n2": {**FIT, "clock": 10**18 + 10 * 10**9}}, "10.0 s apart"),
         ({"n3": {**FIT, "certificates": {"node.crt": {"seconds_left": 60, "not_after": "T"}}}}, "n3: node.crt ends at T"),
         ({"n2": {**FIT, "clock": None}}, "n2: the clock could not be read"),
+        ({"n2": {**FIT, "data": {"bytes": 3 << 20, "free_bytes": 2 << 20}}}, "n2: its data takes 3 MiB and 2 MiB are free"),
     ],
 )
 def test_a_node_that_cannot_carry_it_is_refused(nodes: dict[str, Any], words: str) -> None:
