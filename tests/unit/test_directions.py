@@ -18,7 +18,7 @@ LAYERS = [
     {"cli"},
     {"bench", "scenario", "playbook", "view", "board", "telling", "testnet"},
     {"plan", "gates", "roll", "journal", "lease", "record", "releases", "debian", "pki", "workloads", "checkers"}
-    | {"backups", "judging", "observing", "preflight", "soak", "summary"},
+    | {"backups", "judging", "observing", "preflight", "smoke", "soak", "summary"},
     {"model", "errors", "nodewise"},
 ]
 KINDS = {"workloads", "checkers"}  # they never import each other, nor the engine: they meet by name

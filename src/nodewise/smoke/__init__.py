@@ -1,0 +1,1 @@
+"""Suites of scripts: read, planned, judged and told."""

@@ -1,0 +1,37 @@
+"""One thing that a script tried, and what came of it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Status = Literal["pass", "fail", "skip"]
+REASON = 400  # characters of a reason
+
+
+class Case(msgspec.Struct, omit_defaults=True):
+    """One thing that was tried. `seconds` is None where nobody says."""
+
+    name: str
+    status: Status
+    reason: str = ""
+    seconds: float | None = None
+
+
+class Unparsable(Exception):
+    """Why output is not what it was taken for; one line."""
+
+
+def short(text: str) -> str:
+    """A reason on one line, as long as a line may be."""
+    line = " ".join(text.split())
+    return line if len(line) <= REASON else line[: REASON - 1] + "…"
+
+
+def seconds(text: object) -> float | None:
+    """A duration that somebody wrote; None when it is none."""
+    try:
+        return float(str(text).replace(",", ""))
+    except ValueError:
+        return None

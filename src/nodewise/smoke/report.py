@@ -1,0 +1,102 @@
+"""What was found, for people and for a CI system: lines for the terminal, test cases in junit.xml."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+from nodewise.smoke.cases import Case
+from nodewise.smoke.session import Concluded, conclude, sessions
+from nodewise.smoke.verdict import Result
+
+NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0 has no place for these
+SUITE = "smoke "  # how the names of our suites in junit.xml begin
+ROWS, SHOWN, LINES = 40, 10, 6  # scripts that are listed; those whose lines are shown, and how many of each
+
+
+def lines(done: Concluded) -> Iterator[str]:
+    """A table of one session: what did not simply pass, with the first lines that show why."""
+    session, counts = done.session, done.counts
+    about = f" ({session.about})" if session.about else ""
+    cases = f", {counts.cases} cases" if counts.cases else ""
+    flaky = f", {counts.flaky} flaky" if counts.flaky else ""
+    yield (
+        f"{'ok    ' if done.ok else 'FAILED'} {session.suite}{about}, tier {session.tier}, on {len(session.hosts)}: "
+        f"{counts.passed} passed, {counts.failed} failed, {counts.skipped} skipped of {counts.expected}{cases}{flaky}"
+    )
+    if session.changed:
+        yield f"       these are not the cases of {session.was}: {', '.join(session.changed)}"
+    failed = [one for one in done.results if one.status == "fail"]
+    told = failed + [one for one in done.results if one.status == "skip" or (one.status == "pass" and (one.flaky or one.notes))]
+    host, script = (max((len(getattr(one, key)) for one in told), default=0) for key in ("host", "script"))
+    for number, one in enumerate(told[:ROWS]):
+        yield f"  {_word(one):7}  {one.host:{host}}  {one.script:{script}}  {_why(one)}".rstrip()
+        yield from (f"             | {line}" for line in one.lines[:LINES] if number < SHOWN)
+    if len(told) > ROWS:
+        yield f"  … and {len(told) - ROWS} more, in {session.id}/results.json"
+    if not done.ok and not failed:
+        yield f"  {done.reason}"
+
+
+def _word(one: Result) -> str:
+    if one.status == "fail":
+        return "timeout" if one.timeout else "failed"
+    return "skipped" if one.status == "skip" else "flaky" if one.flaky else "passed"
+
+
+def _why(one: Result) -> str:
+    return "; ".join(filter(None, [one.reason, *one.notes]))
+
+
+def merge_junit(folder: Path) -> None:
+    """Put a suite for each session into the run's junit.xml, beside what is there; once, however often it is called."""
+    path = folder / "junit.xml"
+    root = ElementTree.Element("testsuites", name=folder.name)
+    if path.exists():
+        found = ElementTree.parse(path).getroot()  # noqa: S314  our own
+        there = [found] if found.tag == "testsuite" else list(found)
+        root.extend(one for one in there if not (one.get("name") or "").startswith(SUITE))
+    root.extend(_suite(conclude(folder, one.id)) for one in sessions(folder))
+    ElementTree.indent(root)
+    temporary = path.with_name(f".junit.xml.{os.getpid()}")
+    temporary.write_text(ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n")
+    temporary.replace(path)
+
+
+def _suite(done: Concluded) -> ElementTree.Element:
+    suite = ElementTree.Element("testsuite", name=f"{SUITE}{done.session.id}")
+    for result in done.results:
+        for case in _told(result):
+            suite.append(_case(f"{done.session.suite}.{result.host}", case, result))
+    for key, tag in (("failures", "failure"), ("skipped", "skipped")):
+        suite.set(key, str(sum(1 for _ in suite.iter(tag))))
+    suite.set("tests", str(len(suite)))
+    return suite
+
+
+def _told(result: Result) -> list[Case]:
+    """A script's cases; the script itself where it has none, or where it failed although none of them did."""
+    told = [Case(f"{result.script}: {one.name}", one.status, one.reason, one.seconds) for one in result.cases]
+    if not told or (result.status == "fail" and all(one.status != "fail" for one in told)):
+        told.append(Case(result.script, result.status, result.reason, result.seconds))
+    return told
+
+
+def _case(where: str, told: Case, result: Result) -> ElementTree.Element:
+    case = ElementTree.Element("testcase", classname=_clean(where), name=_clean(told.name))
+    if told.seconds is not None:
+        case.set("time", f"{told.seconds:.3f}")
+    if told.status == "fail":
+        ElementTree.SubElement(case, "failure", message=_clean(told.reason)).text = _clean("\n".join(result.lines))
+    elif told.status == "skip":
+        ElementTree.SubElement(case, "skipped", message=_clean(told.reason))
+    if result.notes:
+        ElementTree.SubElement(case, "system-out").text = _clean("\n".join(result.notes))
+    return case
+
+
+def _clean(text: str) -> str:
+    return NOT_XML.sub("\ufffd", text)
