@@ -33,7 +33,7 @@ class ActionModule(EngineAction):
         return {"ansible_facts": {"nodewise_step": {}}}
 
     def watched(self, run: Run, to: str, task_vars: dict[str, Any]) -> dict[str, Any]:
-        """What a soak is judged by: the node's own baseline, or that of an old member when the node was new before the run began."""
+        """What a soak is judged by: the node's own baseline, or an old member's when the node was new before the run began."""
         old = [member.name for seen in run.before_turn().values() for member in seen.members if member.version != to]
         host = self.host(task_vars)
         baseline = task_vars["hostvars"][host if host in old else old[0]].get("nodewise_baseline") if old else None

@@ -67,7 +67,7 @@ class ActionModule(EngineAction):
 
         if about["kind"] == "rollback":
             start, to = plan.way_back(rules, declared, records, observations)
-            way, before = [plan.Hop(start, to, resolve(to), None)], None
+            way, before = [plan.Hop(start, to, resolve(to), None)], plan.Originals({}, {})
         else:
             before = plan.originals(records, observations, args["to"])
             running = {**roll.versions_of(observations), **before.versions}
@@ -76,9 +76,8 @@ class ActionModule(EngineAction):
             way = plan.way(rules, declared, start, stops or [args["to"]], resolve)
         down = plan.to_repair(args["repair"], records, observations)
         repair = {name: resolve(plan.repaired_to(name, subject.groups, observations, way)) for name in down}
-        made = plan.make(
-            subject, declared, observations, way, settings, args["gates"], kind=about["kind"], before=before, repair=repair
-        )
+        route = plan.Route(way, about["kind"], before, repair)
+        made = plan.make(subject, declared, observations, route, settings, args["gates"])
         made.gaps = self.gaps(made, args, task_vars)
         refuse_unfit(made, nodes)
         return made

@@ -1,6 +1,6 @@
 # Copyright: Nodewise maintainers
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The module release_switch over a connection that may be cut in the middle: the change goes on at the node, and is then looked at."""
+"""The module release_switch over a connection that may be cut: the change goes on at the node, and is then looked at."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import Eng
 
 
 class ActionModule(EngineAction):
-    """Run the module; when the connection is cut, run it again: it waits for the change under way, and does nothing when that is done."""
+    """Run the module; when the connection is cut, run it again: it waits for the change under way, and has nothing left to do."""
 
     _requires_connection = True
 

@@ -41,43 +41,48 @@ class Originals(NamedTuple):
     acts_as: dict[str, str | None]
 
 
+class Route(NamedTuple):
+    """From where to where: hops, of which there is always one; what was before the first; and members to bring back before it."""
+
+    hops: list[Hop]
+    kind: Literal["upgrade", "rollback"] = "upgrade"
+    before: Originals = Originals({}, {})
+    repair: Mapping[str, Release] = {}
+
+
 def make(
     subject: Subject,
     declared: Declaration,
     observations: Observations,
-    way: list[Hop],
+    route: Route,
     settings: Settings,
     own_gates: Mapping[str, Any],
-    *,
-    kind: Literal["upgrade", "rollback"] = "upgrade",
-    before: Originals | None = None,
-    repair: Mapping[str, Release] | None = None,
 ) -> Plan:
     """The plan of one upgrade, or of a rollback.
 
     Raises Refused with a line for each thing that is in the way: an unhealthy or inconsistent cluster, members that are not the
-    inventory's, an outage that nobody accepted. Members to `repair` may be down.
+    inventory's, an outage that nobody accepted. Members that are brought back first may be down.
     """
-    known, before = vocabulary(declared, own_gates), before or Originals({}, {})
-    refuse_unready(declared, observations, subject.groups, way[-1].to if way else "", excused=repair or {})
+    known, to = vocabulary(declared, own_gates), route.hops[-1].to
+    refuse_unready(declared, observations, subject.groups, to, excused=route.repair)
     running = {member.name: member.version or "" for seen in observations.values() for member in seen.members}
     plan = Plan(
-        kind=kind,
+        kind=route.kind,
         cluster=subject.cluster,
         system=subject.system,
         role=subject.role,
         groups={group: sorted(names) for group, names in subject.groups.items()},
         domains=subject.domains,
-        versions={**running, **before.versions},
-        acts_as={group: before.acts_as.get(group, seen.cluster.version) for group, seen in observations.items()},
-        to=way[-1].to if way else max(running.values(), key=Version),
-        hops=way,
+        versions={**running, **route.before.versions},
+        acts_as={group: route.before.acts_as.get(group, seen.cluster.version) for group, seen in observations.items()},
+        to=to,
+        hops=route.hops,
         turns=[],
         steps=[msgspec.structs.replace(step, after=[*step.after, *own_gates]) for step in declared.steps],
         finalize=declared.finalize,
         gates=known,
         settings=settings,
-        repair=dict(repair or {}),
+        repair=dict(route.repair),
     )
     plan.turns = turns(plan, observations)
     refuse_outage(observations, settings, plan)

@@ -36,7 +36,7 @@ def made(seen: Observation | None = None, members: list[str] | None = None, to: 
     observations = {"c": seen or observation()}
     stops = plan.hops(RULES, ["3.4.23"], to)
     way = plan.way(RULES, DECLARED, "3.4.23", stops, release)
-    return plan.make(subject, DECLARED, observations, way, Settings(**settings), {})
+    return plan.make(subject, DECLARED, observations, plan.Route(way), Settings(**settings), {})
 
 
 def hop(of: Plan) -> Hop:
@@ -163,7 +163,7 @@ def test_a_target_several_minors_away_is_several_hops() -> None:
     assert [("3.3.25", "3.4.23"), ("3.4.23", "3.5.16"), ("3.5.16", "3.5.30")] == [(one.start, one.to) for one in way]
     assert [True, True, False] == [one.no_return is not None for one in way]
     subject = Subject("c", "etcd", "nodewise.cluster.etcd", {"c": NAMES})
-    three = plan.make(subject, DECLARED, {"c": old}, way, Settings(), {})
+    three = plan.make(subject, DECLARED, {"c": old}, plan.Route(way), Settings(), {})
     assert [["n1"], ["n3"], ["n2"]] == [turn.nodes for turn in three.turns if turn.to == "3.4.23"]
     assert ["3.4.23"] * 3 + ["3.5.16"] * 3 + ["3.5.30"] * 3 == [turn.to for turn in three.turns]
     assert "3.3.25 → 3.4.23 → 3.5.16 → 3.5.30" in "\n".join(plan.describe(three))
@@ -187,7 +187,7 @@ def test_a_resumed_plan_is_the_same_plan() -> None:
     assert dict.fromkeys(NAMES, "3.4.23") == found.versions
     subject = Subject("c", "etcd", "nodewise.cluster.etcd", {"c": NAMES})
     way = plan.way(RULES, DECLARED, "3.4.23", ["3.5.16"], release)
-    resumed = plan.make(subject, DECLARED, {"c": MIXED}, way, Settings(), {}, before=found)
+    resumed = plan.make(subject, DECLARED, {"c": MIXED}, plan.Route(way, before=found), Settings(), {})
     assert made().hash == resumed.hash
     assert [["n3"], ["n2"]] == [turn.nodes for turn in resumed.turns]
 
@@ -256,9 +256,9 @@ def test_a_member_to_repair_may_be_down() -> None:
     way = plan.way(RULES, DECLARED, "3.4.23", ["3.5.16"], release)
     assert ["n3"] == plan.to_repair(["n3", "n1"], dict.fromkeys(NAMES), {"c": down})
     assert "3.4.23" == plan.repaired_to("n3", {"c": NAMES}, {"c": down}, way)
-    plan.make(subject, DECLARED, {"c": down}, way, Settings(), {}, repair={"n3": release("3.4.23")})
+    plan.make(subject, DECLARED, {"c": down}, plan.Route(way, repair={"n3": release("3.4.23")}), Settings(), {})
     with pytest.raises(Refused, match="members_serving"):
-        plan.make(subject, DECLARED, {"c": down}, way, Settings(), {}, repair={"n1": release("3.4.23")})
+        plan.make(subject, DECLARED, {"c": down}, plan.Route(way, repair={"n1": release("3.4.23")}), Settings(), {})
 
 
 def test_a_member_that_an_earlier_run_died_on_is_brought_back() -> None:

@@ -40,7 +40,7 @@ def planned(seen: dict[str, Observation], domains: int) -> Plan:
     where = {name: f"d{i % domains}" for names in groups.values() for i, name in enumerate(names)} if domains else {}
     subject = Subject("c", "etcd", "nodewise.cluster.etcd", groups, where)
     way = [Hop(OLD, NEW, Release(NEW, []), DECLARED.point_of_no_return)]
-    return plan.make(subject, DECLARED, seen, way, Settings(), {})
+    return plan.make(subject, DECLARED, seen, plan.Route(way), Settings(), {})
 
 
 def roll_out(made: Plan, seen: dict[str, Observation]) -> list[list[str]]:
