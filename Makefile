@@ -26,8 +26,8 @@ help: ## what there is to make (this)
 demo: setup-demo ## a cluster on a testnet, upgraded under load, judged
 	@testnet run rolling-upgrade $(if $(KEEP),--keep)
 
-test: setup-test ## all tests that a change has to pass
-	@pytest $(call existing,$(LAYERS)) $(ARGS)
+test: setup-test ## all tests that a change has to pass, the bad days that matter most among them
+	@pytest -m 'not slow' $(call existing,$(LAYERS)) $(ARGS)
 
 test-unit: setup-lint ## no node, no network: seconds
 	@pytest tests/unit $(ARGS)
@@ -35,7 +35,7 @@ test-unit: setup-lint ## no node, no network: seconds
 test-integration: setup-test ## one real service on this machine
 	@pytest tests/integration $(ARGS)
 
-test-system: setup-test ## a testnet, provisioned and upgraded
+test-system: setup-test ## testnets, provisioned, upgraded, and every bad day that is promised to end well
 	@pytest tests/system $(ARGS)
 
 test-e2e: setup-test ## the commands as a user types them

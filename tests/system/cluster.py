@@ -37,8 +37,8 @@ STARTS = f"journalctl --sync; journalctl --quiet --output=cat --unit=etcd MESSAG
 
 
 # Begins a cluster anew with its old version: data that has moved to the new one cannot go back.
-ANEW = f"""systemctl stop etcd; rm -rf /var/lib/nodewise/etcd/member /opt/nodewise/etcd/state.json
-ln -sfn releases/{OLD} /opt/nodewise/etcd/current"""
+ANEW = """systemctl stop etcd; rm -rf /var/lib/nodewise/etcd/member /opt/nodewise/etcd/state.json
+ln -sfn releases/{} /opt/nodewise/etcd/current"""
 
 
 @dataclass(frozen=True)
@@ -240,10 +240,11 @@ def made(runs: Path, nodes: int = 3, version: str = OLD) -> Iterator[Cluster]:
         testnet.down(net.name)
 
 
-def anew(cluster: Cluster) -> None:
-    """The same members on the old version, with nothing but the data set: much cheaper than other nodes."""
-    if {OLD} != cluster.versions():
-        cluster.everywhere(ANEW)
+def anew(cluster: Cluster, new: int = 0) -> None:
+    """The same members with nothing but the data set, the first `new` of them on the new version: much cheaper than other nodes."""
+    if {OLD} != cluster.versions() or new:
+        for number, name in enumerate(cluster.names):
+            cluster.root(name, ANEW.format(NEW if number < new else OLD))
         cluster.everywhere("systemctl start etcd")
         cluster.seed()
 

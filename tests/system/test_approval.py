@@ -58,6 +58,7 @@ def test_a_plan_that_was_approved_before_something_changed(cluster: Cluster) -> 
     assert {OLD} == cluster.versions()
 
 
+@pytest.mark.slow
 def test_a_plan_that_was_approved(cluster: Cluster) -> None:
     """The hash is the approval: of that plan, and of its point of no return."""
     with bad_day(cluster, "the approval is the plan's hash") as day:

@@ -70,7 +70,7 @@ def put_back(day: Day, ended: Ended, node: str, named: list[str]) -> None:
     assert "Started etcd" in (ended.folder / "collected" / f"{node}.txt").read_text()
 
 
-@pytest.mark.parametrize("how", BAD)
+@pytest.mark.parametrize("how", ["dies", *(pytest.param(how, marks=pytest.mark.slow) for how in BAD if how != "dies")])
 def test_bad_on_the_first_node(cluster: Cluster, release: dict[str, Any], how: str) -> None:
     """The node in hand goes back to its old version, the evidence is named, and no other member is restarted."""
     node = first_of(cluster)

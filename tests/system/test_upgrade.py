@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import ssl
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from nodewise.testnet import ssh
+from tests.system.bad_days import bad_day
 from tests.system.cluster import NEW, OLD, Cluster, Ended, made
 from tests.system.tarballs import TOP, Shop, opened, programs
 
@@ -105,72 +101,10 @@ def test_an_empty_inventory(cluster: Cluster) -> None:
     assert "testnet up --nodes 3 --system etcd" in ended.said
 
 
-def test_a_checksum_that_does_not_match(cluster: Cluster, shop: Shop) -> None:
-    """The artifact is named with both checksums, and nothing half-staged stays on any node."""
-    reason = cluster.refuse(nodewise_releases=shop.offer(NEW, {"etcd": b"not what was meant"}, sha256="0" * 64))
-    assert f"stage failed on {', '.join(cluster.names)}: etcd-{NEW}" in reason
-    assert "expected 0000000000000000" in reason
-    assert {OLD} == set(cluster.everywhere("ls -A /opt/nodewise/etcd/releases").values())
-
-
 def test_an_artifact_without_a_checksum(cluster: Cluster) -> None:
     """What cannot be verified is not fetched."""
     release = {NEW: {**NOWHERE, "artifacts": [{"url": "http://127.0.0.1:9/etcd.tar.gz", "kind": "tar"}]}}
     assert "sha256" in cluster.refuse(nodewise_releases=release)
-
-
-@contextmanager
-def undone(cluster: Cluster, node: str, line: str, back: str) -> Iterator[None]:
-    """Do something to a node, and take it back afterwards; the cluster is then healthy again."""
-    cluster.root(node, line)
-    ssh.close(cluster.net.name)
-    try:
-        yield
-    finally:
-        cluster.root(node, back)
-    assert 0 == cluster.play("status").code
-
-
-def test_an_unreachable_node(cluster: Cluster) -> None:
-    """A member that answers nobody is named, and no other is touched."""
-    with undone(cluster, cluster.names[2], "systemctl stop ssh", "systemctl start ssh"):
-        assert f"{cluster.names[2]} did not answer" in cluster.refuse(code=4)  # Ansible's own, for a host out of reach
-
-
-def test_a_stopped_member(cluster: Cluster) -> None:
-    """A member that does not serve is named; stopping another would end the cluster. Status says the same and fails."""
-    third = cluster.names[2]
-    with undone(cluster, third, "systemctl stop etcd", "systemctl start etcd"):
-        reason = cluster.refuse()
-        assert f'members_serving: not every member serves; found [{{"name":"{third}"' in reason
-        status = cluster.play("status")
-        assert 2 == status.code
-        assert f"{third}  unknown  unknown, DOES NOT SERVE" in status.said
-        assert "members_serving: not every member serves" in status.said
-
-
-def test_an_alarm(cluster: Cluster) -> None:
-    """A cluster that takes no writes is not upgraded; the alarm is named."""
-    _raise_alarm(cluster)
-    with undone(cluster, cluster.names[0], "true", "true"):
-        try:
-            assert "NOSPACE" in cluster.refuse()
-        finally:
-            cluster.etcdctl(cluster.names[0], "alarm disarm")
-
-
-def _raise_alarm(cluster: Cluster) -> None:
-    """What a member does whose database has reached its quota, by the same call."""
-    context = ssl.create_default_context(cafile=cluster.net.pki / "ca.crt")
-    context.load_cert_chain(cluster.net.pki / "client.crt", cluster.net.pki / "client.key")
-    base = f"https://{cluster.net.nodes[0].address}:2379/v3/"
-
-    def post(path: str, body: dict[str, object]) -> dict[str, dict[str, str]]:
-        with urllib.request.urlopen(base + path, json.dumps(body).encode(), context=context) as answer:  # noqa: S310 https
-            return dict(json.load(answer))
-
-    member = post("maintenance/status", {})["header"]["member_id"]
-    post("maintenance/alarm", {"action": "ACTIVATE", "memberID": member, "alarm": "NOSPACE"})
 
 
 def test_check_mode(cluster: Cluster) -> None:
@@ -242,7 +176,17 @@ def test_a_tarball_like_upstreams(cluster: Cluster, upgraded: tuple[Ended, dict[
 def test_again_when_it_is_done(cluster: Cluster, upgraded: tuple[Ended, dict[str, int], dict[str, object]]) -> None:
     """Everything runs the target: unchanged, with --check too, and no process is restarted."""
     before = cluster.look()
-    for words in ([], ["--check"]):
-        ended = cluster.upgrade(*words, nodewise_releases=upgraded[2])
-        assert ("unchanged", 0) == (ended.outcome, ended.code), ended.said
+    with bad_day(cluster, "run again when done") as day:
+        for words in ([], ["--check"]):
+            day.upgrade("unchanged", words=words, nodewise_releases=upgraded[2])
     assert before == cluster.look()
+
+
+def test_wiping(cluster: Cluster) -> None:
+    """With the cluster's name as confirmation nothing of it is left on the nodes, nor its authority here."""
+    ended = cluster.play("wipe", nodewise_confirm=cluster.net.name)
+    assert 0 == ended.code, ended.said
+    left = "ls -d /opt/nodewise/etcd /etc/nodewise/etcd /var/lib/nodewise/etcd /etc/systemd/system/etcd.service 2>/dev/null; true"
+    assert {""} == set(cluster.everywhere(left).values())
+    assert {"0"} == set(cluster.everywhere("pgrep --count --exact etcd || true").values())
+    assert not cluster.net.pki.exists()

@@ -1,0 +1,104 @@
+"""A network that fails in the middle of an upgrade, between the members or on the way to a node. The tests go in order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.system.bad_days import Day, bad_day
+from tests.system.cluster import NEW, Cluster, Running, anew, in_a_switch, made
+
+# Cuts a member off from its peers, and from nobody else.
+CUT = """nft add table inet bad; for way in input output; do
+nft add chain inet bad $way "{ type filter hook $way priority 0; }"; nft add rule inet bad $way tcp dport 2380 drop
+nft add rule inet bad $way tcp sport 2380 drop; done"""
+HEAL = "nft delete table inet bad"
+PID = "systemctl show -P MainPID etcd"
+
+
+@pytest.fixture(scope="module")
+def shared(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:  # noqa: ARG001  (in that home)
+    """Three members that are taken from the old version to the new one again and again."""
+    with made(tmp_path_factory.mktemp("runs")) as three:
+        yield three
+
+
+@pytest.fixture
+def cluster(shared: Cluster) -> Cluster:
+    """On the old version."""
+    anew(shared)
+    return shared
+
+
+def begun(cluster: Cluster, deadline: int = 120) -> tuple[Running, str, float]:
+    """An upgrade in whose first switch the old process is gone: the playbook, the node in hand, and since when."""
+    pids = cluster.everywhere(PID)
+    began, running = time.monotonic(), cluster.start(nodewise_deadline=deadline)
+    record = running.until(in_a_switch)
+    assert record
+    while pids[record["node"]] == cluster.root(record["node"], PID):
+        assert running.process.poll() is None
+        time.sleep(0.02)
+    return running, record["node"], began
+
+
+def again(day: Day, restarted: dict[str, int]) -> None:
+    """After the repair the same command goes on to the end."""
+    day.upgrade("upgraded")
+    day.restarted = dict.fromkeys(day.cluster.names, 1) | restarted
+    assert {NEW} == day.cluster.versions()
+
+
+@pytest.mark.slow
+def test_a_node_that_is_lost(cluster: Cluster) -> None:
+    """Out of reach in the middle of its switch: held, no other member is touched, and what the node had begun it finishes."""
+    with bad_day(cluster, "a node lost in the middle of its step") as day:
+        running, node, began = begun(cluster)
+        cluster.root(node, "systemctl stop ssh; pkill -x sshd")
+        ended = running.ended()
+        cluster.root(node, "systemctl start ssh")
+        day.ended(ended, "held", began=began, code=ended.code)
+        assert 0 != ended.code
+        assert f"{node} was lost in the middle of its turn; no other member was touched" in ended.said
+        assert {node} == set(day.restarts())
+        again(day, {})
+
+
+@pytest.mark.slow
+def test_leadership_that_moves(cluster: Cluster) -> None:
+    """Another leader in the middle of a step is no reason to stop: whose turn it is, is decided each time anew."""
+    with bad_day(cluster, "leadership moves in the middle of a step") as day:
+        leader = cluster.leader()
+        running, node, began = begun(cluster)
+        heir = next(name for name in cluster.names if name not in (leader, node))
+        moved = cluster.etcdctl(leader, f"move-leader {cluster.status(heir)['header']['member_id']:x}")
+        assert "Leadership transferred" in moved
+        day.ended(running.ended(), "upgraded", began=began)
+        day.restarted = dict.fromkeys(cluster.names, 1)
+        assert {NEW} == cluster.versions()
+
+
+@pytest.mark.slow
+def test_ssh_that_is_cut(cluster: Cluster) -> None:
+    """A connection that breaks while the node restarts is made anew, and what the node says then is what counts."""
+    with bad_day(cluster, "SSH cut during the restart") as day:
+        running, node, began = begun(cluster)
+        cluster.root(node, "pkill -f '^sshd: nodewise'")
+        day.ended(running.ended(), "upgraded", began=began)
+        day.restarted = dict.fromkeys(cluster.names, 1)
+
+
+@pytest.mark.slow
+def test_a_partition_that_heals(cluster: Cluster) -> None:
+    """The node in hand is waited for until its deadline."""
+    with bad_day(cluster, "partition of the node in hand, heals in time") as day:
+        running, node, began = begun(cluster)
+        cluster.root(node, CUT)
+        time.sleep(8)
+        assert running.process.poll() is None
+        cluster.root(node, HEAL)
+        day.ended(running.ended(), "upgraded", began=began)
+        day.restarted = dict.fromkeys(cluster.names, 1)
