@@ -21,7 +21,7 @@ from ansible.plugins.action import ActionBase
 try:
     import msgspec
 
-    from nodewise import __version__, backups, lease, plan, releases, roll, soak, summary
+    from nodewise import __version__, backups, lease, plan, releases, roll, smoke, soak, summary
     from nodewise.errors import GateFailed, Held, NodewiseError, Refused
     from nodewise.judging import judge_step
     from nodewise.model import Hop, Observation, Outcome, Plan, Settings, Step, Subject, good
@@ -33,9 +33,9 @@ try:
 except ImportError as missing:
     ENGINE_ERROR = str(missing)
     # Names only, so that plugins load and can say in a task's result what is missing.
-    msgspec = __version__ = backups = lease = plan = releases = roll = soak = summary = judge_step = unseen = refuse_unfit = (
-        new_folder
-    ) = None
+    msgspec = __version__ = backups = lease = plan = releases = roll = smoke = soak = summary = judge_step = unseen = (
+        refuse_unfit
+    ) = new_folder = None
     GateFailed = Held = NodewiseError = Refused = RuntimeError
     Hop = Observation = Outcome = Plan = Settings = Step = Subject = Run = good = None
 
@@ -70,6 +70,7 @@ __all__ = [
     "role_path",
     "roll",
     "run_of",
+    "smoke",
     "soak",
     "summary",
     "unseen",

@@ -1,0 +1,97 @@
+# Copyright: Nodewise maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What is expected of suites before they run, and what came of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
+    EngineAction,
+    NodewiseError,
+    good,
+    halt,
+    plain,
+    run_of,
+    smoke,
+)
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.suites import chosen
+
+ENDS = {True: "unchanged", False: "failed"}  # outcomes: a suite changes nothing that it does not put back
+
+
+class ActionModule(EngineAction):
+    """Plan sessions, judge them, tell how the run ended.
+
+    Planning and judging never fail their task: they are run once, and a task that is run once takes every host of the play with it.
+    """
+
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        return {"planned": self.planned, "judged": self.judged, "told": self.told}[args["state"]](args, task_vars)
+
+    def planned(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Make a session of each suite, so that what does not report is known to be missing."""
+        run, about = run_of(task_vars), plain(task_vars["nodewise_run"])
+        facts: dict[str, Any] = {"sessions": [], "unknown": False, "ok": False, "reason": "", "blamed": [], "hosts": args["hosts"]}
+        try:
+            suites = chosen(args["suites"], args["folders"], about["system"], task_vars)
+            wish = smoke.Wish(
+                tier=args["tier"], slow=not args["skip_slow"], parallel=args["parallel"], workers=args["workers"], pins=args["pins"]
+            )
+            if not args["required"] and not any(one.chosen(wish.tier, slow=wish.slow) for one in suites):
+                return {"ansible_facts": {"nodewise_smoke": {**facts, "ok": True}}}
+            hosts = smoke.versions(run.observations().values(), args["hosts"])
+            if not args["known"] and None in hosts.values() and any(one.where == "versions" for one in suites):
+                return {"ansible_facts": {"nodewise_smoke": {**facts, "unknown": True}}}
+            sessions = smoke.plan(run.folder, suites, wish, hosts, cluster=about["cluster"], about=args["about"])
+        except NodewiseError as problem:
+            facts.update(reason=str(problem), blamed=args["hosts"])
+            halted = halt(run, "refused", str(problem))["ansible_facts"] if about["kind"] == "smoke" else {}
+            return {"ansible_facts": {"nodewise_smoke": facts, **halted}}
+        for one in sessions:
+            changed = f"; these are not the cases of {one.was}: {', '.join(one.changed)}" if one.changed else ""
+            run.note(
+                f"{one.suite}: {one.expected} results expected of {', '.join(one.hosts)}{changed}", smoke=one.id, digest=one.digest
+            )
+        facts["sessions"] = [{"id": one.id, "where": one.where, "serial": one.serial, "hosts": one.hosts} for one in sessions]
+        return {"ansible_facts": {"nodewise_smoke": facts}}
+
+    def judged(self, _args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Ask the gates of each session of the last plan."""
+        run, facts = run_of(task_vars), plain(task_vars["nodewise_smoke"])
+        if not facts["sessions"]:
+            return {"ansible_facts": {"nodewise_smoke": facts}}
+        done = [smoke.conclude(run.folder, one["id"]) for one in facts["sessions"]]
+        for one in done:
+            run.judged(one.judgements, smoke=one.session.id)
+            lines = list(smoke.lines(one))
+            run.note("\n".join(lines), smoke=one.session.id)
+            self.tell(lines)
+        blamed = {host for one in done for host in one.blamed()}
+        return {
+            "ansible_facts": {
+                "nodewise_smoke": {
+                    **facts,
+                    "ok": all(one.ok for one in done),
+                    "reason": "; ".join(f"{one.session.suite}: {one.reason}" for one in done if not one.ok),
+                    "blamed": facts["hosts"] if smoke.CONTROLLER in blamed else sorted(blamed),
+                }
+            }
+        }
+
+    def told(self, _args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Decide how the run ended by what was recorded, and write it down."""
+        run = run_of(task_vars)
+        done = [smoke.conclude(run.folder, one.id) for one in smoke.sessions(run.folder)]
+        ok = bool(done) and all(one.ok for one in done)
+        words = [
+            f"{one.session.suite}: {one.counts.passed} passed, {one.counts.failed} failed, {one.counts.skipped} skipped of {one.counts.expected}"
+            for one in done
+        ]
+        run.conclude(ENDS[ok], "; ".join(words) or "the run ended before anything was planned; what stopped it stands above")
+        said = run.summarize(smoke=smoke.totals(run.folder))
+        smoke.merge_junit(run.folder)
+        bad = not good(said["kind"], said["outcome"])
+        text = f"{said['outcome']}: {said['reason']}"
+        self.tell([text, f"record    {run.folder}"])
+        return {"failed": bad, "summary": said, **({"msg": text} if bad else {})}

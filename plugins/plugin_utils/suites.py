@@ -1,0 +1,34 @@
+# Copyright: Nodewise maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Where suites are looked for: in folders that were named, beside the inventory, in the working directory, and in this collection."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import plain, role_path, smoke
+
+
+def ours() -> Path:
+    """The suites that come with Nodewise."""
+    return (role_path("nodewise.cluster.smoke").parent.parent / "suites").resolve()
+
+
+def places(folders: list[str], task_vars: dict[str, Any]) -> list[Path]:
+    """All folders of suites, one's own first."""
+    inventory = plain(task_vars.get("inventory_dir")) if isinstance(task_vars.get("inventory_dir"), str) else None
+    own = [Path(one) for one in folders] + ([Path(inventory) / "suites"] if inventory else []) + [Path("suites")]
+    found = dict.fromkeys(path.resolve() for path in own)
+    found.pop(ours(), None)
+    return [*found, ours()]
+
+
+def chosen(names: list[str], folders: list[str], system: str, task_vars: dict[str, Any]) -> list[Any]:
+    """The suites that are named; without a name all of one's own, and the one that comes with the system."""
+    looked = places(folders, task_vars)
+    if not names:
+        names = smoke.names(looked[:-1])
+        here = system.rpartition(".")[2]
+        names += [here] if here not in names and here in smoke.names([ours()]) else []
+    return [smoke.find(name, looked) for name in names]
