@@ -1,0 +1,151 @@
+"""A controller that dies wherever it may, and more of them than one. The tests share a cluster that is put back between them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nodewise.testnet.state import checkout
+from tests.system.bad_days import ROWS, Day, Row, bad_day
+from tests.system.cluster import ETCDCTL, NEW, Cluster, Ended, anew, in_a_switch, made
+
+Kind = tuple[str, ...]
+KINDS = ("step", "gate", "observe", "note")
+NOTES = ("plan", "backup", "hop", "turn", "approved", "outcome", "members")
+# The holder was on a machine that is not this one, and its lease is about to end.
+ELSEWHERE = """cd /opt/nodewise/etcd; python3 -c '
+import json, time
+state = json.load(open("state.json"))
+state["lease"]["controller"]["boot"] = "another"
+state["lease"]["expires"] = time.time() + 20
+json.dump(state, open("state.json", "w"))'"""
+SERVES_S = 60  # seconds in which a node whose controller died in the middle of its step serves again
+
+
+@pytest.fixture(scope="module")
+def cluster(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:  # noqa: ARG001  (in that home)
+    """Three members that are taken from the old version to the new one again and again."""
+    with made(tmp_path_factory.mktemp("runs")) as three:
+        yield three
+
+
+def kind_of(record: dict[str, Any]) -> Kind:
+    """What kind of entry a record is: its step and phase, or a note by what it brings; of a node, or of the cluster."""
+    brings = [name for name in NOTES if name in record]
+    of = "node" if record.get("node") and record.get("step") not in ("secure", "stage") else "cluster"
+    return (record["kind"], record.get("step", "".join(brings)), record["phase"], of)
+
+
+def clones(folder: Path) -> Iterator[Path | None]:
+    """By turns the same checkout, which has the record of the run before, and a fresh clone, which has none."""
+    for number in count():
+        yield None
+        subprocess.run(["git", "clone", "-q", str(checkout()), str(folder / str(number))], check=True)
+        (folder / str(number) / ".venv").symlink_to(checkout() / ".venv")
+        yield folder / str(number)
+
+
+def serves(cluster: Cluster, node: str) -> float:
+    """Seconds until a node serves, with nobody to help it."""
+    began = time.monotonic()
+    while time.monotonic() - began < SERVES_S:
+        if "is healthy" in cluster.root(node, f"{ETCDCTL} endpoint health 2>&1 || true"):
+            return time.monotonic() - began
+        time.sleep(0.2)
+    raise AssertionError(f"{node} does not serve {SERVES_S} s after its controller died")
+
+
+def to_the_end(day: Day, left: set[Kind], controllers: Iterator[Path | None]) -> Ended:
+    """Run the upgrade until it ends by itself, killed each time that it writes a kind of entry that is left."""
+    while True:
+        running = day.cluster.start(controller=next(controllers))
+        record = running.until(lambda record: kind_of(record) in left)
+        if record is None:
+            return running.ended()
+        running.kill()
+        day.killed.add(running.folder.name)
+        left.discard(kind_of(record))
+        if record.get("node"):
+            serves(day.cluster, record["node"])
+
+
+@pytest.mark.slow
+def test_killed_after_each_kind_of_entry(cluster: Cluster, tmp_path: Path) -> None:
+    """Wherever it dies, the same command goes on, from the same checkout or another: no member is ever started twice."""
+    with bad_day(cluster, "none: an upgrade") as day:
+        good = day.upgrade("upgraded")
+        day.restarted = dict.fromkeys(cluster.names, 1)
+    left = {kind_of(record) for phase in ("begin", "end") for kind in KINDS for record in good.journal(kind, phase)}
+    kinds, first, controllers = len(left), len(ROWS), clones(tmp_path)
+    while left:
+        before = len(left)
+        one = not any("prove" in kind for kind in left)  # what happens in the last turn, too, needs no other
+        anew(cluster, new=2 if one else 0)
+        with bad_day(cluster, "controller killed") as day:
+            began = time.monotonic()
+            day.ended(to_the_end(day, left, controllers), "upgraded", "unchanged", began=began)
+            day.restarted = dict.fromkeys(cluster.names[2 if one else 0 :], 1)
+        assert {NEW} == cluster.versions()
+        assert len(left) < before, f"never written again: {left}"
+    rows = ROWS[first:]
+    name = f"controller killed after each of {kinds} kinds of entry"
+    ROWS[first:] = [Row(name, "upgraded", sum(r.seconds for r in rows), rows[0].restarted, sum(r.lost for r in rows))]
+
+
+def test_killed_in_the_middle_of_a_switch(cluster: Cluster) -> None:
+    """It has judged nothing, and the node serves again by itself. The same command finishes it, and no member is started twice."""
+    anew(cluster)
+    with bad_day(cluster, "controller killed in a switch") as day:
+        began, running = time.monotonic(), cluster.start()
+        record = running.until(in_a_switch)
+        assert record
+        running.kill()
+        assert not (running.folder / "summary.json").exists()
+        serves(cluster, record["node"])
+        day.ended(cluster.upgrade(), "upgraded", began=began)
+        day.restarted = dict.fromkeys(cluster.names, 1)
+    assert {NEW} == cluster.versions()
+
+
+@pytest.mark.slow
+def test_two_operators_at_once(cluster: Cluster, tmp_path: Path) -> None:
+    """Of two that begin at the same moment from two checkouts one upgrades the cluster; the other is told who does."""
+    anew(cluster)
+    controllers = clones(tmp_path)
+    with bad_day(cluster, "two operators at once") as day:
+        began = time.monotonic()
+        both = [cluster.start(controller=next(controllers)) for _ in range(2)]
+        first, second = sorted((running.ended() for running in both), key=lambda ended: ended.outcome)
+        day.ended(second, "upgraded", began=began)
+        day.ended(first, "refused", began=time.monotonic())
+        assert second.folder.name in first.summary["reason"], first.said
+        day.restarted = dict.fromkeys(cluster.names, 1)
+    assert {NEW} == cluster.versions()
+
+
+@pytest.mark.slow
+def test_a_dead_holder(cluster: Cluster) -> None:
+    """Of a run on another machine nobody knows whether it is dead: it is named with its expiry, and waited for."""
+    anew(cluster)
+    with bad_day(cluster, "holder of the lock dead") as day:
+        running = cluster.start()
+        record = running.until(in_a_switch)
+        assert record
+        running.kill()
+        serves(cluster, record["node"])
+        cluster.everywhere(ELSEWHERE)
+        reason = str(day.upgrade("refused").summary["reason"])
+        state = json.loads(cluster.root(cluster.names[0], "cat /opt/nodewise/etcd/state.json"))
+        until = time.strftime("%H:%M:%S", time.gmtime(state["lease"]["expires"]))
+        assert [] == [word for word in (running.folder.name, until) if word not in reason], reason
+        time.sleep(max(0.0, state["lease"]["expires"] - time.time()) + 1)
+        day.upgrade("upgraded")
+        day.restarted = dict.fromkeys(cluster.names, 1)
+    assert {NEW} == cluster.versions()
