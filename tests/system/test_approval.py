@@ -49,7 +49,7 @@ def test_no_terminal_and_no_approval(cluster: Cluster) -> None:
 def test_a_plan_that_was_approved_before_something_changed(cluster: Cluster) -> None:
     """A member that somebody took to another version since is drift, and is named."""
     node = next(name for name in cluster.names if name != cluster.leader())
-    with bad_day(cluster, "a plan approved, and the cluster changed since") as day:
+    with bad_day(cluster, "plan approved, cluster changed since") as day:
         plan = planned(day)
         cluster.root(node, SWITCH.format(NEW))
         day.refused(f"the cluster is not what plan {plan} was made for", node, NEW, nodewise_plan=plan)

@@ -98,7 +98,7 @@ def test_killed_after_each_kind_of_entry(cluster: Cluster, tmp_path: Path) -> No
         assert {NEW} == cluster.versions()
         assert len(left) < before, f"never written again: {left}"
     rows = ROWS[first:]
-    name = f"controller killed after each of {kinds} kinds of entry"
+    name = f"controller killed at each of {kinds} kinds of entry"
     outcomes = " or ".join(sorted({row.outcome for row in rows}))
     ROWS[first:] = [Row(name, outcomes, sum(row.seconds for row in rows), rows[0].restarted, sum(row.lost for row in rows))]
 

@@ -94,7 +94,7 @@ def test_ssh_that_is_cut(cluster: Cluster) -> None:
 @pytest.mark.slow
 def test_a_partition_that_heals(cluster: Cluster) -> None:
     """The node in hand is waited for until its deadline."""
-    with bad_day(cluster, "partition of the node in hand, heals in time") as day:
+    with bad_day(cluster, "partition of the node in hand heals") as day:
         running, node, began = begun(cluster)
         cluster.root(node, CUT)
         time.sleep(8)
