@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,11 @@ class ActionModule(EngineAction):
         host = smoke.CONTROLLER if session.where == "controller" else self.host(task_vars)
         node = None if session.where == "controller" else host
         run.begin("smoke", node=node, smoke=session.id)
-        results, kept = self.on_host(
-            smoke.load(Path(session.folder)), session.scripts, session.workers, host, task_vars, session.digest
-        )
+        try:
+            suite = smoke.load(Path(session.folder))
+            results, kept = self.on_host(suite, session.scripts, session.workers, host, task_vars, session.digest)
+        except NodewiseError as problem:
+            results, kept = [smoke.silent(one.name, host, str(problem)) for one in session.scripts], {}
         smoke.output(run.folder, session.id, host, kept)
         for one in results:
             one.files = sorted(name for name in kept if name.startswith((f"{one.script}.", f"{one.script}/")))
@@ -87,8 +90,7 @@ class ActionModule(EngineAction):
         while todo:
             attempt += 1
             answers, problem = self.ask(suite, todo, given, task_vars)
-            for name, text in files(answers).items():
-                kept[name] = text
+            kept.update(files(answers))
             ended = {one["script"]: msgspec.convert(one, smoke.Ended, strict=False) for one in answers.get("results", [])}
             for one in todo:
                 now = smoke.judge(ended[one.name], one, host) if one.name in ended else smoke.silent(one.name, host, problem)
@@ -146,7 +148,8 @@ class ActionModule(EngineAction):
         except AnsibleError as problem:
             return {}, str(problem)
         finally:
-            self._remove_tmp_path(self._connection._shell.tmpdir)  # noqa: SLF001  as ansible.builtin.copy does
+            with suppress(AnsibleError):
+                self._remove_tmp_path(self._connection._shell.tmpdir)  # noqa: SLF001  as ansible.builtin.copy does
         if answer.get("failed") or "results" not in answer:
             return {}, str(answer.get("msg") or answer.get("module_stderr") or "the module ended without a word")
         return answer, "it was not among the host's answers"

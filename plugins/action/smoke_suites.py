@@ -84,10 +84,7 @@ class ActionModule(EngineAction):
         run = run_of(task_vars)
         done = [smoke.conclude(run.folder, one.id) for one in smoke.sessions(run.folder)]
         ok = bool(done) and all(one.ok for one in done)
-        words = [
-            f"{one.session.suite}: {one.counts.passed} passed, {one.counts.failed} failed, {one.counts.skipped} skipped of {one.counts.expected}"
-            for one in done
-        ]
+        words = [f"{one.session.suite}: {counted(one.counts)}" for one in done]
         run.conclude(ENDS[ok], "; ".join(words) or "the run ended before anything was planned; what stopped it stands above")
         said = run.summarize(smoke=smoke.totals(run.folder))
         smoke.merge_junit(run.folder)
@@ -95,3 +92,8 @@ class ActionModule(EngineAction):
         text = f"{said['outcome']}: {said['reason']}"
         self.tell([text, f"record    {run.folder}"])
         return {"failed": bad, "summary": said, **({"msg": text} if bad else {})}
+
+
+def counted(counts: Any) -> str:
+    """Counts in words."""
+    return f"{counts.passed} passed, {counts.failed} failed, {counts.skipped} skipped of {counts.expected}"

@@ -15,8 +15,8 @@ description:
   - Packs the suite, has M(nodewise.cluster.smoke_scripts) run its scripts on the host, and reads what they said, which may be
     TAP, JUnit XML, JSON lines or nothing but an exit code (0 passed, 77 skipped, anything else failed).
   - Each script has a result, whatever becomes of it or of the host. What did not report has failed.
-  - With O(session), as the role P(nodewise.cluster.smoke#role) calls it, results go into the run's record, and the task does not fail.
-    Without it they are returned, and the task fails unless all passed or were skipped, and some passed.
+  - With O(session), as the role P(nodewise.cluster.smoke#role) calls it, results go into the run's record, and the task does not
+    fail. Without it they are returned, and the task fails unless all passed or were skipped, and some passed.
 options:
   session:
     description: A session that M(nodewise.cluster.smoke_suites) planned; it says all the rest.
