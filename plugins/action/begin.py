@@ -20,6 +20,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     Run,
     __version__,
     halt,
+    lease,
     new_folder,
     plain,
     role_path,
@@ -41,6 +42,7 @@ class ActionModule(EngineAction):
         run = self.opened(args, cluster)
         run.add(inventory=inventory_digest(cluster["members"], task_vars["hostvars"]))
         about = {**cluster, "dir": str(run.folder), "id": run.id, "kind": args["kind"], "until": "", "approve": args["approve"]}
+        about["controller"] = lease.me(os.getppid())  # ansible-playbook, while it is the parent of its workers for certain
         facts = {"nodewise_run": about, "nodewise_halted": False}
         try:
             about["until"] = self.ready(args, problem)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import Any
 
@@ -41,7 +40,7 @@ class ActionModule(EngineAction):
         given = {
             "run": run.id,
             "who": lease.who(),
-            "controller": lease.me(os.getppid()),  # the parent is ansible-playbook
+            "controller": plain(task_vars["nodewise_run"]["controller"]),
             "fence": own.get("fence") or lease.fence(states),  # the second time the same number
             "ttl": ttl,
             "over": lease.over(states),
@@ -91,11 +90,19 @@ class ActionModule(EngineAction):
         """Give back what is ours. A node that does not answer keeps it until it expires, which is only noted."""
         own = plain(task_vars.get("nodewise_lease") or {})
         if not own.get("granted"):
-            return {}
+            return self.swept(task_vars) if state == "released" else {}
         answer = self.ask(state, {"run": own["run"], "fence": own["fence"], **how}, task_vars)
         if not answer["granted"]:
             run_of(task_vars).note(f"the lease of {self.host(task_vars)} was not given back: {answer['says']}")
         return {"changed": answer["granted"], "ansible_facts": {"nodewise_lease": {**own, "granted": False}}}
+
+    def swept(self, task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Take away what a dead run left where this one had nothing to do, and so took nothing over."""
+        left = (self.states(task_vars).get(self.host(task_vars)) or {}).get("lease")
+        if not left or (run_of(task_vars).outcome() or ("",))[0] != "unchanged" or left["run"] not in lease.over([{"lease": left}]):
+            return {}
+        answer = self.ask("broken", {"run": left["run"]}, task_vars)
+        return {"changed": answer["changed"]}
 
     def confirmed(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Say who holds the cluster, and fail unless one of them was named."""

@@ -23,6 +23,8 @@ class ActionModule(EngineAction):
         made, begun = run.read_plan(), run.hop()
         hop, group = made.hops[begun["hop"]], made.group_of(node)
         seen, why = run.observations()[group], f"{node}: {run.failure()}"
+        if alone := roll.cut_off(seen, node):
+            return halt(run, "held", f"{why}\n{node} was not put back: {alone}")
         if data := roll.diverged(seen):
             return halt(run, "held", f"{why}\n{node} was not put back, which would not mend it: {data}")
         if against := roll.why_not_back(hop, begun["acts_as"][group], seen):
@@ -39,7 +41,8 @@ class ActionModule(EngineAction):
         off = why or judge_step(run, roll.BACK, node, old)
         run.end("undo", ok=not off, node=node)
         if off:
-            return halt(run, "needs_human", f"{node}: {run.failure()}\nIt could not be put back on {old}: {off}")
+            outcome = roll.stuck(run.observations()[run.read_plan().group_of(node)], node)
+            return halt(run, outcome, f"{node}: {run.failure()}\nIt could not be put back on {old}: {off}")
         outcome = "rolled_back" if run.read_plan().kind == "upgrade" else "held"
         return halt(run, outcome, f"{node}: {run.failure()}\nIt is back on {old} and the cluster is healthy")
 

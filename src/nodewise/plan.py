@@ -161,7 +161,7 @@ def _no_return(rules: Rules, declared: Declaration, start: str, to: str) -> NoRe
 
 
 def to_repair(asked: Iterable[str], records: Mapping[str, Any], observations: Observations) -> list[str]:
-    """The members to bring back first: those that an operator named, and the one that an earlier run died on in its switch.
+    """The members to bring back first: those that an operator named, and one whose last change failed or was never ended.
 
     Raises Refused for a name that is no member.
     """
@@ -174,7 +174,8 @@ def to_repair(asked: Iterable[str], records: Mapping[str, Any], observations: Ob
 
 
 def _cut_off(record: Mapping[str, Any]) -> bool:
-    return any(step.get("ended") is None for step in record.get("steps", []))
+    steps = record.get("steps") or [{"ok": True}]
+    return steps[-1].get("ok") is not True
 
 
 def repaired_to(name: str, groups: Mapping[str, list[str]], observations: Observations, way: list[Hop]) -> str:

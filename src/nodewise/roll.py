@@ -10,7 +10,7 @@ import msgspec
 
 from nodewise import gates
 from nodewise.errors import Held, Refused
-from nodewise.model import Hop, Observation, Plan, Step, Turn
+from nodewise.model import Hop, Observation, Outcome, Plan, Step, Turn
 from nodewise.plan import Observations, behind, pick
 
 BACK = ["members_expected", "members_serving", "node_at_target", "fingerprints_equal"]  # gates of a node that was put back
@@ -120,6 +120,22 @@ def why_not_back(hop: Hop, acted_as: str | None, seen: Observation) -> str | Non
     if now != acted_as:
         return f"the cluster has moved from {acted_as} to {now}, and the old binary no longer starts on it"
     return None
+
+
+def stuck(seen: Observation, node: str) -> Outcome:
+    """What a run is whose node could not be put back: held while the others serve with a quorum, for then it can be brought back."""
+    serving = sum(member.serving for member in seen.members if member.name != node)
+    return "held" if seen.cluster.quorum is not None and serving >= seen.cluster.quorum else "needs_human"
+
+
+def cut_off(seen: Observation, node: str) -> str | None:
+    """Why what a node says of the cluster may not be believed: it sees too few of the others. None when it sees enough."""
+    others = [member for member in seen.members if member.name != node]
+    there = [member.name for member in others if member.version is not None]
+    if len(there) + 1 >= (seen.cluster.quorum or len(others) // 2 + 1) or not others:
+        return None
+    unseen = ", ".join(member.name for member in others if member.version is None)
+    return f"it is cut off from {unseen}, and neither version gets ready alone; the same command goes on when it is not"
 
 
 def diverged(seen: Observation) -> str | None:

@@ -184,12 +184,12 @@ def test_a_node_that_fails_its_gates_is_put_back(notes: Notes, name: str) -> Non
     assert {"n1.txt", "n2.txt", "n3.txt"} == {path.name for path in (notes.run_dir / "collected").iterdir()}
 
 
-def test_what_does_not_come_back_is_a_case_for_a_human(notes: Notes) -> None:
-    """A node that fails on the new version and on the old one, too, needs a human; nobody else is touched."""
+def test_what_does_not_come_back_is_brought_back_by_the_same_command(notes: Notes) -> None:
+    """A node that fails on the new version and on the old one, too, is told as such; nobody else is touched."""
     notes.member("n1", breaks_on=["1.1.0", "1.0.0"])
     ended = notes.upgrade("-e", "nodewise_to=1.1.0")
     assert ended.returncode != 0
-    assert notes.summary()["outcome"] == "needs_human"
+    assert notes.summary()["outcome"] == "held"
     assert "could not be put back on 1.0.0" in notes.summary()["reason"]
     assert notes.starts()["n2"] == notes.starts()["n3"] == 0
 

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,11 +85,8 @@ class Running:
         raise AssertionError(self.log.read_text())
 
     def kill(self) -> None:
-        """SIGKILL for all of it at once, also for workers, which have left its group: stopped first, it begins no more of them."""
-        self.process.send_signal(signal.SIGSTOP)
-        for pid in reversed(descendants(self.process.pid)):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        """SIGKILL for its process group. Workers have left that, and end the task that they are in."""
+        os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
 
     def ended(self, timeout: float = 240) -> Ended:
@@ -259,9 +256,3 @@ def read(folder: Path) -> list[dict[str, Any]]:
     path = folder / "journal.jsonl"
     lines = path.read_text().split("\n")[:-1] if path.exists() else []
     return [json.loads(line) for line in lines]
-
-
-def descendants(pid: int) -> list[int]:
-    """A process and all that it started and that did not leave it."""
-    children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False).stdout.split()
-    return [pid, *(deeper for child in children for deeper in descendants(int(child)))]

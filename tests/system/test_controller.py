@@ -70,7 +70,6 @@ def to_the_end(day: Day, left: set[Kind], controllers: Iterator[Path | None]) ->
         if record is None:
             return running.ended()
         running.kill()
-        day.killed.add(running.folder.name)
         left.discard(kind_of(record))
         if record.get("node"):
             serves(day.cluster, record["node"])
@@ -116,6 +115,19 @@ def test_killed_in_the_middle_of_a_switch(cluster: Cluster) -> None:
         day.ended(cluster.upgrade(), "upgraded", began=began)
         day.restarted = dict.fromkeys(cluster.names, 1)
     assert {NEW} == cluster.versions()
+
+
+@pytest.mark.slow
+def test_killed_while_it_takes_the_lease(cluster: Cluster) -> None:
+    """Workers outlive a controller that was killed and end their task: what they took is the controller's, and as dead as it is."""
+    anew(cluster)
+    with bad_day(cluster, "controller killed while it takes the lease") as day:
+        began, running = time.monotonic(), cluster.start()
+        assert running.until(lambda record: record.get("step") == "plan" and record["phase"] == "end")
+        running.kill()
+        time.sleep(5)
+        day.ended(cluster.upgrade(), "upgraded", began=began)
+        day.restarted = dict.fromkeys(cluster.names, 1)
 
 
 @pytest.mark.slow

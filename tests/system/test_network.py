@@ -102,3 +102,15 @@ def test_a_partition_that_heals(cluster: Cluster) -> None:
         cluster.root(node, HEAL)
         day.ended(running.ended(), "upgraded", began=began)
         day.restarted = dict.fromkeys(cluster.names, 1)
+
+
+@pytest.mark.slow
+def test_a_partition_that_does_not_heal(cluster: Cluster) -> None:
+    """At its deadline the node is taken back or held, and the others serve; healed, the same command ends well."""
+    with bad_day(cluster, "partition of the node in hand, does not heal") as day:
+        running, node, began = begun(cluster, deadline=15)
+        cluster.root(node, CUT)
+        ended = running.ended()
+        cluster.root(node, HEAL)
+        day.ended(ended, "rolled_back", "held", began=began)
+        again(day, {node: 1 + day.restarts().get(node, 0)})

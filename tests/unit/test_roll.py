@@ -93,6 +93,22 @@ def test_a_canary_whose_soak_nobody_saw_is_watched_again() -> None:
     assert roll.again(made(), hop(made()), {"c": one}, soaked=False) is None
 
 
+def test_a_node_that_does_not_come_back_is_held_while_the_others_serve() -> None:
+    """It can be brought back as long as there is a quorum; when there is none, or nobody knows, a human is needed."""
+    down = {"serving": False}
+    assert roll.stuck(observation(n1=down), "n1") == "held"
+    assert roll.stuck(observation(n1=down, n3=down), "n1") == "needs_human"
+    assert roll.stuck(observation({"quorum": None}, n1=down), "n1") == "needs_human"
+
+
+def test_a_node_that_is_cut_off_is_not_believed() -> None:
+    """With fewer than a quorum in sight nothing is known of the cluster; a single member that is down cuts nobody off."""
+    gone = {"version": None, "serving": False}
+    assert "cut off from n2, n3" in str(roll.cut_off(observation(n2=gone, n3=gone), "n1"))
+    assert roll.cut_off(observation(n2=gone), "n1") is None
+    assert roll.cut_off(observation(n1=gone), "n1") is None
+
+
 def test_data_that_differs_is_known_to_differ() -> None:
     """Different fingerprints are a divergence with names; a fingerprint that could not be read is none."""
     said = roll.diverged(observation(n3={"fingerprint": "8@1"}))
