@@ -14,10 +14,9 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     plain,
     run_of,
     smoke,
+    smoke_finish,
 )
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.suites import chosen
-
-ENDS = {True: "unchanged", False: "failed"}  # outcomes: a suite changes nothing that it does not put back
 
 
 class ActionModule(EngineAction):
@@ -82,18 +81,8 @@ class ActionModule(EngineAction):
     def told(self, _args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Decide how the run ended by what was recorded, and write it down."""
         run = run_of(task_vars)
-        done = [smoke.conclude(run.folder, one.id) for one in smoke.sessions(run.folder)]
-        ok = bool(done) and all(one.ok for one in done)
-        words = [f"{one.session.suite}: {counted(one.counts)}" for one in done]
-        run.conclude(ENDS[ok], "; ".join(words) or "the run ended before anything was planned; what stopped it stands above")
-        said = run.summarize(smoke=smoke.totals(run.folder))
-        smoke.merge_junit(run.folder)
+        said = smoke_finish(run)
         bad = not good(said["kind"], said["outcome"])
         text = f"{said['outcome']}: {said['reason']}"
         self.tell([text, f"record    {run.folder}"])
         return {"failed": bad, "summary": said, **({"msg": text} if bad else {})}
-
-
-def counted(counts: Any) -> str:
-    """Counts in words."""
-    return f"{counts.passed} passed, {counts.failed} failed, {counts.skipped} skipped of {counts.expected}"

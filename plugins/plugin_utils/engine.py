@@ -28,14 +28,15 @@ try:
     from nodewise.observing import unseen
     from nodewise.preflight import refuse_unfit
     from nodewise.record import Run, new_folder
+    from nodewise.smoke.finish import finish as smoke_finish
 
     ENGINE_ERROR = None
 except ImportError as missing:
     ENGINE_ERROR = str(missing)
     # Names only, so that plugins load and can say in a task's result what is missing.
-    msgspec = __version__ = backups = lease = plan = releases = roll = smoke = soak = summary = judge_step = unseen = (
-        refuse_unfit
-    ) = new_folder = None
+    msgspec = __version__ = backups = lease = plan = releases = roll = smoke = smoke_finish = soak = summary = judge_step = (
+        unseen
+    ) = refuse_unfit = new_folder = None
     GateFailed = Held = NodewiseError = Refused = RuntimeError
     Hop = Observation = Outcome = Plan = Settings = Step = Subject = Run = good = None
 
@@ -71,6 +72,7 @@ __all__ = [
     "roll",
     "run_of",
     "smoke",
+    "smoke_finish",
     "soak",
     "summary",
     "unseen",

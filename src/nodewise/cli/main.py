@@ -7,7 +7,7 @@ import sys
 import click
 
 from nodewise import __version__
-from nodewise.cli import bench, lifecycle, look, run
+from nodewise.cli import bench, lifecycle, look, run, smoke
 from nodewise.errors import NodewiseError
 
 COMMANDS = [
@@ -22,6 +22,7 @@ COMMANDS = [
     look.inventory,
     run.run,
     run.check,
+    smoke.smoke,
     bench.bench,
 ]
 

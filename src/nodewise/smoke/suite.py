@@ -53,7 +53,8 @@ class Suite(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     serial: bool = False  # whether one host follows the other
     pinned: bool = False  # whether it is told when these are not the scripts of last time
     environment: dict[str, str] = {}
-    secrets: dict[str, str] = {}  # variable of the environment -> Ansible's variable, which may stand in a vault
+    variables: dict[str, str] = {}  # variable of the environment -> Ansible's, left out where that is not defined
+    secrets: dict[str, str] = {}  # the same: it must be defined, may stand in a vault, and is masked
     keep: list[str] = []  # patterns of files
     output: int = 262144  # bytes kept of each stream
     gates: dict[str, Any] = {}  # besides those of gates.yml
@@ -118,7 +119,7 @@ def load(folder: Path) -> Suite:
 def _refuse(suite: Suite) -> None:
     if not suite.scripts:
         raise UsageError(f"{suite.folder} has no executables; expected scripts with a run bit (chmod +x) directly in it")
-    wrong = [name for name in (*suite.environment, *suite.secrets) if not ENVIRONMENT.match(name)]
+    wrong = [name for name in (*suite.environment, *suite.variables, *suite.secrets) if not ENVIRONMENT.match(name)]
     if wrong:
         raise UsageError(f"{suite.folder}/{DECLARED}: {', '.join(wrong)} is no name of an environment variable")
 

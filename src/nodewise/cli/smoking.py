@@ -1,0 +1,141 @@
+"""What `testnet smoke` shows: suites by host while they run, then a table of what was found."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from nodewise import view
+from nodewise.errors import SetupError, UsageError
+from nodewise.playbook import follow
+from nodewise.record import Run, new_folder
+from nodewise.smoke.finish import finish, judged
+from nodewise.smoke.report import lines
+from nodewise.testnet.interrupt import interruptible
+from nodewise.testnet.state import Testnet, load, ups
+
+Feed = dict[str, Any]
+
+
+def smoke(wish: dict[str, Any], name: str | None) -> int:
+    """Run suites on a testnet and show what they found; returns the exit code. Ctrl-C ends them, and shows what is known."""
+    net = _testnet(name)
+    run = Run(new_folder(Path("runs").absolute(), "smoke", net.name))
+    run.folder.mkdir(parents=True)
+    with interruptible():
+        try:
+            with Board(run).shown():
+                follow(
+                    "playbooks/smoke.yml",
+                    run_dir=run.folder,
+                    variables={**wish, "nodewise_cluster": net.name},
+                    environment={"NODEWISE_TESTNET": net.name, "NODEWISE_VIEW": "off"},
+                    tick=lambda: None,
+                )
+        except KeyboardInterrupt:
+            if run.journal.exists():
+                finish(run, "interrupted")
+                _table(run)
+            raise
+    return _told(run)
+
+
+def _testnet(name: str | None) -> Testnet:
+    """The testnet that is named, or the only one with a cluster on it."""
+    chosen = [load(name)] if name else [one for one in ups() if one.system]
+    if len(chosen) != 1:
+        there = ", ".join(one.name for one in chosen) or "none"
+        raise UsageError(
+            f"testnets with a cluster on them: {there}; name one with --name, or make one: testnet up --system etcd --version V"
+        )
+    if not chosen[0].system:
+        raise UsageError(f"testnet {chosen[0].name} has no cluster on it; make one with --system and --version")
+    return chosen[0]
+
+
+def _told(run: Run) -> int:
+    outcome = run.outcome()
+    if outcome is None or not (run.folder / "summary.json").exists():
+        raise SetupError(f"ansible-playbook ended without an outcome; look into {run.folder}/ansible.log")
+    if outcome[0] == "refused":
+        raise UsageError(outcome[1])
+    _table(run)
+    return 0 if all(one.ok for one in judged(run)) else 1
+
+
+def _table(run: Run) -> None:
+    for one in judged(run):
+        click.echo("\n".join(lines(one)))
+    click.echo(f"record {run.folder}")
+
+
+class Board:
+    """Sessions by host, from the journal: drawn on a terminal; a line each elsewhere."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.console = run, Console(highlight=False, markup=False, emoji=False)
+        self.expected: dict[str, str] = {}  # session -> what is expected of it
+        self.cells: dict[tuple[str, str], Text] = {}
+        self.began: dict[tuple[str, str], float] = {}
+
+    def feed(self, record: Feed) -> None:
+        """One record of the journal."""
+        session = str(record.get("smoke") or "")
+        if record["kind"] == "note" and "digest" in record:
+            self.expected[session] = str(record["text"])
+            self._say(str(record["text"]))
+        elif record["kind"] == "step" and session:
+            self._step((session, record.get("node") or "controller"), record)
+
+    def _step(self, place: tuple[str, str], record: Feed) -> None:
+        if record["phase"] == "begin":
+            self.began[place] = time.monotonic()
+            return
+        self.began.pop(place, None)
+        word = "passed" if record["ok"] else str(record.get("error") or "failed")
+        self.cells[place] = Text(f"{word}, {record['duration_s']:.1f} s", style="green" if record["ok"] else "red")
+        self._say(f"  {place[1]}: {self.cells[place]}")
+
+    def _say(self, text: str) -> None:
+        if not self.console.is_terminal:
+            click.echo(text)
+
+    def table(self) -> Table:
+        """The table as it stands."""
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+        for column in ("suite", "host", "state"):
+            table.add_column(column, no_wrap=column != "state")
+        now = time.monotonic()
+        running = {place: Text(f"running {now - at:.0f} s", style="cyan") for place, at in list(self.began.items())}
+        for (session, host), cell in sorted({**self.cells, **running}.items()):
+            table.add_row(session, host, cell)
+        return table
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Follow the journal meanwhile; the drawing is gone afterwards, as the table of what was found takes its place."""
+        stop = threading.Event()
+        thread = threading.Thread(target=view.follow, args=(self.run.journal, self.feed, stop), daemon=True)
+        thread.start()
+        live = Live(get_renderable=self.table, console=self.console, refresh_per_second=4, transient=True)
+        try:
+            if self.console.is_terminal:
+                with live:
+                    yield
+            else:
+                yield
+        finally:
+            stop.set()
+            thread.join(5)
+            sys.stdout.flush()

@@ -1,0 +1,34 @@
+"""How a run that does nothing but smoke ends: its outcome, its summary, its junit.xml."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nodewise.record import Run
+from nodewise.smoke.report import merge_junit
+from nodewise.smoke.session import Concluded, conclude, sessions, totals
+
+ENDS = {True: "unchanged", False: "failed"}  # outcomes: a suite changes nothing that it does not put back
+
+
+def finish(run: Run, why: str = "") -> dict[str, Any]:
+    """Decide by what was reported, or by `why` it ended early, and write it down; returns the summary."""
+    done = judged(run)
+    ok = bool(done) and not why and all(one.ok for one in done)
+    words = "; ".join(f"{one.session.suite}: {counted(one)}" for one in done)
+    nothing = "the run ended before anything was planned; what stopped it stands above"
+    run.conclude(ENDS[ok], f"{why}; {words}" if why and words else why or words or nothing)  # type: ignore[arg-type]
+    summary = run.summarize(smoke=totals(run.folder))
+    merge_junit(run.folder)
+    return summary
+
+
+def judged(run: Run) -> list[Concluded]:
+    """All sessions of a run, judged."""
+    return [conclude(run.folder, one.id) for one in sessions(run.folder)]
+
+
+def counted(done: Concluded) -> str:
+    """Counts in words."""
+    counts = done.counts
+    return f"{counts.passed} passed, {counts.failed} failed, {counts.skipped} skipped of {counts.expected}"
