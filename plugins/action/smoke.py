@@ -5,8 +5,11 @@
 from __future__ import annotations
 
 import base64
+import os
 import tempfile
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import Eng
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.suites import places
 
 INLINE = 512 << 10  # bytes of a suite that go with the task; a larger one is copied first
+LOOK = 0.5  # seconds between looks at whether the playbook still runs
 SHORTEST = 4  # characters of a secret: what is shorter cannot be masked
 
 
@@ -142,7 +146,8 @@ class ActionModule(EngineAction):
             else:
                 given = {**given, "archive": base64.b64encode(packed).decode()}
             module = {"module_name": "nodewise.cluster.smoke_scripts", "module_args": {**given, "scripts": listed}}
-            answer = dict(self._execute_module(**module, task_vars=task_vars))
+            with ending_with_the_playbook():
+                answer = dict(self._execute_module(**module, task_vars=task_vars))
         except AnsibleConnectionFailure as lost:
             return {}, f"the host cannot be reached: {lost}"
         except AnsibleError as problem:
@@ -164,6 +169,23 @@ class ActionModule(EngineAction):
             self._transfer_file(file.name, there)
         self._fixup_perms2((self._connection._shell.tmpdir, there))  # noqa: SLF001  see above
         return str(there)
+
+
+@contextmanager
+def ending_with_the_playbook() -> Iterator[None]:
+    """End this process when ansible-playbook was killed: its workers go on, and so would what they wait for on the hosts."""
+    parent, over = os.getppid(), threading.Event()
+
+    def watch() -> None:
+        while not over.wait(LOOK):
+            if os.getppid() != parent:
+                os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 ENDS = (".out", ".err", ".results")

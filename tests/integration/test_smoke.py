@@ -249,8 +249,9 @@ def test_the_module_alone(smoked: Smoked) -> None:
     assert [{"name": "fine", "status": "pass"}] == it["results"][0]["cases"]
 
 
-def test_ctrl_c(smoked: Smoked) -> None:
-    """Scripts end with the playbook, and their folders are removed."""
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_playbook_that_ends_early(smoked: Smoked, how: signal.Signals) -> None:
+    """On Ctrl-C, and even when it is killed, scripts end with the playbook; without a summary the run is known as interrupted."""
     seconds = f"9{time.monotonic_ns()}"
     smoked.suite("s", {"a": f"#!/bin/sh\ntrap '' INT TERM HUP\nsleep {seconds}\n"})
     command, environment = smoked.command(playbook="smoke")
@@ -258,14 +259,14 @@ def test_ctrl_c(smoked: Smoked) -> None:
         command,
         env=environment,
         cwd=ROOT,
-        stdout=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
         start_new_session=True,
     )
     until(lambda: len(pids(seconds)) == 3)
-    os.killpg(running.pid, signal.SIGINT)
-    running.communicate(timeout=30)
+    os.killpg(running.pid, signal.SIGINT) if how == signal.SIGINT else running.kill()
+    running.wait(30)
     until(lambda: not pids(seconds))
     assert not (smoked.run_dir / "summary.json").exists()
 

@@ -112,7 +112,7 @@ def test_a_script_that_ignores_sigterm(host: Host) -> None:
 def test_a_script_that_leaves_a_process_behind(host: Host) -> None:
     """It ends when it ends, although the process holds its output open; the process is named and ended."""
     seconds = tag()
-    found = host.one(f"#!/bin/sh\nsleep {seconds} &\necho done\n")
+    found = host.one(f"#!/bin/sh\nsleep {seconds} &\nsleep 0.3; echo done\n")
     assert [0, "done\n", ["sleep"]] == [found["code"], found["stdout"], found["left"]]
     assert found["seconds"] < 3
     assert [] == alive(seconds)
