@@ -41,10 +41,11 @@ class ActionModule(ApprovingAction):
             return {"nodewise_hop": {"index": index, "turns": [], "done": True}}
         acts_as = {group: seen.cluster.version for group, seen in observations.items()}
         run.note(f"hop {index + 1} of {len(made.hops)}: {hop.start} → {hop.to}", hop=index, acts_as=acts_as)
-        # A leader that moves between groups' turns may ask for another turn than was foreseen.
-        count = len([turn for turn in plan.turns(made, observations) if turn.to == hop.to]) + 2 * (len(made.groups) > 1) + 1
-        finalize = msgspec.to_builtins(made.finalize)
-        return {"nodewise_hop": {"index": index, "turns": list(range(1, count + 1)), "done": False, "finalize": finalize}}
+        count = len([turn for turn in plan.turns(made, observations) if turn.to == hop.to])
+        # A leader that moves between groups' turns may ask for other turns than were foreseen, and a soak for one to watch again.
+        spare = 2 * (len(made.groups) > 1) + (made.settings.soak > 0)
+        turns, finalize = list(range(1, count + spare + 1)), msgspec.to_builtins(made.finalize)
+        return {"nodewise_hop": {"index": index, "turns": turns, "done": False, "finalize": finalize, "soak": made.settings.soak}}
 
     def finalizing(self, run: Any, made: Any, hop: Any, word: str) -> dict[str, Any]:
         """Ask where going back ends with the finalization."""

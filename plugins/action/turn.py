@@ -28,6 +28,8 @@ class ActionModule(ApprovingAction):
     def begin(self, index: int, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Resolve the nodes, their steps and who takes over leadership."""
         run, about = run_of(task_vars), plain(task_vars["nodewise_run"])
+        if run.outcome():  # the cluster is not ours any more
+            return {"ansible_facts": {"nodewise_halted": True}}
         made, observations = run.read_plan(), run.observations()
         begun = run.hop()
         hop = made.hops[begun["hop"]]
@@ -59,6 +61,8 @@ class ActionModule(ApprovingAction):
         run, turn = run_of(task_vars), plain(task_vars["nodewise_turn"])
         if run.outcome():
             return {"ansible_facts": {"nodewise_halted": True}}
+        if not turn["nodes"]:
+            return {}
         since = max((r["seq"] for r in run.records("note") if "turn" in r), default=0)
         ended = {(r.get("node"), r["step"]) for r in run.records("step", "end") if r["ok"] and r["seq"] > since}
         soak = ["soak"] if turn.get("soak") else []
