@@ -10,6 +10,7 @@ import glob
 import io
 import json
 import os
+import resource
 import select
 import shutil
 import signal
@@ -277,6 +278,7 @@ def supervise(job: dict[str, Any], masks: list[bytes], answer_to: int) -> NoRetu
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         end_with_parent(signal.SIGTERM)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # here, as a hook before exec would cost a copy of our memory
         os.set_inheritable(answer_to, False)
         answer = run_script(job, masks)
         with open(answer_to, "wb") as stream:

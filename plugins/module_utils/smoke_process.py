@@ -13,7 +13,6 @@ import ctypes
 import errno
 import fcntl
 import os
-import resource
 import select
 import signal
 import subprocess
@@ -69,11 +68,6 @@ def run_script(job: dict[str, Any], masks: list[bytes]) -> dict[str, Any]:
 
 def start(job: dict[str, Any]) -> subprocess.Popen[bytes]:
     """Start it in a session of its own, with nothing to read."""
-
-    def prepare() -> None:
-        end_with_parent(signal.SIGKILL)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
     return subprocess.Popen(
         [job["path"]],
         cwd=job["folder"],
@@ -83,7 +77,6 @@ def start(job: dict[str, Any]) -> subprocess.Popen[bytes]:
         stderr=subprocess.PIPE,
         bufsize=0,
         start_new_session=True,
-        preexec_fn=prepare,  # noqa: PLW1509  this process has one thread
     )
 
 
@@ -123,7 +116,7 @@ def follow(process: subprocess.Popen[bytes], streams: dict[str, Output], deadlin
         left, alive = clear({process.pid})
     if not alive:
         process.wait()
-    pipes.until(lambda: False, time.monotonic() + TICK)  # what was in the pipes; all writers are gone
+    pipes.until(lambda: not pipes.open, time.monotonic() + TICK)  # what was in the pipes; all writers are gone
     pipes.close()
     code = process.poll()
     told["left"] = [] if told else left
