@@ -59,7 +59,7 @@ class ActionModule(EngineAction):
         subject = Subject(about["cluster"], about["system"], about["role"], about["groups"], about["domains"])
         records = {name: (node.get("state") or {}).get("upgrade") for name, node in nodes.items()}
         machine = plan.architecture(nodes)
-        said = {key: args[key] for key in ("accept_outage", "soak", "deadline")}
+        said = {key: args[key] for key in ("accept_outage", "soak", "suites", "deadline")}
         settings = Settings(**said, prove=self.proves(args, about, task_vars))
 
         def resolve(version: str) -> Any:
@@ -91,6 +91,8 @@ class ActionModule(EngineAction):
     def gaps(self, made: Plan, args: dict[str, Any], task_vars: dict[str, Any]) -> list[str]:
         """What this upgrade will not watch or prove, and why."""
         found = [] if made.settings.prove else ["mixed versions are not proved: not on test hosts, and nodewise_prove is not true"]
+        if not made.settings.suites:
+            found.append("no smoke suites: what the service is there for is not tried (nodewise_suite=NAME to run one)")
         if not made.settings.soak:
             return [*found, "no soak: the first node is judged once, after its switch (nodewise_soak=SECONDS to watch it)"]
         baselines = {name: plain(task_vars["hostvars"][name].get("nodewise_baseline")) for name in made.members}

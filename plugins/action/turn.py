@@ -52,6 +52,7 @@ class ActionModule(ApprovingAction):
             "successor": {node: roll.successor(made, turn, observations, node) for node in turn.nodes},
             "proof": roll.proof(made, hop, turn, observations, f"/nodewise/proof/{run.id}/"),
             "soak": made.settings.soak if canary else 0,
+            "suites": bool(made.settings.suites) and any(steps.values()),
             "gates": list(dict.fromkeys(name for step in made.steps for name in step.after)),
         }
         return {"ansible_facts": {"nodewise_turn": resolved}}
@@ -65,11 +66,13 @@ class ActionModule(ApprovingAction):
             return {}
         since = max((r["seq"] for r in run.records("note") if "turn" in r), default=0)
         ended = {(r.get("node"), r["step"]) for r in run.records("step", "end") if r["ok"] and r["seq"] > since}
-        soak = ["soak"] if turn.get("soak") else []
+        watched = [name for name in ("suites", "soak") if turn[name]]
         lost = sorted(
             node
             for node in turn["nodes"]
-            for names in [[*(step["name"] for step in turn["steps"][node]), *(["prove"] if node in turn["proof"] else []), *soak]]
+            for names in [
+                [*(step["name"] for step in turn["steps"][node]), *(["prove"] if node in turn["proof"] else []), *watched]
+            ]
             if any((node, name) not in ended for name in names)
         )
         if not lost:

@@ -39,6 +39,11 @@ options:
     description: The operator's own probe command, if there is one.
     type: str
     default: ''
+  suites:
+    description: Smoke suites that are run on each node after its change (tier core), and on all of them at the end (tier basic).
+    type: list
+    elements: str
+    default: []
   prove:
     description: Whether mixed versions are proved at each turn. On test hosts they are when it is not said.
     type: bool

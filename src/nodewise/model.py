@@ -102,6 +102,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     accept_outage: bool = False
     soak: float = 0.0  # seconds to watch after the first node
     deadline: float = 120.0  # seconds that a node may take to settle after a change
+    suites: list[str] = []  # smoke suites: of tier core after each node, of tier basic at the end of each hop
     prove: bool = False  # whether old and new members are shown to read each other's writes, at each turn
 
 

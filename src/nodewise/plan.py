@@ -364,6 +364,10 @@ def describe(plan: Plan) -> list[str]:
         lines += _line(
             "soak", f"{plan.settings.soak:g} s on the first node of each hop, against samples taken before the first change"
         )
+    if plan.settings.suites:
+        lines += _line(
+            "smoke", f"{', '.join(plan.settings.suites)}: tier core on each node after its change, tier basic at the end"
+        )
     for gap in plan.gaps:
         lines += _line("gap", gap)
     lines += _line("end", f"asks {', '.join(plan.finalize.after)}")

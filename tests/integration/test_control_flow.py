@@ -328,6 +328,35 @@ def test_data_that_differs_during_the_roll(notes: Notes) -> None:
     assert notes.starts() == {"n1": 1, "n2": 0, "n3": 0}
 
 
+def suite(notes: Notes, *lines: str) -> list[str]:
+    """Words for a suite of one core script, which knows the node in hand, and one basic script that passes."""
+    folder = notes.folder / "suites" / "service"
+    folder.mkdir(parents=True)
+    for name, tier, body in (("core", "core", lines), ("basic", "basic", ("true",))):
+        script = folder / name
+        script.write_text("\n".join(["#!/bin/sh", f"# smoke: tier={tier}", *body]) + "\n")
+        script.chmod(0o755)
+    return ["-e", f"nodewise_suites={folder.parent}", "-e", "nodewise_suite=service"]
+
+
+def test_suites_run_between_the_nodes_and_at_the_end(notes: Notes) -> None:
+    """Core scripts on each node after its change, those of tier basic on all in the end; all of it is in the record."""
+    ended = notes.upgrade("-e", "nodewise_to=1.1.0", *suite(notes, "true"))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert [r["node"] for r in notes.journal() if r.get("step") == "suites" and r["phase"] == "end"] == ["n1", "n3", "n2"]
+    kept = [json.loads(path.read_text()) for path in sorted(notes.run_dir.glob("smoke/*/plan.json"))]
+    assert [(plan["tier"], len(plan["hosts"])) for plan in kept] == [("core", 1)] * 3 + [("basic", 3)]
+
+
+def test_a_node_that_fails_its_suite_is_put_back(notes: Notes) -> None:
+    """A node that passes all gates and fails a script goes back, and nobody else is touched."""
+    ended = notes.upgrade("-e", "nodewise_to=1.1.0", *suite(notes, 'test "$NODEWISE_HOST" != n1'))
+    assert ended.returncode != 0
+    assert notes.summary()["outcome"] == "rolled_back", notes.summary()["reason"]
+    assert "service" in notes.summary()["reason"]
+    assert notes.starts() == {"n1": 2, "n2": 0, "n3": 0}
+
+
 def test_a_member_is_repaired_first(notes: Notes) -> None:
     """A member that is down is brought back on the old version, behind gates, and then upgraded as the others."""
     notes.member("n3", serving=False)

@@ -23,7 +23,7 @@ LAYERS = [
 ]
 KINDS = {"workloads", "checkers"}  # they never import each other, nor the engine: they meet by name
 NODE_SIDE = {"plugins/modules", "plugins/module_utils"}  # on the nodes there is the standard library and nothing else
-ROLES_FOR_ALL = {"nodewise.cluster.node", "nodewise.cluster.release"}
+ROLES_FOR_ALL = {"nodewise.cluster.node", "nodewise.cluster.release", "nodewise.cluster.smoke"}
 
 
 def imports(path: Path) -> Iterator[str]:
