@@ -14,6 +14,8 @@ from xml.etree import ElementTree
 import pytest
 from tests.integration.test_control_flow import FAR, NAMES, Notes
 
+from nodewise import smoke
+
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = "#!/bin/sh\n"
 SECRET = "correct horse/battery"  # noqa: S105  not one
@@ -247,6 +249,48 @@ def test_the_module_alone(smoked: Smoked) -> None:
     assert [True, 2, 1, 1] == [it["failed"], it["expected"], it["passed"], it["failed_scripts"]]
     assert "1 of 2 failed, the first b: exit code 1, expected 0" == it["msg"]
     assert [{"name": "fine", "status": "pass"}] == it["results"][0]["cases"]
+
+
+UPGRADE = """
+- hosts: all:localhost
+  gather_facts: false
+  tasks:
+    - nodewise.cluster.begin: {kind: upgrade, to: "2", record: true}
+      run_once: true
+    - ansible.builtin.meta: end_host
+      when: inventory_hostname not in nodewise_run.members
+    - ansible.builtin.include_tasks: node.yml
+      loop: [n1, n2, n3]
+    - ansible.builtin.copy: {content: "{{ hurt | default('none') }}", dest: "FOLDER/{{ inventory_hostname }}.after"}
+"""
+NODE = """
+- when: inventory_hostname == item
+  block:
+    - ansible.builtin.include_role: {name: nodewise.cluster.smoke, tasks_from: run, rolespec_validate: false}
+      vars: {smoke_hosts: ["{{ item }}"], smoke_about: "{{ item }}", smoke_required: false}
+  rescue:
+    - ansible.builtin.set_fact: {hurt: "{{ ansible_failed_result.msg }}"}
+"""
+
+
+def test_between_the_nodes_of_an_upgrade(smoked: Smoked) -> None:
+    """The role runs on the node in hand alone; where its suite fails, that node is rescued, and no other one is."""
+    smoked.suite("s", {"a": "#!/bin/sh\n[ $NODEWISE_HOST != n2 ]\n"})
+    smoked.suite("later", {"a": "#!/bin/sh\nexit 1\n"}, "tier: basic\n")
+    smoked.suite("here", {"a": GOOD}, "where: controller\n")
+    (smoked.folder / "play.yml").write_text(UPGRADE.replace("FOLDER", str(smoked.folder)))
+    (smoked.folder / "node.yml").write_text(NODE)
+    command, environment = smoked.command()
+    command[1] = str(smoked.folder / "play.yml")
+    ended = subprocess.run(command, check=False, env=environment, cwd=ROOT, capture_output=True, text=True)
+    assert 0 == ended.returncode, ended.stdout + ended.stderr
+    after = [(smoked.folder / f"{name}.after").read_text() for name in NAMES]
+    assert ["none", True, "none"] == [after[0], "s: smoke_passed: scripts failed" in after[1], after[2]]
+    totals = smoke.totals(smoked.run_dir)
+    assert [6, 5, 1] == [totals[key] for key in ("expected", "passed", "failed")]
+    assert [("n1", True), ("n2", False), ("n3", True)] == [
+        (one["about"], one["ok"]) for one in totals["sessions"] if one["suite"] == "s"
+    ]
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
