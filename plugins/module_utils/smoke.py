@@ -124,7 +124,7 @@ class Called:
     def look(self) -> str:
         """Return why the run is off, or ""."""
         self._beat()
-        if not self.off and any(event & (select.POLLERR | select.POLLHUP) for _, event in self._answer.poll(0)):
+        if not self.off and any(event & (select.POLLERR | select.POLLHUP) for _descriptor, event in self._answer.poll(0)):
             self.off = "nobody waits for the answer any more"
         if not self.off and ancestors() != self._above:
             self.off = "the connection that began it has ended"
@@ -188,7 +188,7 @@ class Scratch:
 
 def remove(path: str) -> None:
     """Remove a tree, also one in which a script took our rights away."""
-    for folder, _, _ in os.walk(path):
+    for folder, _folders, _files in os.walk(path):
         with suppress(OSError):
             os.chmod(folder, 0o700)
     shutil.rmtree(path, ignore_errors=True)
@@ -261,7 +261,7 @@ class Pool:
 
     def _end(self) -> None:
         """End what still runs; each supervisor ends its own script."""
-        for _, pid, _ in self.running.values():
+        for _number, pid, _answer in self.running.values():
             with suppress(OSError):
                 os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + 10

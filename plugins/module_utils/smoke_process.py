@@ -169,7 +169,7 @@ def clear(script: set[int]) -> tuple[list[str], list[str]]:
         kill(signal.SIGKILL)
         reap(script)
         time.sleep(0.002)
-    return left, [name for _, name in named(descendants())]
+    return left, [name for _pid, name in named(descendants())]
 
 
 def kill(number: int) -> int:
