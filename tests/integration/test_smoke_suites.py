@@ -67,7 +67,7 @@ def test_etcd_all_tiers(cluster: EtcdCluster, tmp_path: Path) -> None:
 
 
 def test_etcd_with_a_member_down(tmp_path: Path) -> None:
-    """What cannot be read through a member that is down fails on every host, and says which member it is; mixed versions are read."""
+    """A member that is down fails the reads on every host, and is named; mixed versions are read."""
     cluster = EtcdCluster(tmp_path / "etcd", "3.4.23")
     cluster.start()
     try:
