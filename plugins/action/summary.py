@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import EngineAction, good, run_of, summary
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import EngineAction, good, run_of, smoke, summary
 
 
 class ActionModule(EngineAction):
@@ -17,7 +17,8 @@ class ActionModule(EngineAction):
         if args["state"] == "decided":
             summary.decide(run)
             return {"ansible_facts": {"nodewise_collect": summary.worth_collecting(run), "nodewise_step": {}}}
-        said = run.summarize()
+        said = run.summarize(**({"smoke": smoke.totals(run.folder)} if smoke.sessions(run.folder) else {}))
+        smoke.merge_junit(run.folder)
         lines = summary.lines(said, run.folder)
         self.tell(lines)
         bad = not good(said["kind"], said["outcome"])

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import msgspec
 
 Role = Literal["leader", "follower", "learner", "primary", "replica", "peer"]
-Outcome = Literal["upgraded", "unchanged", "refused", "rolled_back", "held", "needs_human", "planned"]
+Outcome = Literal["upgraded", "unchanged", "refused", "rolled_back", "held", "needs_human", "planned", "passed", "failed"]
 
-GOOD: tuple[Outcome, ...] = ("upgraded", "unchanged", "planned")
+GOOD: tuple[Outcome, ...] = ("upgraded", "unchanged", "planned", "passed")
 
 
 def good(kind: str | None, outcome: str | None) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import secrets
 import subprocess
 import sys
@@ -24,6 +25,9 @@ from packaging.version import Version
 from nodewise import __version__, journal
 from nodewise.gates import Judgement
 from nodewise.model import Observation, Outcome, Plan, good
+
+
+SECRET = re.compile(r"""(?i)([\w-]*(?:pass|secret|token|api_?key)[\w-]*["']?\s*[:=]\s*["']?)[^\s"',}]+""")
 
 
 class Run:
@@ -171,9 +175,14 @@ def provenance() -> dict[str, Any]:
         "python": platform.python_version(),
         "ansible_core": _version_of("ansible-core"),
         "commit": git.stdout.strip() or None,
-        "command": sys.argv,
+        "command": masked(sys.argv),
         "started_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def masked(words: Iterable[str]) -> list[str]:
+    """A command line without the values that are given to variables whose names say that they are secret."""
+    return [SECRET.sub(r"\1…", word) for word in words]
 
 
 def summary_of(run: Run) -> dict[str, Any]:

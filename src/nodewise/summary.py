@@ -8,7 +8,7 @@ from typing import Any
 from nodewise.model import Member, Observation, good
 from nodewise.record import Run
 
-HARMLESS = ("probe", "plan", "secure", "stage", "roll", "settle")  # steps that change nothing that runs
+HARMLESS = ("probe", "plan", "secure", "stage", "roll", "settle", "smoke")  # steps that change nothing that runs
 
 
 def lines(summary: dict[str, Any], folder: Path) -> list[str]:

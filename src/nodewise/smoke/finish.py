@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from nodewise.model import Outcome
 from nodewise.record import Run
 from nodewise.smoke.report import merge_junit
 from nodewise.smoke.session import Concluded, conclude, sessions, totals
 
-ENDS = {True: "unchanged", False: "failed"}  # outcomes: a suite changes nothing that it does not put back
+ENDS: dict[bool, Outcome] = {True: "passed", False: "failed"}
 
 
 def finish(run: Run, why: str = "") -> dict[str, Any]:
@@ -17,7 +18,7 @@ def finish(run: Run, why: str = "") -> dict[str, Any]:
     ok = bool(done) and not why and all(one.ok for one in done)
     words = "; ".join(f"{one.session.suite}: {counted(one)}" for one in done)
     nothing = "the run ended before anything was planned; what stopped it stands above"
-    run.conclude(ENDS[ok], f"{why}; {words}" if why and words else why or words or nothing)  # type: ignore[arg-type]
+    run.conclude(ENDS[ok], f"{why}; {words}" if why and words else why or words or nothing)
     summary = run.summarize(smoke=totals(run.folder))
     merge_junit(run.folder)
     return summary
