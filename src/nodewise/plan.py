@@ -65,7 +65,8 @@ def make(
     """
     known, to = vocabulary(declared, own_gates), route.hops[-1].to
     refuse_unready(declared, observations, subject.groups, to, excused=route.repair)
-    running = {member.name: member.version or "" for seen in observations.values() for member in seen.members}
+    running = {member.name: member.version for seen in observations.values() for member in seen.members if member.version}
+    brought = {name: release.version for name, release in route.repair.items()}
     plan = Plan(
         kind=route.kind,
         cluster=subject.cluster,
@@ -73,7 +74,7 @@ def make(
         role=subject.role,
         groups={group: sorted(names) for group, names in subject.groups.items()},
         domains=subject.domains,
-        versions={**running, **route.before.versions},
+        versions={**brought, **running, **route.before.versions},
         acts_as={group: route.before.acts_as.get(group, seen.cluster.version) for group, seen in observations.items()},
         to=to,
         hops=route.hops,

@@ -256,7 +256,8 @@ def test_a_member_to_repair_may_be_down() -> None:
     way = plan.way(RULES, DECLARED, "3.4.23", ["3.5.16"], release)
     assert ["n3"] == plan.to_repair(["n3", "n1"], dict.fromkeys(NAMES), {"c": down})
     assert "3.4.23" == plan.repaired_to("n3", {"c": NAMES}, {"c": down}, way)
-    plan.make(subject, DECLARED, {"c": down}, plan.Route(way, repair={"n3": release("3.4.23")}), Settings(), {})
+    repaired = plan.make(subject, DECLARED, {"c": down}, plan.Route(way, repair={"n3": release("3.4.23")}), Settings(), {})
+    assert made().hash == repaired.hash, "the plan is another one once the member is back"
     with pytest.raises(Refused, match="members_serving"):
         plan.make(subject, DECLARED, {"c": down}, plan.Route(way, repair={"n1": release("3.4.23")}), Settings(), {})
 
