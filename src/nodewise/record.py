@@ -26,7 +26,6 @@ from nodewise import __version__, journal
 from nodewise.gates import Judgement
 from nodewise.model import Observation, Outcome, Plan, good
 
-
 SECRET = re.compile(r"""(?i)([\w-]*(?:pass|secret|token|api_?key)[\w-]*["']?\s*[:=]\s*["']?)[^\s"',}]+""")
 
 

@@ -123,7 +123,7 @@ def why_not_back(hop: Hop, acted_as: str | None, seen: Observation) -> str | Non
 
 
 def stuck(seen: Observation, node: str) -> Outcome:
-    """What a run is whose node could not be put back: held while the others serve with a quorum, for then it can be brought back."""
+    """What a run is whose node could not be put back: held while the others serve with a quorum, so that it can be repaired."""
     serving = sum(member.serving for member in seen.members if member.name != node)
     return "held" if seen.cluster.quorum is not None and serving >= seen.cluster.quorum else "needs_human"
 
