@@ -15,7 +15,7 @@ from nodewise.testnet import state
 from nodewise.testnet.podman import Podman
 
 COMMAND = [str(Path(sys.executable).with_name("testnet")), "bench"]
-OURS = ("benchup", "benchfloor", "benchroll")
+OURS = ("benchup", "benchfloor", "benchsmoke", "benchroll")
 
 
 def left() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,14 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from nodewise.bench import figures, phases, stalls, suite, table
+from nodewise.bench import figures, phases, smoke, stalls, suite, table
 from nodewise.bench.figures import Report, Row
 from nodewise.cli.main import main
 from nodewise.errors import SetupError, UnknownResult, UsageError
 from nodewise.model import Operation
 
 ROOT = Path(__file__).resolve().parents[2]
+UPGRADED = ("cluster-5", "roll", "upgrade", "stall", "stall-whole", "failed")
 
 
 def row(name: str = "roll", *, limit: float = 3.5, **samples: list[float]) -> Row:
@@ -229,15 +231,37 @@ def test_bad_input_is_told_before_anything_is_measured(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("names", "full", "rows"),
     [
-        ((), False, ["nodes-5", "cluster-5", "roll", "upgrade", "stall", "stall-whole", "failed"]),
-        ((), True, ["nodes-5", "nodes-10", "cluster-5", "roll", "upgrade", "stall", "stall-whole", "failed", "demo"]),
+        ((), False, ["nodes-5", "smoke-5", *UPGRADED]),
+        ((), True, ["nodes-5", "nodes-10", "smoke-5", "smoke-10", *UPGRADED, "demo"]),
         (("roll", "nodes"), False, ["nodes-5", "roll", "upgrade", "stall", "stall-whole", "failed"]),
+        (("smoke",), False, ["smoke-5"]),
         (("demo",), False, ["demo"]),
     ],
 )
 def test_which_rows_are_measured(names: tuple[str, ...], full: bool, rows: list[str], tmp_path: Path) -> None:
     """What takes long is left out unless it is asked for."""
     assert rows == [one.name for bench in suite.chosen(names, tmp_path, full=full) for one in bench.rows]
+
+
+@pytest.mark.parametrize(("passed", "figures"), [(500, [3.0]), (499, []), (None, [])])
+def test_a_smoke_run(passed: int | None, figures: list[float], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It counts from the journal's first record on; one in which a script is missing has no figure."""
+
+    def playbook(words: list[str], log: Path, env: dict[str, str]) -> float:  # noqa: ARG001  (timed's)
+        folder = Path(env["NODEWISE_RUN_DIR"])
+        folder.mkdir()
+        (folder / "summary.json").write_text(json.dumps({"smoke": {"passed": passed} if passed else {}}))
+        (folder / "journal.jsonl").write_text(json.dumps({"t": 2_000_000_000, "seq": 1}) + "\n")
+        return 4.0
+
+    monkeypatch.setattr(smoke, "timed", playbook)
+    monkeypatch.setattr(smoke, "ansible", lambda _net: {})
+    monkeypatch.setattr("time.time_ns", lambda: 1_000_000_000)
+    bench = smoke.Smoke(5, tmp_path)
+    bench._net = None  # type: ignore[assignment]
+    with nullcontext() if figures else pytest.raises(SetupError, match=f"{passed} scripts passed, expected 500"):
+        bench._nodewise(1)
+    assert figures == bench.row.nodewise
 
 
 def test_the_limits_are_those_of_the_documentation() -> None:

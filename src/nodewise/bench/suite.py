@@ -13,11 +13,12 @@ from nodewise.bench import phases
 from nodewise.bench.figures import Report, Row
 from nodewise.bench.nodes import Cluster, Demo, Nodes
 from nodewise.bench.roll import FROM, Roll
+from nodewise.bench.smoke import Smoke
 from nodewise.record import new_folder, provenance
 from nodewise.testnet import state
 from nodewise.testnet.interrupt import SIGNALS, interruptible
 
-NAMES = ("nodes", "cluster", "roll", "demo")
+NAMES = ("nodes", "smoke", "cluster", "roll", "demo")
 
 
 class Bench(Protocol):
@@ -40,6 +41,7 @@ def chosen(names: Sequence[str], folder: Path, *, full: bool) -> list[Bench]:
     wanted = names or [name for name in NAMES if name != "demo" or full]
     made: dict[str, Callable[[], list[Bench]]] = {
         "nodes": lambda: [Nodes(count, folder) for count in ([5, 10] if full else [5])],
+        "smoke": lambda: [Smoke(count, folder) for count in ([5, 10] if full else [5])],
         "cluster": lambda: [Cluster(5, FROM, folder)],
         "roll": lambda: [Roll(folder)],
         "demo": lambda: [Demo(folder)],
