@@ -74,7 +74,7 @@ class ActionModule(EngineAction):
             stops = plan.hops(rules, running.values(), args["to"], args["via"])
             start = min(running.values(), key=plan.Version) if running else args["to"]
             way = plan.way(rules, declared, start, stops or [args["to"]], resolve)
-        down = plan.to_repair(args["repair"], records, observations)
+        down = plan.to_repair(args["repair"], declared, records, observations)
         repair = {name: resolve(plan.repaired_to(name, subject.groups, observations, way)) for name in down}
         route = plan.Route(way, about["kind"], before, repair)
         made = plan.make(subject, declared, observations, route, settings, args["gates"])

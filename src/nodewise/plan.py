@@ -161,22 +161,24 @@ def _no_return(rules: Rules, declared: Declaration, start: str, to: str) -> NoRe
     return None if rules.hops.step == "minor" and same else declared.point_of_no_return
 
 
-def to_repair(asked: Iterable[str], records: Mapping[str, Any], observations: Observations) -> list[str]:
-    """The members to bring back first: those that an operator named, and one whose last change failed or was never ended.
+def to_repair(asked: Iterable[str], declared: Declaration, records: Mapping[str, Any], observations: Observations) -> list[str]:
+    """The members to bring back first: those that an operator named, and one whose last step failed or was never ended.
 
     Raises Refused for a name that is no member.
     """
     down = {member.name for seen in observations.values() for member in seen.members if not member.serving}
-    cut = {name for name, record in records.items() if name in down and _cut_off(record or {})}
+    cut = {name for name, record in records.items() if name in down and _cut_off(declared, record or {})}
     if unknown := sorted(set(asked) - set(records)):
         raise Refused(f"nodewise_repair names {', '.join(unknown)}; the members are {', '.join(sorted(records))}")
     absent = set(records) - {member.name for seen in observations.values() for member in seen.members}
     return sorted(cut | (set(asked) & (down | absent)))
 
 
-def _cut_off(record: Mapping[str, Any]) -> bool:
-    steps = record.get("steps") or [{"ok": True}]
-    return steps[-1].get("ok") is not True
+def _cut_off(declared: Declaration, record: Mapping[str, Any]) -> bool:
+    """Whether a run died on the member, or left it down; what it staged there changed nothing that runs."""
+    names = {"undo", "repair", *(step.name for step in declared.steps)}
+    steps = [step for step in record.get("steps", []) if step["step"] in names]
+    return bool(steps) and steps[-1].get("ok") is not True
 
 
 def repaired_to(name: str, groups: Mapping[str, list[str]], observations: Observations, way: list[Hop]) -> str:

@@ -254,7 +254,7 @@ def test_a_member_to_repair_may_be_down() -> None:
     down = observation(n3={"serving": False, "version": None, "fingerprint": None, "errors": ["gone"]})
     subject = Subject("c", "etcd", "nodewise.cluster.etcd", {"c": NAMES})
     way = plan.way(RULES, DECLARED, "3.4.23", ["3.5.16"], release)
-    assert ["n3"] == plan.to_repair(["n3", "n1"], dict.fromkeys(NAMES), {"c": down})
+    assert ["n3"] == plan.to_repair(["n3", "n1"], DECLARED, dict.fromkeys(NAMES), {"c": down})
     assert "3.4.23" == plan.repaired_to("n3", {"c": NAMES}, {"c": down}, way)
     repaired = plan.make(subject, DECLARED, {"c": down}, plan.Route(way, repair={"n3": release("3.4.23")}), Settings(), {})
     assert made().hash == repaired.hash, "the plan is another one once the member is back"
@@ -266,11 +266,13 @@ def test_a_member_that_an_earlier_run_died_on_is_brought_back() -> None:
     """A step that was begun and not ended, on a member that is down, is a repair that nobody has to ask for."""
     down = observation(n3={"serving": False, "version": None})
     cut = {"n3": {**RECORD, "steps": [{"step": "switch", "began": "T", "ended": None, "ok": None}]}}
-    assert ["n3"] == plan.to_repair([], {**dict.fromkeys(NAMES), **cut}, {"c": down})
-    assert [] == plan.to_repair([], {**dict.fromkeys(NAMES), **cut}, {"c": observation()})
+    staged = {"n3": {**RECORD, "steps": [{"step": "release_stage", "began": "T", "ended": "T", "ok": False}]}}
+    assert ["n3"] == plan.to_repair([], DECLARED, {**dict.fromkeys(NAMES), **cut}, {"c": down})
+    assert [] == plan.to_repair([], DECLARED, {**dict.fromkeys(NAMES), **staged}, {"c": down}), "somebody else stopped it"
+    assert [] == plan.to_repair([], DECLARED, {**dict.fromkeys(NAMES), **cut}, {"c": observation()})
 
 
 def test_who_is_to_be_repaired_is_a_member() -> None:
     """A name that is no member's is refused with those that are."""
     with pytest.raises(Refused, match="nodewise_repair names n9; the members are n1, n2, n3"):
-        plan.to_repair(["n9"], dict.fromkeys(NAMES), {"c": observation()})
+        plan.to_repair(["n9"], DECLARED, dict.fromkeys(NAMES), {"c": observation()})

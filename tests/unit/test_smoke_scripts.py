@@ -215,7 +215,9 @@ def test_scripts_at_once(host: Host) -> None:
     """So many at a time, and no more."""
     script = "#!/bin/sh\ntouch $NODEWISE_SCRIPT.on; ls *.on | wc -l; sleep 0.5; rm $NODEWISE_SCRIPT.on\n"
     found = host.run({str(number): script for number in range(4)}, workers=2)
-    assert {1, 2} == {int(found[str(number)]["stdout"]) for number in range(4)}
+    counted = {int(found[str(number)]["stdout"]) for number in range(4)}
+    assert counted <= {1, 2}
+    assert 2 in counted
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
