@@ -113,7 +113,8 @@ def refused(cluster: Cluster, says: str, **variables: Any) -> None:
 def test_without_confirmation_it_is_said_what_would_be_lost(cluster: Cluster, backup: str) -> None:
     """The revisions that would be lost are named, and how to do it; another name is no confirmation."""
     name = cluster.net.name
-    words = rf"with {OLD}\.\s+Lost is everything written since .*: revisions \d+ to \d+, \d+ of them( or more, [^.]*)?\. .*nodewise_confirm={name}"
+    much = r"revisions \d+ to \d+, \d+ of them( or more, [^.]*)?"
+    words = rf"with {OLD}\.\s+Lost is everything written since .*: {much}\. .*nodewise_confirm={name}"
     refused(cluster, words, nodewise_backup=backup)
     refused(cluster, words, nodewise_backup=backup, nodewise_confirm="another")
 
