@@ -29,12 +29,13 @@ class ActionModule(ApprovingAction):
         if args["state"] == "staged":
             return {"ansible_facts": release}
         if args["state"] == "begun":
-            return {"ansible_facts": {**release, **self.begin(run, made, args["index"])}}
+            asks = hop.no_return is not None and not task_vars["nodewise_run"]["approve"]
+            return {"ansible_facts": {**release, **self.begin(run, made, args["index"], asks=asks)}}
         if args["state"] == "finalizing":
             return self.finalizing(run, made, hop, plain(task_vars["nodewise_run"]["approve"]))
         return self.end(run, made, args["index"])
 
-    def begin(self, run: Any, made: Any, index: int) -> dict[str, Any]:
+    def begin(self, run: Any, made: Any, index: int, *, asks: bool) -> dict[str, Any]:
         """The turns of a hop, none when it is behind the cluster already, and what is asked at its end."""
         hop, observations = made.hops[index], run.observations()
         if roll.done(made, hop, observations):
@@ -42,8 +43,9 @@ class ActionModule(ApprovingAction):
         acts_as = {group: seen.cluster.version for group, seen in observations.items()}
         run.note(f"hop {index + 1} of {len(made.hops)}: {hop.start} → {hop.to}", hop=index, acts_as=acts_as)
         count = len([turn for turn in plan.turns(made, observations) if turn.to == hop.to])
-        # A leader that moves between groups' turns may ask for other turns than were foreseen, and a soak for one to watch again.
-        spare = 2 * (len(made.groups) > 1) + (made.settings.soak > 0)
+        # A leader that moves between groups' turns may ask for other turns than were foreseen, a soak for one to watch again,
+        # and after a question a turn is resolved anew.
+        spare = 2 * (len(made.groups) > 1) + (made.settings.soak > 0) + asks
         turns, finalize = list(range(1, count + spare + 1)), msgspec.to_builtins(made.finalize)
         return {"nodewise_hop": {"index": index, "turns": turns, "done": False, "finalize": finalize, "soak": made.settings.soak}}
 

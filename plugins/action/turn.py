@@ -38,8 +38,9 @@ class ActionModule(ApprovingAction):
             if turn is None:
                 return {"ansible_facts": {"nodewise_turn": {"nodes": []}}}
             refuse_late(about["until"])
-            if roll.crosses(made, hop, turn, observations):
-                self.approve(run, made, hop, about["approve"])
+            if roll.crosses(made, hop, turn, observations) and self.approve(run, made, hop, about["approve"]):
+                # Nobody knows how long the operator thought: the next turn looks at the cluster anew.
+                return {"ansible_facts": {"nodewise_turn": {"nodes": []}}}
         except NodewiseError as problem:
             return halt(run, "held", str(problem))
         run.note(f"turn {index}: {', '.join(turn.nodes)}, {turn.reason}", turn=index, nodes=turn.nodes)

@@ -148,10 +148,10 @@ class EngineAction(ActionBase):
 class ApprovingAction(EngineAction):
     """An action that may stand before a point of no return, which is asked for and never slid into."""
 
-    def approve(self, run: Run, made: Plan, hop: Hop, word: str) -> None:
-        """Return when an operator said yes to this hop: in the command, or on the terminal. Raises Held otherwise."""
+    def approve(self, run: Run, made: Plan, hop: Hop, word: str) -> bool:
+        """Return when an operator said yes to this hop: whether that was on the terminal just now. Raises Held otherwise."""
         if any(r["approved"] == hop.to for r in run.records("note") if "approved" in r):
-            return
+            return False
         way = f"{hop.start} → {hop.to}"
         ahead = f"the point of no return of {way} lies ahead ({hop.no_return.says})"
         if word and not roll.approved(word, made.hash):
@@ -159,6 +159,7 @@ class ApprovingAction(EngineAction):
         if not word and not self.yes(run, f"{made.cluster}: {ahead}. Go past it? [yes/no] "):
             raise Held(f"{ahead}, and nobody approved it; the cluster is healthy and both ways are open.\n{roll.ways(made)}")
         run.note(f"past the point of no return of {way}: approved by {word or 'the operator at the terminal'}", approved=hop.to)
+        return not word
 
     def yes(self, run: Run, question: str) -> bool:
         """Whether somebody at a terminal says yes; without a terminal nobody does."""
