@@ -54,7 +54,7 @@ class ActionModule(ApprovingAction):
             "proof": roll.proof(made, hop, turn, observations, f"/nodewise/proof/{run.id}/"),
             "soak": made.settings.soak if canary else 0,
             "suites": bool(made.settings.suites) and any(steps.values()),
-            "gates": list(dict.fromkeys(name for step in made.steps for name in step.after)),
+            "watched": [*dict.fromkeys(name for step in made.steps for name in step.after), "no_regression"],
         }
         return {"ansible_facts": {"nodewise_turn": resolved}}
 
