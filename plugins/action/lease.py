@@ -30,7 +30,8 @@ class ActionModule(EngineAction):
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         if self._task.check_mode:
             return {"skipped": True}
-        return getattr(self, args["state"])(args, task_vars)  # type: ignore[no-any-return]
+        states = (self.taken, self.judged, self.kept, self.released, self.withdrawn, self.confirmed, self.broken)
+        return {state.__name__: state for state in states}[args["state"]](args, task_vars)
 
     def taken(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Ask this node for it, under a number that no member has seen."""

@@ -158,7 +158,7 @@ class Scratch:
     """A folder that is gone afterwards, with all that is in it. Those of runs that were killed go with it."""
 
     def __init__(self, place: str) -> None:
-        self.place = place or next(filter(runs_programs, PLACES), "/tmp")  # noqa: S108
+        self.place = place or next(filter(runs_programs, PLACES), "/tmp")  # noqa: S108  its scripts then say why they do not run
         self.path = self.suite = ""
 
     def __enter__(self) -> Scratch:  # noqa: PYI034  see above

@@ -27,13 +27,9 @@ def judge_step(
             raise UnknownResult(f"{group} was not observed, so nothing can be judged")
         asked = gates.context(now[group], earlier, plan.groups[group], to=to, node=node, changed=changed)
         asked["regressions"] = list(regressions)
-        judgements = [_settled(run, group), *(gates.judge(plan.gates[name], asked) for name in names)]
+        missing = run.missing(group)
+        settled = Judgement("settled", not missing, "the cluster did not settle in time", missing or None)
+        judgements = [settled, *(gates.judge(plan.gates[name], asked) for name in names)]
         run.judged(judgements, node=node)
         failed += [one for one in judgements if not one.ok]
     return gates.told(failed)
-
-
-def _settled(run: Run, group: str) -> Judgement:
-    seen = [r for r in run.records("observe") if str(r.get("group") or "cluster") == group]
-    missing = seen[-1]["missing"]
-    return Judgement("settled", not missing, "the cluster did not settle in time", missing or None)

@@ -119,14 +119,14 @@ class Run:
     def observations(self, before: int | None = None) -> dict[str, Observation]:
         """The last observation of each quorum group, of those that were made before a record of this number."""
         seen = [r for r in self.records("observe") if before is None or r["seq"] < before]
-        latest = {str(r.get("group") or "cluster"): r["observation"] for r in seen}
+        latest = {_group(r): r["observation"] for r in seen}
         return {group: msgspec.convert(told, Observation) for group, told in latest.items()}
 
     def running_before(self) -> str | None:
         """The lowest version that ran when the run began; None when nobody said."""
-        first: dict[str | None, journal.Record] = {}
+        first: dict[str, journal.Record] = {}
         for record in self.records("observe"):
-            first.setdefault(record.get("group"), record)
+            first.setdefault(_group(record), record)
         versions = [m["version"] for r in first.values() for m in r["observation"]["members"] if m["version"]]
         return min(versions, key=Version, default=None)
 
@@ -136,8 +136,12 @@ class Run:
 
     def before_last(self, group: str) -> Observation | None:
         """The observation of a group before its last one."""
-        seen = [r for r in self.records("observe") if str(r.get("group") or "cluster") == group]
+        seen = [r for r in self.records("observe") if _group(r) == group]
         return msgspec.convert(seen[-2]["observation"], Observation) if len(seen) > 1 else None
+
+    def missing(self, group: str) -> list[str]:
+        """What the last observation of a group still lacked of what was waited for."""
+        return list(next(r["missing"] for r in reversed(self.records("observe")) if _group(r) == group))
 
     def hop(self) -> journal.Record | None:
         """The note with which the hop in hand began: `hop` (its number from 0) and `acts_as` (group -> version before it)."""
@@ -224,6 +228,11 @@ def junit(asked: list[journal.Record], summary: dict[str, Any]) -> str:
             ElementTree.SubElement(case, "failure", message=text[:1000])
     ElementTree.indent(suite)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _group(record: journal.Record) -> str:
+    """The quorum group of an observation; a run of one group may leave it out."""
+    return str(record.get("group") or "cluster")
 
 
 def _phases(ends: list[journal.Record]) -> dict[str, float]:
