@@ -23,6 +23,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     lease,
     new_folder,
     plain,
+    plan,
     role_path,
     roll,
 )
@@ -55,12 +56,13 @@ class ActionModule(EngineAction):
         same_version()
         cluster = find(args["cluster"], task_vars, self._loader)
         everybody(cluster, task_vars)
-        return cluster
+        return {**cluster, "component": component_of(cluster, args["component"])}
 
     def opened(self, args: dict[str, Any], cluster: dict[str, Any]) -> Run:
         """A fresh record. A folder that has a journal already is another run's: its outcome must not become this one's."""
         folder = Path(os.environ.get("NODEWISE_RUN_DIR") or new_folder(Path.cwd() / "runs", args["kind"], cluster["cluster"]))
-        run = Run.create(folder, kind=args["kind"], cluster=cluster["cluster"], system=cluster["system"], to=args["to"])
+        about = {key: cluster.get(key) or "" for key in ("cluster", "component")}
+        run = Run.create(folder, kind=args["kind"], system=cluster["system"], to=args["to"], **about)
         if run.journal.exists():
             raise NodewiseError(f"{folder} holds the record of another run; unset NODEWISE_RUN_DIR, or name a new folder")
         run.note(f"{args['kind']} of {cluster['cluster']}", members=cluster["members"], to=args["to"])
@@ -73,6 +75,17 @@ class ActionModule(EngineAction):
         if not args["to"] and args["kind"] == "upgrade":
             raise NodewiseError("no target version was given; say which: -e nodewise_to=VERSION")
         return roll.window(args["until"], datetime.now().astimezone()).isoformat() if args["until"] else ""
+
+
+def component_of(cluster: dict[str, Any], name: str) -> str:
+    """The component that is named; none when the name is that of the system itself."""
+    if not name or name == cluster["system"].rpartition(".")[2]:
+        return ""
+    known = plan.components(role_path(cluster["role"]))
+    if name not in known:
+        there = f"{cluster['system']} has {', '.join(known)}" if known else f"{cluster['system']} has none"
+        raise NodewiseError(f"nodewise_component is {name!r}; {there}, besides itself")
+    return name
 
 
 def inventory_digest(members: list[str], hostvars: Any) -> str:

@@ -27,7 +27,8 @@ class ActionModule(EngineAction):
         made = run.read_plan()
         to = args["version"] or (made.hops[hop["hop"]].to if hop else made.to)
         watched = self.watched(run, to, task_vars) if args["name"] == "soak" else {}
-        if args["gates"] and (failed := judge_step(run, args["gates"], node, to, **watched)):
+        successor = plain(task_vars.get("nodewise_step") or {}).get("successor")
+        if args["gates"] and (failed := judge_step(run, args["gates"], node, to, successor=successor, **watched)):
             raise GateFailed(failed)
         run.end(args["name"], ok=True, node=node)
         return {"ansible_facts": {"nodewise_step": {}}}

@@ -163,6 +163,7 @@ class ActionModule(EngineAction):
         made, host = run.read_plan(), self.host(task_vars)
         path, acts_as = [hop.to for hop in made.hops], made.acts_as[made.group_of(host)]
         about = {"plan": made.hash, "kind": made.kind, "to": made.to, "path": path, "cluster_version": acts_as}
+        about |= {"component": made.component} if made.component else {}
         return {**about, "from": made.versions.get(host)}
 
 

@@ -55,9 +55,12 @@ class ActionModule(EngineAction):
         if unanswered:
             raise Refused(f"{', '.join(unanswered)} did not answer; every member must be reachable before one is changed")
         folder, observations = role_path(about["role"]), run.observations()
-        rules, declared = releases.load_rules(folder, args["releases"]), plan.declaration(folder)
-        subject = Subject(about["cluster"], about["system"], about["role"], about["groups"], about["domains"])
-        records = {name: (node.get("state") or {}).get("upgrade") for name, node in nodes.items()}
+        rules = releases.load_rules(folder, args["releases"], about["component"])
+        declared = plan.declaration(folder, about["component"])
+        subject = Subject(*(about[key] for key in ("cluster", "system", "role", "groups", "domains", "component")))
+        states = {name: node.get("state") for name, node in nodes.items()}
+        plan.refuse_unfinished(states, subject)
+        records = {name: plan.record_of(state, subject.component) for name, state in states.items()}
         machine = plan.architecture(nodes)
         said = {key: args[key] for key in ("accept_outage", "soak", "suites", "deadline")}
         settings = Settings(**said, prove=self.proves(args, about, task_vars))

@@ -36,7 +36,8 @@ class ActionModule(EngineAction):
             }
             return {"ansible_facts": {"nodewise_step": step}}
         if args["state"] == "ended":
-            ready = plan.declaration(role_path(plain(task_vars["nodewise_run"]["role"]))).ready
+            about = plain(task_vars["nodewise_run"])
+            ready = plan.declaration(role_path(about["role"]), about["component"]).ready
             if failed := judge_step(run, ready, node, made.repair[node].version):
                 raise GateFailed(failed)
             run.end("repair", ok=True, node=node)

@@ -3,7 +3,8 @@
 
 """What a node keeps for whoever comes next, in <root>/state.json: who holds the cluster, and the upgrade that is under way.
 
-{"fence": 7, "lease": null | {...}, "upgrade": null | {...}}. `fence` is the number of the last lease that was granted here; it
+{"fence": 7, "lease": null | {...}, "upgrade": null | {...}, "others": {component: {...}}}. `others`, when there are any, are the
+last upgrades of other components of the system. `fence` is the number of the last lease that was granted here; it
 goes down only when a lease is withdrawn. Whoever comes with another run or number than those of the lease is refused.
 """
 
@@ -21,6 +22,7 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.observation impor
 from ansible_collections.nodewise.cluster.plugins.module_utils.release import sync
 
 RESUMABLE = (None, "held", "needs_human", "refused")  # outcomes after which the same command goes on with what was recorded
+RECORDS = ("upgrade", "others")
 PASSED = "another run was here since this one looked: run it again"
 
 
@@ -81,9 +83,9 @@ def take(state: dict[str, Any], wanted: dict[str, Any], now: float) -> tuple[dic
         **{key: wanted[key] for key in ("run", "who", "controller", "ttl")},
         "taken_at": own["taken_at"] if own else timestamp(now),
         "expires": now + wanted["ttl"],
-        "before": own["before"] if own else state.get("upgrade"),  # for a lease that is withdrawn
+        "before": own["before"] if own else {key: state.get(key) for key in RECORDS},  # for a lease that is withdrawn
     }
-    return {"fence": wanted["fence"], "lease": granted, "upgrade": _record(state.get("upgrade"), wanted, now)}, ""
+    return {"fence": wanted["fence"], "lease": granted, **_records(state, wanted, now)}, ""
 
 
 def keep(state: dict[str, Any], given: dict[str, Any], now: float) -> tuple[dict[str, Any] | None, str]:
@@ -109,7 +111,7 @@ def withdraw(state: dict[str, Any], given: dict[str, Any], _now: float) -> tuple
     """Return the state as it was before the lease: of a run that did not get the cluster nothing stays."""
     if not _ours(state, given):
         return None, _other(state, given)
-    return {"fence": state["fence"] - 1, "lease": None, "upgrade": state["lease"]["before"]}, ""
+    return {"fence": state["fence"] - 1, "lease": None, **_without_none(state["lease"]["before"])}, ""
 
 
 def break_(state: dict[str, Any], given: dict[str, Any], _now: float) -> tuple[dict[str, Any] | None, str]:
@@ -182,6 +184,24 @@ def _whole(state: Any) -> bool:
     lease, upgrade = state["lease"], state["upgrade"]
     known = lease is None or (isinstance(lease, dict) and {"run", "who", "expires", "ttl", "before", "taken_at"} <= set(lease))
     return known and (upgrade is None or (isinstance(upgrade, dict) and {"run", "to", "kind", "steps", "outcome"} <= set(upgrade)))
+
+
+def _records(state: dict[str, Any], wanted: dict[str, Any], now: float) -> dict[str, Any]:
+    """The record of the upgrade in hand, and those of other components beside it: each can be taken back on its own."""
+    last, others, given = state.get("upgrade"), dict(state.get("others") or {}), wanted.get("upgrade")
+    if given and last and _component(last) != _component(given):
+        others[_component(last)] = last
+        last = others.pop(_component(given), None)
+    return _without_none({"upgrade": _record(last, wanted, now), "others": others or None})
+
+
+def _component(record: dict[str, Any]) -> str:
+    return str(record.get("component") or "")
+
+
+def _without_none(records: dict[str, Any]) -> dict[str, Any]:
+    """The records as they are kept: there is always one in hand, be it none; others only where there are any."""
+    return {key: value for key, value in records.items() if key == "upgrade" or value}
 
 
 def _record(before: dict[str, Any] | None, wanted: dict[str, Any], now: float) -> dict[str, Any] | None:

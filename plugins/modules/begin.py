@@ -31,6 +31,10 @@ options:
     description: Name of the cluster's group, where the inventory has several.
     type: str
     default: ''
+  component:
+    description: The part of the system that is upgraded on its own, such as V(patroni) of PostgreSQL. Empty for the system itself.
+    type: str
+    default: ''
   to:
     description: The target version of an upgrade.
     type: str

@@ -94,11 +94,13 @@ def context(
     to: str,
     node: str | None = None,
     changed: bool = True,
+    successor: str | None = None,
 ) -> dict[str, Any]:
     """What gates are asked about.
 
     `now`, `before`: observations; `node`: the member in hand as it is now; `members`: the names expected, `expected`: their count;
-    `absent`, `unexpected`, `restarted` (without the member in hand, when it was `changed`): names; `to`: a version.
+    `absent`, `unexpected`, `restarted` (without the member in hand, when it was `changed`): names; `to`: a version;
+    `successor`: who was to take over from the member in hand, or null.
     """
     seen = {member.name: member for member in now.members}
     earlier = {member.name: member.started_at for member in before.members}
@@ -114,4 +116,5 @@ def context(
         # a start time that nobody could read proves nothing, so it counts as a restart
         "restarted": sorted(n for n in watched if seen[n].started_at is None or seen[n].started_at != earlier.get(n)),
         "to": to,
+        "successor": successor,
     }

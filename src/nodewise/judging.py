@@ -11,7 +11,14 @@ from nodewise.record import Run
 
 
 def judge_step(
-    run: Run, names: list[str], node: str | None, to: str, *, changed: bool = True, regressions: Iterable[str] = ()
+    run: Run,
+    names: list[str],
+    node: str | None,
+    to: str,
+    *,
+    changed: bool = True,
+    regressions: Iterable[str] = (),
+    successor: str | None = None,
 ) -> str:
     """Ask gates of the last observation and keep the answers; what is returned says which are not exactly true, or is empty.
 
@@ -25,7 +32,7 @@ def judge_step(
         earlier = before.get(group) if changed else run.before_last(group)
         if group not in now or earlier is None:
             raise UnknownResult(f"{group} was not observed, so nothing can be judged")
-        asked = gates.context(now[group], earlier, plan.groups[group], to=to, node=node, changed=changed)
+        asked = gates.context(now[group], earlier, plan.groups[group], to=to, node=node, changed=changed, successor=successor)
         asked["regressions"] = list(regressions)
         missing = run.missing(group)
         settled = Judgement("settled", not missing, "the cluster did not settle in time", missing or None)

@@ -32,6 +32,7 @@ class Member(msgspec.Struct, forbid_unknown_fields=True):
     fingerprint: str | None
     started_at: str | None  # of the process: tells a restart
     errors: list[str]
+    details: dict[str, Any] = {}  # what only this system knows; its own gates ask for it. `candidate` false: may not take over
 
 
 class Cluster(msgspec.Struct, forbid_unknown_fields=True):
@@ -44,6 +45,7 @@ class Cluster(msgspec.Struct, forbid_unknown_fields=True):
     fingerprint: str | None
     fingerprint_at: int | None  # the revision, or log position, at which fingerprints were compared
     alarms: list[str] | None
+    details: dict[str, Any] = {}  # what only this system knows
 
 
 class Observation(msgspec.Struct, forbid_unknown_fields=True):
@@ -144,7 +146,8 @@ class Subject(msgspec.Struct, frozen=True):
     """Which cluster an upgrade is about.
 
     `role` is the FQCN of the role that knows the system. `groups` are its independent quorum groups, by name; a cluster that has
-    none is one group. `domains` says in which failure domain a node lies, where that was told.
+    none is one group. `domains` says in which failure domain a node lies, where that was told. `component` is the part of the
+    system that is upgraded on its own, empty for the system itself.
     """
 
     cluster: str
@@ -152,6 +155,7 @@ class Subject(msgspec.Struct, frozen=True):
     role: str
     groups: dict[str, list[str]]
     domains: dict[str, str] = {}
+    component: str = ""
 
 
 class Plan(msgspec.Struct, forbid_unknown_fields=True):
@@ -178,6 +182,7 @@ class Plan(msgspec.Struct, forbid_unknown_fields=True):
     settings: Settings
     repair: dict[str, Release] = {}  # member that is down and brought back first -> release to bring it back with
     gaps: list[str] = []  # what will not be watched or proved, and why
+    component: str = ""  # the part of the system that is upgraded, when it is not the system itself
     hash: str = ""
 
     @property

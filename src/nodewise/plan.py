@@ -23,15 +23,31 @@ FINISHED = ("upgraded", "unchanged", "rolled_back")  # outcomes after which noth
 STAGE_S, TURN_S, FINALIZE_S = 10, 5, 5  # what a laptop takes; only for the estimate that the plan prints
 
 
-def declaration(role: Path) -> Declaration:
-    """Read a role's `meta/upgrade.yml`."""
-    path = role / "meta" / "upgrade.yml"
+def declaration(role: Path, component: str = "") -> Declaration:
+    """Read a role's `meta/upgrade.yml`, or that of one of its components, `meta/<component>/upgrade.yml`.
+
+    A component has the gates of its system, too.
+    """
+    path = role / "meta" / component / "upgrade.yml"
     try:
-        return msgspec.convert(yaml.safe_load(path.read_text()), Declaration)
+        declared = msgspec.convert(yaml.safe_load(path.read_text()), Declaration)
     except FileNotFoundError:
         raise Refused(f"{role.name} declares no upgrade: expected {path}") from None
     except (msgspec.ValidationError, yaml.YAMLError) as error:
         raise Refused(f"{path} cannot be read: {error}") from error
+    if not component:
+        return declared
+    return msgspec.structs.replace(declared, gates={**declaration(role).gates, **declared.gates})
+
+
+def components(role: Path) -> list[str]:
+    """The parts of a system that are upgraded on their own, by name."""
+    return sorted(path.parent.name for path in (role / "meta").glob("*/upgrade.yml"))
+
+
+def named(cluster: str, component: str) -> str:
+    """The words of a command that say what it is about."""
+    return f"-e nodewise_cluster={cluster}" + (f" -e nodewise_component={component}" if component else "")
 
 
 class Originals(NamedTuple):
@@ -74,6 +90,7 @@ def make(
         role=subject.role,
         groups={group: sorted(names) for group, names in subject.groups.items()},
         domains=subject.domains,
+        component=subject.component,
         versions={**brought, **running, **route.before.versions},
         acts_as={group: route.before.acts_as.get(group, seen.cluster.version) for group, seen in observations.items()},
         to=to,
@@ -89,6 +106,27 @@ def make(
     refuse_outage(observations, settings, plan)
     plan.hash = digest(plan)
     return plan
+
+
+def record_of(state: Mapping[str, Any] | None, component: str) -> dict[str, Any] | None:
+    """What a node remembers of the last upgrade of one component, from its state."""
+    known = [*((state or {}).get("others") or {}).values(), (state or {}).get("upgrade")]
+    return next((record for record in known if record and record.get("component", "") == component), None)
+
+
+def refuse_unfinished(states: Mapping[str, Mapping[str, Any] | None], subject: Subject) -> None:
+    """Raise Refused while the upgrade of another component has begun to change members and has not ended."""
+    for name, state in states.items():
+        for record in [*((state or {}).get("others") or {}).values(), (state or {}).get("upgrade")]:
+            if not record or record.get("component", "") == subject.component or record["outcome"] in (*FINISHED, "refused"):
+                continue
+            if record["steps"]:
+                what, of = record.get("component") or subject.system, named(subject.cluster, record.get("component", ""))
+                raise Refused(
+                    f"an upgrade of {what} to {record['to']} is not at its end ({name}: {record['outcome'] or 'interrupted'}).\n"
+                    f"End it first: ansible-playbook playbooks/upgrade.yml {of} -e nodewise_to={record['to']}, "
+                    f"or take it back: ansible-playbook playbooks/rollback.yml {of}"
+                )
 
 
 def originals(records: Mapping[str, Any], observations: Observations, to: str) -> Originals:
@@ -354,7 +392,8 @@ def estimate(plan: Plan) -> int:
 def describe(plan: Plan) -> list[str]:
     """The plan as an operator reads it before saying yes, line by line."""
     runs = ", ".join(f"{name} {version}" for name, version in sorted(plan.versions.items()))
-    lines = [f"plan {plan.hash}: {plan.kind} of {plan.cluster} ({plan.system}) to {plan.to}", *_line("now", runs)]
+    what = f"{plan.system}: {plan.component}" if plan.component else plan.system
+    lines = [f"plan {plan.hash}: {plan.kind} of {plan.cluster} ({what}) to {plan.to}", *_line("now", runs)]
     lines += _line("way", " → ".join([hop.start for hop in plan.hops[:1]] + [hop.to for hop in plan.hops]) or "none: all are there")
     for name, release in plan.repair.items():
         lines += _line("repair", f"{name}: brought back first, on {release.version}")

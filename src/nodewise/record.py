@@ -201,6 +201,7 @@ def summary_of(run: Run) -> dict[str, Any]:
         "kind": about.get("kind"),
         "cluster": about.get("cluster"),
         "system": about.get("system"),
+        "component": about.get("component") or "",
         "from": about.get("from") or run.running_before(),
         "to": about.get("to"),
         "plan": about.get("plan"),

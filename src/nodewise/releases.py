@@ -50,9 +50,9 @@ class Rules(msgspec.Struct, forbid_unknown_fields=True):
     enter: dict[str, str] = {}  # minor -> the version to enter it at, with its later patches as a hop of their own
 
 
-def load_rules(role_path: str | Path, overrides: dict[str, Any] | None = None) -> Rules:
-    """The rules of the role in `role_path`, with the user's `nodewise_releases` before the role's own."""
-    file = Path(role_path) / "meta" / "releases.yml"
+def load_rules(role_path: str | Path, overrides: dict[str, Any] | None = None, component: str = "") -> Rules:
+    """The rules of the role in `role_path`, or of one of its components; the user's `nodewise_releases` come before the role's."""
+    file = Path(role_path) / "meta" / component / "releases.yml"
     try:
         rules = msgspec.convert(yaml.safe_load(file.read_text()), Rules)
     except FileNotFoundError:

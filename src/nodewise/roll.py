@@ -11,7 +11,7 @@ import msgspec
 from nodewise import gates
 from nodewise.errors import Held, Refused
 from nodewise.model import Hop, Observation, Outcome, Plan, Step, Turn
-from nodewise.plan import Observations, behind, pick
+from nodewise.plan import Observations, behind, named, pick
 
 BACK = ["members_expected", "members_serving", "node_at_target", "fingerprints_equal"]  # gates of a node that was put back
 
@@ -52,7 +52,14 @@ def next_turn(plan: Plan, hop: Hop, observations: Observations) -> Turn | None:
         if not plan.settings.accept_outage and (quorum is None or count - 1 < quorum):
             raise Held(f"{count} members of {group} serve and the quorum is {quorum or 'unknown'}: no member may be stopped now")
     leaders = {group: seen.cluster.leader for group, seen in observations.items()}
-    return msgspec.structs.replace(pick(plan, leaders, left, canary=first(plan, hop, observations)), to=hop.to)
+    turn = msgspec.structs.replace(pick(plan, leaders, left, canary=first(plan, hop, observations)), to=hop.to)
+    for node in turn.nodes:
+        alone = len(plan.groups[plan.group_of(node)]) == 1
+        if node in leaders.values() and not alone and successor(plan, turn, observations, node) is None:
+            raise Held(
+                f"{node} leads and no member may take over from it, so it may not be stopped; look at the others' errors and tags"
+            )
+    return turn
 
 
 def again(plan: Plan, hop: Hop, observations: Observations, soaked: bool) -> Turn | None:
@@ -85,11 +92,17 @@ def steps_of(plan: Plan, turn: Turn, observations: Observations) -> dict[str, li
 
 
 def successor(plan: Plan, turn: Turn, observations: Observations, node: str) -> str | None:
-    """Who takes over a node's leadership: a serving member that runs the turn's version already, else any other serving one."""
+    """Who takes over a node's leadership: a serving member that runs the turn's version already, else any other serving one.
+
+    A member whose system says that it may not take over (`details.candidate` is false) does not.
+    """
     others = [
         member
         for member in _group(plan, observations, node).members
-        if member.serving and member.name not in turn.nodes and member.role != "learner"
+        if member.serving
+        and member.name not in turn.nodes
+        and member.role != "learner"
+        and member.details.get("candidate") is not False
     ]
     upgraded = [member.name for member in others if member.version == turn.to]
     return next(iter(sorted(upgraded) or sorted(member.name for member in others)), None)
@@ -132,7 +145,8 @@ def cut_off(seen: Observation, node: str) -> str | None:
     """Why what a node says of the cluster may not be believed: it sees too few of the others. None when it sees enough."""
     others = [member for member in seen.members if member.name != node]
     there = [member.name for member in others if member.version is not None]
-    if len(there) + 1 >= (seen.cluster.quorum or len(others) // 2 + 1) or not others:
+    # The majority, also where fewer would do for writes: who sees no more than himself may be the one that everybody else lost.
+    if len(there) + 1 >= max(seen.cluster.quorum or 0, (len(others) + 1) // 2 + 1) or not others:
         return None
     unseen = ", ".join(member.name for member in others if member.version is None)
     return f"it is cut off from {unseen}, and neither version gets ready alone; the same command goes on when it is not"
@@ -188,7 +202,7 @@ def approved(word: str, digest: str) -> bool:
 
 def ways(plan: Plan) -> str:
     """The two ways out of a run that stopped between versions, as commands, on one line."""
-    of = f"-e nodewise_cluster={plan.cluster}"
+    of = named(plan.cluster, plan.component)
     on = f"playbooks/upgrade.yml {of} -e nodewise_to={plan.to} -e nodewise_approve={plan.hash}"
     return f"On: ansible-playbook {on}; back: ansible-playbook playbooks/rollback.yml {of}"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nodewise.model import Member, Observation, good
+from nodewise.plan import named
 from nodewise.record import Run
 
 HARMLESS = ("probe", "plan", "secure", "stage", "roll", "settle", "smoke")  # steps that change nothing that runs
@@ -31,16 +32,12 @@ def lines(summary: dict[str, Any], folder: Path) -> list[str]:
 
 def following(summary: dict[str, Any]) -> list[str]:
     """The exact commands that may come next, each with when; none after a good end, nor where the reason has them already."""
-    cluster, to = summary["cluster"], summary["to"]
+    of, to = named(summary["cluster"], summary.get("component") or ""), summary["to"]
     if not summary["system"] or "ansible-playbook" in summary["reason"]:
         return []
-    back = f"ansible-playbook playbooks/rollback.yml -e nodewise_cluster={cluster}"
-    again = (
-        back
-        if summary["kind"] == "rollback"
-        else f"ansible-playbook playbooks/upgrade.yml -e nodewise_cluster={cluster} -e nodewise_to={to}"
-    )
-    look = f"ansible-playbook playbooks/status.yml -e nodewise_cluster={cluster}"
+    back = f"ansible-playbook playbooks/rollback.yml {of}"
+    again = back if summary["kind"] == "rollback" else f"ansible-playbook playbooks/upgrade.yml {of} -e nodewise_to={to}"
+    look = f"ansible-playbook playbooks/status.yml -e nodewise_cluster={summary['cluster']}"
     said = {
         "planned": [f"{again} -e nodewise_plan={summary.get('plan')}"],
         "refused": [f"when that is mended: {again}"],

@@ -242,3 +242,26 @@ def test_written_whole(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
         ask(root, "kept", "a")
     assert [before, path(root)] == [Path(path(root)).read_text(), *map(str, Path(root).iterdir())]
     assert json.loads(before)["lease"]["run"] == "a"
+
+
+def test_each_component_keeps_its_own_record(root: str) -> None:
+    """The upgrade of another component begins a record of its own, and the one before stays beside it to be taken back."""
+    ask(root, "taken", "r1", upgrade=UPGRADE)
+    ask(root, "released", "r1", outcome="upgraded")
+    ask(root, "taken", "r2", 2, upgrade={**UPGRADE, "to": "9", "component": "sidecar"})
+    state = read(root)
+    assert ("9", "2") == (state["upgrade"]["to"], state["others"][""]["to"])
+    ask(root, "released", "r2", 2, outcome="held")
+    ask(root, "taken", "r3", 3, upgrade=UPGRADE)
+    state = read(root)
+    assert ("2", "held") == (state["upgrade"]["to"], state["others"]["sidecar"]["outcome"])
+
+
+def test_a_lease_that_is_withdrawn_leaves_every_record_as_it_was(root: str) -> None:
+    """Of a run that did not get the cluster nothing stays, whichever component it was about."""
+    ask(root, "taken", "r1", upgrade=UPGRADE)
+    ask(root, "released", "r1", outcome="upgraded")
+    before = read(root)
+    ask(root, "taken", "r2", 2, upgrade={**UPGRADE, "to": "9", "component": "sidecar"})
+    ask(root, "withdrawn", "r2", 2)
+    assert before == read(root)

@@ -276,3 +276,34 @@ def test_who_is_to_be_repaired_is_a_member() -> None:
     """A name that is no member's is refused with those that are."""
     with pytest.raises(Refused, match="nodewise_repair names n9; the members are n1, n2, n3"):
         plan.to_repair(["n9"], DECLARED, dict.fromkeys(NAMES), {"c": observation()})
+
+
+SUBJECT = Subject("c", "demo", "acme.demo.notes", {"c": NAMES})
+SIDECAR = {"to": "9", "kind": "upgrade", "component": "sidecar", "outcome": "held", "steps": [{"step": "switch"}]}
+
+
+def test_another_component_in_the_middle_of_its_upgrade_is_in_the_way() -> None:
+    """It is named with both ways out of it."""
+    with pytest.raises(Refused, match=r"(?s)sidecar to 9 is not at its end.*nodewise_component=sidecar.*rollback"):
+        plan.refuse_unfinished({"n1": {"upgrade": SIDECAR}}, SUBJECT)
+    with pytest.raises(Refused, match="sidecar"):
+        plan.refuse_unfinished({"n1": {"upgrade": None, "others": {"sidecar": SIDECAR}}}, SUBJECT)
+
+
+@pytest.mark.parametrize("change", [{"outcome": "upgraded"}, {"steps": []}, {"component": ""}])
+def test_an_upgrade_that_ended_or_changed_nothing_is_in_nobodys_way(change: dict[str, Any]) -> None:
+    """Nor is the one that is gone on with."""
+    plan.refuse_unfinished({"n1": {"upgrade": {**SIDECAR, **change}}, "n2": None}, SUBJECT)
+
+
+def test_a_record_is_that_of_its_component() -> None:
+    """Whether it is in hand or beside it."""
+    state = {"upgrade": {"to": "2"}, "others": {"sidecar": SIDECAR}}
+    assert ["2", "9", None] == [(plan.record_of(state, name) or {}).get("to") for name in ("", "sidecar", "other")]
+    assert plan.record_of(None, "") is None
+
+
+def test_commands_name_the_component() -> None:
+    """A command that is printed does what it says when it is copied."""
+    assert "-e nodewise_cluster=c -e nodewise_component=sidecar" == plan.named("c", "sidecar")
+    assert "-e nodewise_cluster=c" == plan.named("c", "")

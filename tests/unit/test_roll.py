@@ -46,6 +46,24 @@ def test_leadership_goes_to_an_upgraded_member() -> None:
     assert "n3" == roll.successor(made(), turn, {"c": observation(n1={"version": "3.5.16", "serving": False})}, "n2")
 
 
+def test_leadership_goes_to_nobody_who_may_not_take_it() -> None:
+    """A member whose system says that it is no candidate is passed over, and without any the leader's turn does not begin."""
+    done = {"version": "3.5.16"}
+    seen = observation(n1={**done, "details": {"candidate": False}}, n3=done)
+    turn = next_turn(seen)
+    assert turn is not None
+    assert "n3" == roll.successor(made(), turn, {"c": seen}, "n2")
+    with pytest.raises(Held, match="n2 leads and no member may take over"):
+        next_turn(observation(**{name: {**done, "details": {"candidate": False}} for name in ("n1", "n3")}))
+
+
+def test_who_sees_no_majority_is_not_believed() -> None:
+    """Also where the system takes writes with fewer members than that: a primary and its replicas need one."""
+    down = {"version": None, "serving": False}
+    assert "cut off from n2, n3" in str(roll.cut_off(observation({"quorum": 1}, n2=down, n3=down), "n1"))
+    assert roll.cut_off(observation({"quorum": 1}, n2=down), "n1") is None
+
+
 @pytest.mark.parametrize(("version", "may"), [("3.4", True), ("3.5", False), (None, False)])
 def test_going_back_is_legal_until_the_cluster_moved(version: str | None, may: bool) -> None:
     """The old version is put back only on a cluster that still acts as the old one; not knowing is no permission."""
