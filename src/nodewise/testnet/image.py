@@ -18,6 +18,7 @@ from nodewise.testnet.state import home, locked
 
 FOLDER = Path(__file__).with_name("image")
 SUITE = "bookworm"
+SECURITY = f"{SUITE}-security"  # its updates: nodes are offered both
 BASE = f"debian:{SUITE}-slim"  # from whichever registries the machine is configured for
 REPOSITORY = "localhost/nodewise-node"
 APT_SETTINGS = re.compile(r'^Acquire::(?:https?::Proxy[^ ]*|Check-Valid-Until|Check-Date) "[^"]+";$', re.MULTILINE)
@@ -27,7 +28,7 @@ NO_DOCS = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/
 @cache
 def tag() -> str:
     """The tag of the image that the recipe as it stands makes."""
-    recipe = b"\0".join([SUITE.encode(), (FOLDER / "packages.conf").read_bytes(), (FOLDER / "setup.sh").read_bytes()])
+    recipe = b"\0".join([SUITE.encode(), SECURITY.encode(), (FOLDER / "packages.conf").read_bytes(), (FOLDER / "setup.sh").read_bytes()])
     return f"{REPOSITORY}:{hashlib.sha256(recipe).hexdigest()[:12]}"
 
 
@@ -95,7 +96,9 @@ def _remove_folder(folder: Path) -> None:
 def _sources() -> list[str]:
     """Lines for sources.list: the machine's own Debian archives, of the suite that nodes have."""
     fields = "$(ORIGIN)|$(SITE)|$(RELEASE)|$(COMPONENT)|$(CREATED_BY)"
-    found = sources(tools.run(["apt-get", "indextargets", "--format", fields], timeout=20).stdout)
+    command = ["apt-get", "indextargets", "--format", fields]
+    # The second time, archives whose index was never fetched here are among them; nobody has said yet whose they are.
+    found = sources("".join(tools.run([*command, *more], timeout=20).stdout for more in ([], ["--no-release-info"])))
     if not found:
         raise SetupError("apt on this machine knows no Debian archive to build nodes from; run `apt-get update`, then try again")
     return found
@@ -106,10 +109,11 @@ def sources(targets: str) -> list[str]:
     lines = []
     for target in targets.splitlines():
         origin, site, release, component, kind = target.split("|")
-        if (origin, component, kind) == ("Debian", "main", "Packages"):
-            suffix = "-security" if "security" in release else ""
-            lines.append(f"deb {site} {SUITE}{suffix} main")
-    return list(dict.fromkeys(lines))
+        secure = "-security" in release and origin in ("Debian", "$(ORIGIN)")
+        if (secure or origin == "Debian") and (component, kind) == ("main", "Packages"):
+            lines.append(f"deb {site} {SECURITY if secure else SUITE} main")
+    known = any(line.endswith(f" {SUITE} main") for line in lines)
+    return list(dict.fromkeys(lines)) if known else []
 
 
 def _apt_settings() -> list[str]:
