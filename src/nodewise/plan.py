@@ -294,9 +294,18 @@ def behind(plan: Plan, hop: Hop, version: str | None) -> bool:
     return Version(version) < Version(hop.to)
 
 
+def stands(observations: Observations) -> dict[str, str | None]:
+    """Which version each member has reached; None where that is unknown, and for one that was left in the middle of its turn.
+
+    Such a member (`details.unfinished`) takes its turn again, whatever it runs: its steps may be run twice.
+    """
+    members = [member for seen in observations.values() for member in seen.members]
+    return {member.name: None if member.details.get("unfinished") else member.version for member in members}
+
+
 def turns(plan: Plan, observations: Observations) -> list[Turn]:
     """All turns of all hops as they would be if nothing moved but what the plan moves."""
-    versions = {member.name: member.version for seen in observations.values() for member in seen.members}
+    versions = stands(observations)
     leaders = {group: seen.cluster.leader for group, seen in observations.items()}
     found = []
     for hop in plan.hops:

@@ -11,14 +11,14 @@ import msgspec
 from nodewise import gates
 from nodewise.errors import Held, Refused
 from nodewise.model import Hop, Observation, Outcome, Plan, Step, Turn
-from nodewise.plan import Observations, behind, named, pick
+from nodewise.plan import Observations, behind, named, pick, stands
 
 BACK = ["members_expected", "members_serving", "node_at_target", "fingerprints_equal"]  # gates of a node that was put back
 
 
 def pending(plan: Plan, hop: Hop, observations: Observations) -> dict[str, list[str]]:
     """The members that have not reached a hop's version yet, in each group that has some."""
-    versions = {member.name: member.version for seen in observations.values() for member in seen.members}
+    versions = stands(observations)
     left = {group: [name for name in names if behind(plan, hop, versions.get(name))] for group, names in plan.groups.items()}
     return {group: names for group, names in left.items() if names}
 
@@ -86,7 +86,7 @@ def steps_of(plan: Plan, turn: Turn, observations: Observations) -> dict[str, li
     """The steps of each node of a turn: those for leaders only where the node leads now, and somebody can take over from it."""
     leads = {node for node in turn.nodes if _group(plan, observations, node).cluster.leader == node}
     taken = {node for node in leads if successor(plan, turn, observations, node)}
-    reached = {name for name, version in versions_of(observations).items() if version == turn.to}
+    reached = {name for name, version in stands(observations).items() if version == turn.to}
     mine = {node: [] if node in reached else plan.steps for node in turn.nodes}
     return {node: [step for step in steps if step.only == "always" or node in taken] for node, steps in mine.items()}
 

@@ -46,6 +46,18 @@ def test_leadership_goes_to_an_upgraded_member() -> None:
     assert "n3" == roll.successor(made(), turn, {"c": observation(n1={"version": "3.5.16", "serving": False})}, "n2")
 
 
+def test_a_member_left_in_the_middle_of_its_turn_takes_it_again() -> None:
+    """Whatever it runs: what follows the switch may not have been done."""
+    done = {"version": "3.5.16"}
+    seen = observation({"version": "3.5"}, n1=done, n2=done, n3={**done, "details": {"unfinished": True}})
+    assert not roll.done(made(), hop(made()), {"c": seen})
+    turn = next_turn(seen)
+    assert turn is not None
+    assert ["n3"] == turn.nodes
+    assert ["switch"] == [step.name for step in roll.steps_of(made(), turn, {"c": seen})["n3"]]
+    assert roll.done(made(), hop(made()), {"c": observation({"version": "3.5"}, n1=done, n2=done, n3=done)})
+
+
 def test_leadership_goes_to_nobody_who_may_not_take_it() -> None:
     """A member whose system says that it is no candidate is passed over, and without any the leader's turn does not begin."""
     done = {"version": "3.5.16"}
