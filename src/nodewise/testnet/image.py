@@ -28,7 +28,8 @@ NO_DOCS = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/
 @cache
 def tag() -> str:
     """The tag of the image that the recipe as it stands makes."""
-    recipe = b"\0".join([SUITE.encode(), SECURITY.encode(), (FOLDER / "packages.conf").read_bytes(), (FOLDER / "setup.sh").read_bytes()])
+    files = [(FOLDER / name).read_bytes() for name in ("packages.conf", "setup.sh")]
+    recipe = b"\0".join([SUITE.encode(), SECURITY.encode(), *files])
     return f"{REPOSITORY}:{hashlib.sha256(recipe).hexdigest()[:12]}"
 
 
