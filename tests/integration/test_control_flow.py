@@ -478,3 +478,61 @@ def test_the_folder_of_another_run(notes: Notes) -> None:
     assert again.returncode != 0
     assert "holds the record of another run" in again.stdout + again.stderr
     assert notes.versions() == {"n1": "1.1.0", "n2": "1.1.0", "n3": "1.1.0"}
+
+
+def test_a_component_is_upgraded_and_taken_back_on_its_own(notes: Notes) -> None:
+    """Its versions are those that are planned, judged and remembered; the system itself is not touched."""
+    for name in NAMES:
+        notes.member(name, ink="7.0")
+    assert 0 == notes.upgrade("-e", "nodewise_to=1.1.0").returncode
+    notes.next_run()
+    ended = notes.upgrade("-e", "nodewise_component=ink", "-e", "nodewise_to=7.1")
+    assert 0 == ended.returncode, ended.stdout + ended.stderr
+    assert ("ink", "7.0", "7.1") == tuple(notes.summary()[key] for key in ("component", "from", "to"))
+    assert ["7.1"] * 3 == [notes.member(name)["ink"] for name in NAMES]
+    assert {"n1": 1, "n2": 1, "n3": 1} == notes.starts()
+    notes.next_run()
+    assert 0 == notes.upgrade("-e", "nodewise_component=ink", playbook="rollback").returncode
+    assert ["7.0"] * 3 == [notes.member(name)["ink"] for name in NAMES]
+    assert dict.fromkeys(NAMES, "1.1.0") == notes.versions()
+    assert {"n1": 1, "n2": 1, "n3": 1} == notes.starts()
+
+
+def test_an_unknown_component_is_refused_with_those_that_there_are(notes: Notes) -> None:
+    """Nothing is guessed; the name of the system itself is no component."""
+    assert "has ink" in refused(notes, "-e", "nodewise_component=paper", "-e", "nodewise_to=7.1")
+    notes.next_run()
+    assert 0 == notes.upgrade("-e", "nodewise_component=notes", "-e", "nodewise_to=1.1.0").returncode
+
+
+def test_a_component_waits_for_the_end_of_anothers_upgrade(notes: Notes) -> None:
+    """One that failed in the middle is ended or taken back first, and the refusal has both commands."""
+    for name in NAMES:
+        notes.member(name, ink="7.0")
+    for name in NAMES:
+        root = notes.folder / name
+        root.mkdir()
+        steps = [{"step": "switch", "ok": True}]
+        record = {
+            "run": "r0",
+            "to": "1.1.0",
+            "kind": "upgrade",
+            "steps": steps,
+            "outcome": "held",
+            "from": "1.0.0",
+            "path": ["1.1.0"],
+        }
+        (root / "state.json").write_text(json.dumps({"fence": 1, "lease": None, "upgrade": record}))
+    said = refused(notes, "-e", "nodewise_component=ink", "-e", "nodewise_to=7.1")
+    assert "is not at its end" in said
+    assert "rollback.yml -e nodewise_cluster=notes" in said
+
+
+def test_a_member_left_in_the_middle_of_its_turn_is_finished(notes: Notes) -> None:
+    """Although it runs the target already; the others are not touched again."""
+    assert 0 == notes.upgrade("-e", "nodewise_to=1.1.0").returncode
+    notes.member("n3", unfinished=True)
+    notes.next_run()
+    assert 0 == notes.upgrade("-e", "nodewise_to=1.1.0").returncode
+    assert "upgraded" == notes.summary()["outcome"]
+    assert {"n1": 1, "n2": 1, "n3": 2} == notes.starts()

@@ -11,26 +11,27 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 
-def member(folder: pathlib.Path, name: str) -> dict[str, Any]:
+def member(folder: pathlib.Path, name: str, version: str) -> dict[str, Any]:
     """One member, as its file says; a missing file is a member that is down."""
     path = folder / f"{name}.json"
     state = json.loads(path.read_text()) if path.exists() else {}
     serving = bool(state.get("serving"))
     return {
         "name": name,
-        "version": state.get("version"),
+        "version": state.get(version),
         "role": state.get("role"),
         "serving": serving,
         "lag": 0 if serving else None,
         "fingerprint": state.get("data"),
         "started_at": state.get("started_at"),
         "errors": [] if serving else ["it is down"],
+        "details": {"unfinished": bool(state.get("unfinished"))},
     }
 
 
-def observe(folder: pathlib.Path, names: list[str]) -> dict[str, Any]:
+def observe(folder: pathlib.Path, names: list[str], version: str) -> dict[str, Any]:
     """All members, and what they agree on."""
-    members = [member(folder, name) for name in names]
+    members = [member(folder, name, version) for name in names]
     data = {one["fingerprint"] for one in members}
     leaders = [one["name"] for one in members if one["role"] == "leader"]
     versions = [one["version"] for one in members if one["version"]]
@@ -61,6 +62,7 @@ def main() -> None:
         argument_spec={
             "folder": {"type": "path", "required": True},
             "members": {"type": "list", "elements": "str", "required": True},
+            "version": {"type": "str", "default": "version"},
             "settled": {"type": "dict", "default": {}},
             "deadline": {"type": "float", "default": 1.0},
         },
@@ -68,7 +70,7 @@ def main() -> None:
     )
     folder, until = pathlib.Path(module.params["folder"]), time.monotonic() + module.params["deadline"]
     while True:
-        observation = observe(folder, module.params["members"])
+        observation = observe(folder, module.params["members"], module.params["version"])
         lacking = missing(observation, module.params["settled"]) if module.params["settled"] else []
         if not lacking or time.monotonic() > until:
             module.exit_json(changed=False, observation=observation, missing=lacking)

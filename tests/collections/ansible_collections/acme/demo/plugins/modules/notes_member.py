@@ -17,6 +17,7 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "version": {"type": "str"},
             "leader": {"type": "bool"},
+            "ink": {"type": "str"},
         },
     )
     path = pathlib.Path(module.params["folder"]) / f"{module.params['name']}.json"
@@ -24,8 +25,11 @@ def main() -> None:
     if module.params["version"]:
         broken = module.params["version"] in state.get("breaks_on", [])
         state.update(version=module.params["version"], serving=not broken)
+        state.update(unfinished=False)
         state.update(started_at=str(time.time_ns()), starts=state["starts"] + 1)
         state["data"] = "gone" if module.params["version"] == state.get("forgets_on") else state["data"]
+    if module.params["ink"]:
+        state.update(ink=module.params["ink"])
     if module.params["leader"] is not None:
         state["role"] = "leader" if module.params["leader"] else "follower"
     path.write_text(json.dumps(state))
