@@ -9,11 +9,11 @@ import base64
 import http.client
 import json
 import os
-import socket
 import ssl
 import subprocess
-import urllib.parse
 from typing import Any
+
+from ansible_collections.nodewise.cluster.plugins.module_utils import https
 
 
 class EtcdError(Exception):
@@ -29,13 +29,9 @@ class Tls:
     def context(self) -> ssl.SSLContext:
         """Return an SSL context that presents the certificate and verifies the member's name."""
         try:
-            context = ssl.create_default_context(cafile=self.ca)
-            if self.cert:
-                context.load_cert_chain(self.cert, self.key)
-        except (OSError, ssl.SSLError) as error:
-            paths = ", ".join(path for path in (self.ca, self.cert, self.key) if path)
-            raise EtcdError(f"certificates not readable ({paths}): {error}") from None
-        return context
+            return https.context(self.ca, self.cert, self.key)
+        except ValueError as error:
+            raise EtcdError(str(error)) from None
 
     def arguments(self) -> list[str]:
         """Return the same for etcdctl."""
@@ -93,24 +89,18 @@ class Member:
             except (OSError, http.client.HTTPException) as error:
                 self.close()
                 if fresh or not isinstance(error, (ConnectionError, ssl.SSLEOFError)):
-                    raise EtcdError(_reason(error)) from None
+                    raise EtcdError(https.reason(error)) from None
         raise EtcdError("connection closed")
 
     def _request(self, method: str, path: str, payload: bytes | None) -> str:
         if self._connection is None:
-            self._connection = self._connect()
+            self._connection = https.connection(self.url, self._context, self.timeout)
         self._connection.request(method, path, payload)
         response = self._connection.getresponse()
         answer = response.read().decode("utf-8", "replace")
         if response.status != http.client.OK:
             raise EtcdError(_refusal(response.status, answer))
         return answer
-
-    def _connect(self) -> http.client.HTTPConnection:
-        target = urllib.parse.urlsplit(self.url)
-        if target.scheme == "https":
-            return http.client.HTTPSConnection(target.hostname or "", target.port, timeout=self.timeout, context=self._context)
-        return http.client.HTTPConnection(target.hostname or "", target.port, timeout=self.timeout)
 
 
 def members_of(parameters: dict[str, Any]) -> list[Member]:
@@ -185,16 +175,6 @@ def _refusal(status: int, answer: str) -> str:
         return str(text.get("error") or text.get("message") or text)
     except (ValueError, AttributeError):
         return f"HTTP {status} {answer.strip()[:80]}"
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, socket.timeout):
-        return "no answer in time"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS: {getattr(error, 'verify_message', '') or error.reason or error}"
-    if isinstance(error, OSError) and error.strerror and not isinstance(error, http.client.HTTPException):
-        return error.strerror.lower()
-    return f"connection closed: {error}" if str(error) else "connection closed"
 
 
 def argument_spec() -> dict[str, Any]:
