@@ -62,7 +62,9 @@ class ActionModule(EngineAction):
         plan.refuse_unfinished(states, subject)
         records = {name: plan.record_of(state, subject.component) for name, state in states.items()}
         machine = plan.architecture(nodes)
-        said = {key: args[key] for key in ("accept_outage", "soak", "suites", "deadline")}
+        if args["verify"] and not (folder / "tasks" / "verify.yml").exists():
+            raise Refused(f"{about['system']} has no way to verify its data in depth; run it without nodewise_verify")
+        said = {key: args[key] for key in ("accept_outage", "soak", "suites", "verify", "deadline")}
         settings = Settings(**said, prove=self.proves(args, about, task_vars))
 
         def resolve(version: str) -> Any:

@@ -47,6 +47,10 @@ options:
   prove:
     description: Whether mixed versions are proved at each turn. On test hosts they are when it is not said.
     type: bool
+  verify:
+    description: Whether the data of every member is verified in depth at the end of each hop. Refused where the system cannot.
+    type: bool
+    default: false
   accept_outage:
     description: Whether a member may be stopped that the quorum needs.
     type: bool

@@ -105,6 +105,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     soak: float = 0.0  # seconds to watch after the first node
     deadline: float = 120.0  # seconds that a node may take to settle after a change
     suites: list[str] = []  # smoke suites: of tier core after each node, of tier basic at the end of each hop
+    verify: bool = False  # whether every member's data is verified in depth at the end of each hop
     prove: bool = False  # whether old and new members are shown to read each other's writes, at each turn
 
 
@@ -207,6 +208,7 @@ class Operation(msgspec.Struct, omit_defaults=True):
     node: str | None = None
     error: str | None = None
     final: bool = False  # a read after the workload has ended and the cluster has settled
+    stale: bool = False  # a read of a replica, which may be behind: only promised to be no phantom
 
 
 class Verdict(msgspec.Struct, omit_defaults=True):

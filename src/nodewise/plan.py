@@ -419,6 +419,8 @@ def describe(plan: Plan) -> list[str]:
         lines += _line(
             "smoke", f"{', '.join(plan.settings.suites)}: tier core on each node after its change, tier basic at the end"
         )
+    if plan.settings.verify:
+        lines += _line("verify", "the data of every member, in depth, at the end")
     for gap in plan.gaps:
         lines += _line("gap", gap)
     lines += _line("end", f"asks {', '.join(plan.finalize.after)}")

@@ -536,3 +536,13 @@ def test_a_member_left_in_the_middle_of_its_turn_is_finished(notes: Notes) -> No
     assert 0 == notes.upgrade("-e", "nodewise_to=1.1.0").returncode
     assert "upgraded" == notes.summary()["outcome"]
     assert {"n1": 1, "n2": 1, "n3": 2} == notes.starts()
+
+
+def test_data_is_verified_in_depth_where_that_is_asked_for(notes: Notes) -> None:
+    """Every member's, at the end; damage that is found holds the run, as the members run the target already."""
+    assert 0 == notes.upgrade("-e", "nodewise_to=1.1.0", "-e", "nodewise_verify=true").returncode
+    notes.next_run()
+    ended = notes.upgrade("-e", "nodewise_to=1.2.0", "-e", "nodewise_verify=true", "-e", "notes_damaged=n3")
+    assert 2 == ended.returncode
+    assert "held" == notes.summary()["outcome"]
+    assert "page 7 is damaged" in notes.summary()["reason"]
