@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.observation import absent, timestamp
+from ansible_collections.nodewise.cluster.plugins.module_utils.observation import absent, agreed, timestamp
 
 _ALARMS = {"1": "NOSPACE", "2": "CORRUPT"}
 
@@ -154,22 +154,13 @@ def _alarm(row: dict[str, Any]) -> str:
 def _agreed(
     members: list[dict[str, Any]], answers: dict[str, dict[str, Any]], what: str, read: Callable[[dict[str, Any]], str | None]
 ) -> str | None:
-    """Return what all that answered say; None, with an error on each, where they do not."""
-    told = {}
+    told: dict[str, str | None] = {}
     for name, found in answers.items():
         try:
             told[name] = read(found)
         except KeyError:
             continue
-    values = set(told.values())
-    if len(values) == 1 and None not in values:
-        return values.pop()
-    for member in members:
-        if member["name"] in told:
-            others = "; ".join(f"{name} says {told[name]}" for name in sorted(told) if told[name] != told[member["name"]])
-            own = "none" if told[member["name"]] is None else told[member["name"]]
-            member["errors"].append(f"{what}: {own}{', but ' + others if others else ''}")
-    return None
+    return agreed(members, what, told)
 
 
 def _hex(identity: int | str) -> str:

@@ -36,6 +36,19 @@ def absent(name: str, error: str) -> dict[str, Any]:
     }
 
 
+def agreed(members: list[dict[str, Any]], what: str, told: dict[str, Any]) -> Any:
+    """Return what all say ({name: what it says}); None, with an error on each, where they do not."""
+    values = {None if value is None else str(value) for value in told.values()}
+    if len(values) == 1 and None not in values:
+        return next(iter(told.values()))
+    for member in members:
+        if member["name"] in told:
+            own = told[member["name"]]
+            others = "; ".join(f"{name} says {told[name]}" for name in sorted(told) if told[name] != own)
+            member["errors"].append(f"{what}: {'none' if own is None else own}{', but ' + others if others else ''}")
+    return None
+
+
 def missing(observation: dict[str, Any], settled: dict[str, Any]) -> list[str]:
     """Return one line for each thing in `settled` that `observation` does not show; none means settled.
 

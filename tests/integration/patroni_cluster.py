@@ -1,0 +1,186 @@
+"""Three members of PostgreSQL under real Patroni daemons on loopback addresses, with TLS and passwords, and an etcd for a store."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.integration.etcd_cluster import free_ports, programs
+from tests.integration.postgresql_cluster import AS_POSTGRES, BIN, HBA, SCHEMA, USER, PostgresqlCluster
+
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import Access, argument_spec
+from nodewise import debian
+
+PYTHON = Path("/usr/bin/python3")  # one that the servers' user may run
+PATRONI = "3.3.11"
+ETCD = "3.4.23"
+SETTINGS: dict[str, Any] = {  # small, and quick to see changes
+    "max_prepared_transactions": 5,
+    "shared_buffers": "16MB",
+    "fsync": "off",
+    "wal_keep_size": 0,
+    "min_wal_size": "32MB",
+    "max_wal_size": "2GB",
+    "archive_mode": "on",
+    "archive_command": "true",
+    "wal_receiver_status_interval": "1s",
+}
+
+
+def patroni(version: str = PATRONI) -> Path:
+    """The folder of Patroni and what it needs, from wheels, in the cache."""
+    folder = debian.cache_dir() / "tests" / f"patroni-{version}"
+    if not (folder / "patroni").is_dir():
+        wanted = [f"patroni[etcd3]=={version}", "psycopg2-binary"]
+        command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(folder), "--no-compile", *wanted]
+        subprocess.run(command, check=True, capture_output=True)
+    return folder
+
+
+class PatroniCluster(PostgresqlCluster):
+    """Members n1, n2 and n3, each a Patroni that runs its PostgreSQL. `options` are those that every PostgreSQL module takes."""
+
+    def __init__(self, names: tuple[str, ...] = ("n1", "n2", "n3"), version: str = PATRONI, **dynamic: Any) -> None:
+        super().__init__(names)
+        self.store = free_ports(1)[0]
+        self.version, self.dynamic = version, dynamic
+        self.rest_auth = self.folder / "rest"
+        self.rest_auth.write_text(json.dumps({"username": "patroni", "password": self.replication}))
+        self.rest_auth.chmod(0o600)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Parameters of the modules."""
+        members = [
+            {"name": name, "host": address, "port": self.port, "rest": f"https://{address}:8008"}
+            for name, address in self.addresses.items()
+        ]
+        given = {"members": members, "ca": self.pki("ca.crt"), "cert": self.pki("nodes/n1.crt"), "key": self.pki("nodes/n1.key")}
+        given |= {"passfile": str(self.passfile), "rest_auth": str(self.rest_auth), "bin_dir": str(BIN), "timeout": 3.0}
+        return {name: given.get(name, option.get("default")) for name, option in argument_spec().items()}
+
+    @property
+    def access(self) -> Access:
+        """How the modules ask."""
+        return Access(self.options)
+
+    def pki(self, name: str) -> str:
+        """The path of a file of the authority."""
+        return str(self.folder / "pki" / name)
+
+    def start(self) -> None:
+        """Start the store, then the first member, then the others, and wait until all stream."""
+        url = f"http://127.0.0.1:{self.store}"
+        words = [f"--data-dir={self.folder}/etcd", f"--listen-client-urls={url}", f"--advertise-client-urls={url}"]
+        words += ["--listen-peer-urls=http://127.0.0.1:0", "--enable-v2=true"]
+        with (self.folder / "etcd.log").open("ab") as log:
+            self.processes["etcd"] = subprocess.Popen([str(programs(ETCD) / "etcd"), *words], stdout=log, stderr=log)
+        first, *others = self.addresses
+        for name in self.addresses:
+            self.configure(name)
+        self.run(first)
+        self.until(first, "select not pg_is_in_recovery()")
+        self.sql(first, SCHEMA.partition("\n")[2].partition("\n")[2].format(password=self.password))
+        for name in others:
+            self.run(name)
+        for name in others:
+            self.until(first, f"select state = 'streaming' from pg_stat_replication where application_name = '{name}'")  # noqa: S608
+
+    def configure(self, name: str, more: str = "", hba: str = HBA) -> None:
+        """Write what a member's Patroni is started with."""
+        del more
+        (self.folder / f"{name}.yml").write_text(json.dumps(self.configuration(name, hba), indent=1))
+
+    def configuration(self, name: str, hba: str) -> dict[str, Any]:
+        """What a member's Patroni is started with; JSON is YAML."""
+        folder, address = self.folder / name, self.addresses[name]
+        tls = {"cafile": f"{folder}/ca.crt", "certfile": f"{folder}/node.crt", "keyfile": f"{folder}/node.key"}
+        ssl = {
+            "ssl": "on",
+            **{
+                f"ssl_{kind}_file": f"{folder}/{path}"
+                for kind, path in (("ca", "ca.crt"), ("cert", "node.crt"), ("key", "node.key"))
+            },
+        }
+        dynamic = {"ttl": 30, "loop_wait": 2, "retry_timeout": 5, "maximum_lag_on_failover": 1048576, **self.dynamic}
+        dynamic["postgresql"] = {"use_pg_rewind": False, "use_slots": True, "parameters": SETTINGS}
+        return {
+            "scope": "test",
+            "name": name,
+            "namespace": "/service/",
+            "restapi": {
+                "listen": f"{address}:8008",
+                "connect_address": f"{address}:8008",
+                **tls,
+                "verify_client": "optional",
+                "authentication": json.loads(self.rest_auth.read_text()),
+            },
+            "ctl": {**tls},
+            "etcd3": {"hosts": [f"127.0.0.1:{self.store}"]},
+            "bootstrap": {"dcs": dynamic, "initdb": [{"encoding": "UTF8"}, {"auth": "peer"}, "data-checksums", "no-sync"]},
+            "postgresql": {
+                "listen": f"{address}:{self.port}",
+                "connect_address": f"{address}:{self.port}",
+                "data_dir": str(self.data(name)),
+                "bin_dir": str(BIN),
+                "use_unix_socket": True,
+                "pg_hba": hba.splitlines(),
+                "create_replica_methods": ["basebackup"],
+                "basebackup": [{"checkpoint": "fast"}, "no-sync"],
+                "authentication": {
+                    "superuser": {"username": USER, "password": self.replication, "sslmode": "require"},
+                    "replication": {"username": "replicator", "password": self.replication, "sslmode": "require"},
+                },
+                "parameters": {"unix_socket_directories": str(folder), **ssl},
+            },
+        }
+
+    def run(self, name: str) -> None:
+        """Start a member's Patroni, and wait until its PostgreSQL answers."""
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(patroni(self.version)), "LC_ALL": "C.UTF-8"}
+        with (self.folder / f"{name}.log").open("ab") as log:
+            words = [str(PYTHON), "-B", "-m", "patroni", str(self.folder / f"{name}.yml")]
+            self.processes[name] = subprocess.Popen(words, stdout=log, stderr=log, **{**AS_POSTGRES, "env": environment})
+        self.until(name, "select true", 40)
+
+    def end(self, name: str) -> None:
+        """End a member's Patroni in order, and with it its PostgreSQL."""
+        self.processes[name].terminate()
+        self.processes[name].wait(40)
+
+    def signal(self, name: str, number: int) -> None:
+        """Send a member's Patroni a signal, and not its PostgreSQL."""
+        self.processes[name].send_signal(number)
+
+    def stop(self) -> None:
+        """End all, and remove everything."""
+        for name in self.addresses:
+            if name in self.processes and self.processes[name].poll() is None:
+                self.signal(name, signal.SIGCONT)
+                self.signal(name, signal.SIGKILL)
+                self.processes.pop(name).wait()
+            pid = self.data(name) / "postmaster.pid"
+            if pid.exists():
+                self.end_server(int(pid.read_text().split()[0]))
+        super().stop()
+
+    @staticmethod
+    def end_server(pid: int) -> None:
+        """Have a server end at once, and wait for it."""
+        try:
+            while True:
+                os.kill(pid, signal.SIGQUIT)
+                time.sleep(0.05)
+        except ProcessLookupError:
+            return
+
+    def configure_all(self, **settings: Any) -> None:
+        """Change the configuration that is the cluster's."""
+        status, said = self.access.rest(self.access.members[0], "PATCH", "/config", settings)
+        assert 200 == status, said
