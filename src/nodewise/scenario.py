@@ -19,26 +19,28 @@ from nodewise.playbook import follow
 from nodewise.record import Run, new_folder
 from nodewise.testnet import image
 from nodewise.testnet.state import Testnet, checkout
-from nodewise.workloads import connect
-from nodewise.workloads.client import ClientFactory, Tls
-from nodewise.workloads.data import DataSet, seed_data, verify_data
+from nodewise.workloads import connect, url
+from nodewise.workloads.client import ClientFactory, Credentials
+from nodewise.workloads.data import seed_data, verify_data
 from nodewise.workloads.final import final_reads
 from nodewise.workloads.history import History, read_history
 from nodewise.workloads.load import Load, Shape
 
 
 class ClusterSpec(msgspec.Struct, forbid_unknown_fields=True):
-    """The cluster to begin with."""
+    """The cluster to begin with. `variables` are those of its inventory group, such as nodewise_patroni_version."""
 
     system: str
     version: str
     nodes: int = 3
+    variables: dict[str, Any] = {}
 
 
 class UpgradeSpec(msgspec.Struct, forbid_unknown_fields=True):
-    """What it is upgraded to, while the workload runs."""
+    """What it is upgraded to, while the workload runs: the system, or one of its components."""
 
     to: str
+    component: str = ""
 
 
 class WorkloadSpec(msgspec.Struct, forbid_unknown_fields=True):
@@ -87,16 +89,17 @@ class Rehearsal:
             if isinstance(scenario.seed, int)
             else random.SystemRandom().randrange(2**31)
         )
-        cluster, to = scenario.cluster, scenario.upgrade.to if scenario.upgrade else scenario.cluster.version
+        cluster, upgrade = scenario.cluster, scenario.upgrade or UpgradeSpec(scenario.cluster.version)
+        named = f"nodewise_{upgrade.component}_version"
         self.run = Run.create(
             new_folder(base or Path("runs").absolute(), scenario.name, name),
             kind=scenario.name,
             cluster=name,
             system=cluster.system,
             seed=self.seed,
-            to=to,
+            to=upgrade.to,
             scenario=msgspec.to_builtins(scenario),
-            **{"from": cluster.version},
+            **{"from": cluster.variables.get(named) if upgrade.component else cluster.version},
         )
         self.prefix = f"/nodewise/{self.run.id}/"
 
@@ -126,13 +129,19 @@ class Rehearsal:
         return self._conclude(code, msgspec.to_builtins(stats), verdicts)
 
     def _upgrade(self, net: Testnet, tick: Callable[[], None]) -> int:
-        if not self.scenario.upgrade:
+        upgrade = self.scenario.upgrade
+        if not upgrade:
             self.run.conclude("unchanged", "the scenario upgrades nothing")
             return 0
         return follow(
             "playbooks/upgrade.yml",
             run_dir=self.run.folder,
-            variables={"nodewise_to": self.scenario.upgrade.to, "nodewise_cluster": net.name, "nodewise_approve": "any"},
+            variables={
+                "nodewise_to": upgrade.to,
+                "nodewise_component": upgrade.component,
+                "nodewise_cluster": net.name,
+                "nodewise_approve": "any",
+            },
             environment={"NODEWISE_TESTNET": net.name, "NODEWISE_VIEW": "off"},
             tick=tick,
         )
@@ -150,14 +159,14 @@ class Rehearsal:
 
 
 def clients_of(net: Testnet) -> ClientFactory:
-    """Clients of the cluster on a testnet, with the operator's certificate."""
+    """Clients of the cluster on a testnet, with what the operator shows: a certificate, or a password."""
     if not net.system:
         raise UsageError(f"testnet {net.name} has no cluster on it; make one with --system and --version")
-    tls = Tls(*(str(net.pki / name) for name in ("ca.crt", "client.crt", "client.key")))
-    return connect(net.system, {node.name: f"https://{node.address}:2379" for node in net.nodes}, tls)
+    shown = Credentials(*(str(net.pki / name) for name in ("ca.crt", "client.crt", "client.key", "passwords/nodewise")))
+    return connect(net.system, {node.name: url(net.system, node.address) for node in net.nodes}, shown)
 
 
-def data_verdict(factory: ClientFactory, nodes: list[str], expected: DataSet) -> Verdict:
+def data_verdict(factory: ClientFactory, nodes: list[str], expected: Any) -> Verdict:
     """Whether the data that was there before is there afterwards, through every member."""
     try:
         wrong = {node: off for node in nodes if (off := verify_data(factory(node), expected))}
@@ -184,7 +193,14 @@ def showing(run: Run, show: view.View, work: Load) -> Iterator[None]:
 
 
 def exit_code(summary: dict[str, Any]) -> int:
-    """0 when everything promised was kept; 1 when something was broken; 3 when it could not be judged."""
-    if summary["outcome"] not in GOOD or summary["verdict"] == "invalid":
+    """0 when everything promised was kept; 1 when something was broken; 3 when it could not be judged; 4 when it never began.
+
+    An upgrade that was refused changed nothing: the scenario does not fit what is there, such as a mirror that has one version only.
+    """
+    if summary["verdict"] == "invalid":
+        return 1
+    if summary["outcome"] == "refused":
+        return SetupError.exit_code
+    if summary["outcome"] not in GOOD:
         return 1
     return checkers.EXIT_CODES[summary["verdict"]]

@@ -21,7 +21,7 @@ from nodewise.checkers import judge, merge
 from nodewise.errors import UnknownResult
 from nodewise.model import Operation
 from nodewise.workloads import connect, register
-from nodewise.workloads.client import ClientFactory, Tls
+from nodewise.workloads.client import ClientFactory, Credentials
 from nodewise.workloads.data import seed_data, verify_data
 from nodewise.workloads.etcd import EtcdClient
 from nodewise.workloads.final import final_reads
@@ -38,7 +38,7 @@ class Etcd:
 
     process: subprocess.Popen[bytes]
     url: str
-    tls: Tls
+    tls: Credentials
 
     @property
     def factory(self) -> ClientFactory:
@@ -101,9 +101,9 @@ def etcd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             process.kill()
 
 
-def client_tls(certs: Path) -> Tls:
+def client_tls(certs: Path) -> Credentials:
     """The operator's certificate of an authority."""
-    return Tls(*(str(certs / name) for name in ("ca.crt", "client.crt", "client.key")))
+    return Credentials(*(str(certs / name) for name in ("ca.crt", "client.crt", "client.key")), password="")
 
 
 def wait(etcd: Etcd, log: Path) -> None:

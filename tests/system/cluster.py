@@ -21,7 +21,7 @@ from nodewise.scenario import clients_of
 from nodewise.testnet.podman import Podman
 from nodewise.testnet.provision import environment
 from nodewise.testnet.state import checkout
-from nodewise.workloads.data import DataSet, seed_data, verify_data
+from nodewise.workloads.data import seed_data, verify_data
 
 OLD, NEW = "3.4.23", "3.5.16"
 ETCDCTL = """cd /etc/nodewise/etcd; ETCDCTL_API=3 /opt/nodewise/etcd/current/bin/etcdctl \
@@ -103,7 +103,7 @@ class Cluster:
 
     net: testnet.Testnet
     runs: Path
-    data: DataSet | None = None
+    data: Any = None
 
     @property
     def names(self) -> list[str]:

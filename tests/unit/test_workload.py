@@ -234,8 +234,8 @@ def test_percentiles_are_within_five_percent() -> None:
 
 def test_a_system_without_a_client_is_named() -> None:
     """An unknown system is an error that lists those that there are."""
-    with pytest.raises(UsageError, match="'postgresql'; there is one for: etcd"):
-        connect("postgresql", {}, None)
+    with pytest.raises(UsageError, match="'swift'; there is one for: etcd, postgresql"):
+        connect("swift", {}, None)
 
 
 def test_the_noop_client_is_a_client_that_scans() -> None:

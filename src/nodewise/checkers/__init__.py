@@ -8,13 +8,14 @@ from typing import Literal
 from nodewise.checkers.durable import durable
 from nodewise.checkers.monotonic import monotonic
 from nodewise.checkers.no_phantom import no_phantom
+from nodewise.checkers.once import once
 from nodewise.checkers.traffic import traffic
 from nodewise.errors import UsageError
 from nodewise.model import Operation, Verdict
 
 Checker = Callable[[Sequence[Operation]], Verdict]
 
-CHECKERS: dict[str, Checker] = {checker.__name__: checker for checker in (durable, no_phantom, monotonic, traffic)}
+CHECKERS: dict[str, Checker] = {checker.__name__: checker for checker in (durable, once, no_phantom, monotonic, traffic)}
 
 EXIT_CODES = {"valid": 0, "invalid": 1, "unknown": 3}
 

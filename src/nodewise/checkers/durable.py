@@ -62,6 +62,6 @@ def _doubt(wrote: dict[object, list[Attempt]], finals: Sequence[Attempt]) -> str
 def _tell(gone: Attempt, read: Attempt) -> str:
     at = (gone.done or gone.asked).time / 1e9
     return (
-        f"{gone.asked.key} = {gone.value!r}, acknowledged by {gone.asked.node} at {at:.3f} s to process {gone.asked.process}; "
+        f"{gone.asked.key} = {gone.value!r}, acknowledged by {(gone.done or gone.asked).node} at {at:.3f} s to process {gone.asked.process}; "
         f"{read.asked.node} has {read.value!r}"
     )

@@ -13,14 +13,15 @@ NAME = "monotonic"
 def monotonic(history: Sequence[Operation]) -> Verdict:
     """After a client has read a value, or was told that its write is done, it never reads one that was certainly written before.
 
-    Legal to ask of systems whose reads are linearizable, or sticky to one node. Unknown when no client read a key twice.
+    Legal to ask of systems whose reads are linearizable, or sticky to one node; reads of a replica (`stale`) are left out, as they may
+    go back. Unknown when no client read a key twice.
     """
     wrote = writes(history)
     latest: dict[tuple[int, object], Attempt] = {}
     compared = 0
     backwards: list[tuple[Attempt, Attempt]] = []
     for attempt in attempts(history):
-        if not attempt.ok:
+        if not attempt.ok or (attempt.done and attempt.done.stale):
             continue
         where = (attempt.asked.process, attempt.asked.key)
         seen = latest.get(where)

@@ -13,12 +13,13 @@ import msgspec
 from nodewise.model import Operation
 
 
-class Tls(NamedTuple):
-    """Files of a mutual TLS client, PEM."""
+class Credentials(NamedTuple):
+    """Files by which a client knows the cluster, and is known to it: PEM, and a password where a system asks for one."""
 
     ca: str
     cert: str
     key: str
+    password: str
 
 
 class Client(Protocol):
@@ -48,8 +49,8 @@ class Client(Protocol):
 class Scans(Protocol):
     """A client that can read everything under a prefix as one snapshot, at least as new as every acknowledged write."""
 
-    def scan(self, prefix: str) -> Mapping[str, str]:
-        """All keys with their values; raises `OSError` when not all could be read."""
+    def scan(self, prefix: str) -> Mapping[str, str | list[str]]:
+        """All keys with their values, a list where one key is there several times; raises `OSError` when not all could be read."""
 
 
 ClientFactory = Callable[[str], Client]  # from a node's name to an unopened client

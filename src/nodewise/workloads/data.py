@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable
 from contextlib import closing
-from itertools import islice
-from typing import ParamSpec, Protocol, TypeVar, runtime_checkable
-
-import msgspec
+from typing import Any, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 from nodewise.errors import SetupError, UnknownResult
 from nodewise.workloads.client import Client
 
-USERS, LEASES, KEYS_A_LEASE, LARGE, TEMPORARY = 300, 5, 4, 4, 60
-LARGE_BYTES = 512 * 1024
-REWRITES = 5  # older revisions of the temporary keys, to be compacted
-TTL = 24 * 3600  # seconds: outlives any run
-BATCH = 100
 ATTEMPTS, PAUSE = 3, 0.5  # seconds
 TOLD = 5  # differences that are named one by one
 
@@ -27,136 +18,42 @@ T = TypeVar("T")
 
 
 @runtime_checkable
-class Stores(Protocol):
-    """A client of a store of keys with leases and a history that can be compacted."""
+class Holds(Protocol):
+    """A client of a system that has a data set. Both raise `OSError`, and may be repeated."""
 
-    def put(self, pairs: Mapping[str, str], lease: int = 0) -> int:
-        """Write keys; returns the store's revision."""
+    def seed(self, seed: int) -> Any:
+        """Write the data set of a seed, and return what is to be found."""
 
-    def delete(self, keys: Iterable[str]) -> int:
-        """Delete keys; returns the store's revision."""
-
-    def grant(self, lease: int, ttl: int) -> None:
-        """Make a lease, unless it is there."""
-
-    def leased(self, lease: int) -> set[str]:
-        """The keys of a lease."""
-
-    def compact(self, revision: int) -> None:
-        """Drop history up to a revision."""
-
-    def compacted(self, revision: int) -> bool:
-        """Whether history at a revision is gone."""
-
-    def scan(self, prefix: str) -> Mapping[str, str]:
-        """All keys under a prefix."""
+    def differences(self, expected: Any) -> list[str]:
+        """What is missing or different on this client's node, a line each."""
 
 
-class DataSet(msgspec.Struct):
-    """What is to be found: keys with their values under `prefix` and no others, keys of leases, history that is gone."""
-
-    prefix: str
-    values: dict[str, str]
-    leases: dict[int, dict[str, str]]
-    temporary: list[str]  # written several times, then deleted
-    compacted: int = 0  # revision
-
-    @property
-    def keys(self) -> dict[str, str]:
-        """Every key that is to be there."""
-        return self.values | {key: value for pairs in self.leases.values() for key, value in pairs.items()}
-
-
-def dataset(seed: int) -> DataSet:
-    """The data set of a seed: users' keys, a few large values, leases with keys, and keys that come and go."""
-    choose, prefix = random.Random(f"data/{seed}"), f"/data/{seed}/"
-
-    def text(size: int) -> str:
-        return choose.randbytes(size // 2).hex()
-
-    values = {f"{prefix}users/{n:04}": text(choose.randint(20, 400)) for n in range(USERS)}
-    values |= {f"{prefix}large/{n}": text(LARGE_BYTES) for n in range(LARGE)}
-    first = (seed % 1_000_000 + 1) * 1000  # ids of leases: small enough for JSON's numbers, apart for each seed
-    leases = {first + n: {f"{prefix}leased/{n}/{k}": text(40) for k in range(KEYS_A_LEASE)} for n in range(LEASES)}
-    return DataSet(prefix, values, leases, [f"{prefix}temporary/{n:03}" for n in range(TEMPORARY)])
-
-
-def seed_data(client: Client, seed: int) -> DataSet:
+def seed_data(client: Client, seed: int) -> Any:
     """Write the data set of a seed through one node, and return what is to be found; repeated, it changes no value.
 
     `client` is unopened, and closed in the end. Raises `SetupError` when the set cannot be written.
     """
-    data = dataset(seed)
     try:
         with closing(client):
-            store = _open(client)
-            for pairs in _batches(data.values):
-                _again(store.put, pairs)
-            for lease, pairs in data.leases.items():
-                _again(store.grant, lease, TTL)
-                _again(store.put, pairs, lease)
-            data.compacted = _come_and_go(store, data.temporary)
+            return again(_open(client).seed, seed)
     except OSError as error:
         raise SetupError(f"the data set could not be written: {error}; the cluster must serve before a workload begins.") from error
-    return data
 
 
-def verify_data(client: Client, expected: DataSet) -> list[str]:
+def verify_data(client: Client, expected: Any) -> list[str]:
     """What is missing or different on this node, a line each; an empty list when everything is there.
 
     `client` is unopened, and closed in the end. Raises `UnknownResult` when the node cannot be read.
     """
     try:
         with closing(client):
-            store = _open(client)
-            found = _again(store.scan, expected.prefix)
-            off = list(_compare(expected.keys, found))
-            for lease, pairs in expected.leases.items():
-                off += [
-                    f"{key} is not attached to lease {lease} any more" for key in sorted(set(pairs) - _again(store.leased, lease))
-                ]
-            if not _again(store.compacted, expected.compacted - 1):
-                off.append(f"revision {expected.compacted - 1} was compacted and can be read again")
+            off = again(_open(client).differences, expected)
     except OSError as error:
         raise UnknownResult(f"the data set could not be read back: {error}; whether all of it is there is not known.") from error
     return off if len(off) <= TOLD else [*off[:TOLD], f"and {len(off) - TOLD} more differences"]
 
 
-def _open(client: Client) -> Stores:
-    if not isinstance(client, Stores):
-        raise SetupError(f"{type(client).__name__} cannot hold the data set: expected put, delete, grant, leased, compact, scan.")
-    _again(client.open)
-    return client
-
-
-def _come_and_go(store: Stores, keys: list[str]) -> int:
-    """Write and rewrite keys, delete half of them, compact, delete the others; returns the revision that was compacted up to."""
-    for n in range(REWRITES):
-        _again(store.put, dict.fromkeys(keys, f"revision {n}"))
-    revision = _again(store.delete, keys[::2])
-    _again(store.compact, revision)
-    _again(store.delete, keys[1::2])
-    return revision
-
-
-def _batches(pairs: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """Pairs in transactions that a store takes: a large value goes alone."""
-    small = iter({key: value for key, value in pairs.items() if len(value) < LARGE_BYTES}.items())
-    while batch := dict(islice(small, BATCH)):
-        yield batch
-    yield from ({key: value} for key, value in pairs.items() if len(value) >= LARGE_BYTES)
-
-
-def _compare(expected: Mapping[str, str], found: Mapping[str, str]) -> Iterator[str]:
-    for key, value in expected.items():
-        if key not in found:
-            yield f"{key} is missing"
-        elif found[key] != value:
-            yield f"{key} is another: {len(value)} characters were written, {len(found[key])} are there, {found[key][:20]!r}..."
-    yield from (f"{key} is there and should not be" for key in sorted(found.keys() - expected.keys()))
-
-
-def _again(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def again(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call until it works, three times at most: everything here may be repeated."""
     for _ in range(ATTEMPTS - 1):
         try:
@@ -164,3 +61,10 @@ def _again(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         except OSError:
             time.sleep(PAUSE)
     return call(*args, **kwargs)
+
+
+def _open(client: Client) -> Holds:
+    if not isinstance(client, Holds):
+        raise SetupError(f"{type(client).__name__} cannot hold the data set: expected seed and differences.")
+    again(client.open)
+    return client

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from nodewise.model import Operation
-from nodewise.workloads.client import ClientFactory, Tls
+from nodewise.workloads import etcd_data
+from nodewise.workloads.client import ClientFactory, Credentials
 
 TIMEOUT = 1.0  # seconds for an attempt: longer than an election takes members to notice, shorter than an operation's deadline
 PAGE = 500  # keys
@@ -127,6 +128,14 @@ class EtcdClient:
             revision = page["header"]["revision"] if revision == "0" else revision
             start = b64encode(b64decode(page["kvs"][-1]["key"]) + b"\0").decode()
 
+    def seed(self, seed: int) -> etcd_data.DataSet:
+        """Write the data set of a seed."""
+        return etcd_data.write(self, seed)
+
+    def differences(self, expected: etcd_data.DataSet) -> list[str]:
+        """What of a data set is missing or different."""
+        return etcd_data.differences(self, expected)
+
     def call(self, method: str, **body: Any) -> dict[str, Any]:
         """One gateway call, like `/kv/range`. Raises `EtcdError` for an answer that is no success, `OSError` for none at all."""
         return self._request("POST", self._gateway + method, json.dumps(body))
@@ -157,12 +166,12 @@ class EtcdClient:
         return answer
 
 
-def connect(urls: Mapping[str, str], tls: Tls | None, timeout: float = TIMEOUT) -> ClientFactory:
+def connect(urls: Mapping[str, str], credentials: Credentials | None, timeout: float = TIMEOUT) -> ClientFactory:
     """A factory of clients for members by name. `urls`: client URL of each. Raises `OSError` when certificates cannot be read."""
     context = None
-    if tls:
-        context = ssl.create_default_context(cafile=tls.ca)  # one for all: reading the files takes longer than a handshake
-        context.load_cert_chain(tls.cert, tls.key)
+    if credentials:
+        context = ssl.create_default_context(cafile=credentials.ca)  # one for all: reading the files takes longer than a handshake
+        context.load_cert_chain(credentials.cert, credentials.key)
     return lambda node: EtcdClient(node, urls[node], context, timeout)
 
 

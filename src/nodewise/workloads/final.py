@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from typing import Literal
+
+from msgspec.structs import replace
 
 from nodewise.errors import SetupError
 from nodewise.model import Operation
@@ -16,7 +19,8 @@ PAUSE = 0.5  # seconds between them
 
 
 def final_reads(factory: ClientFactory, nodes: Sequence[str], history: History, prefix: str) -> None:
-    """Append a final read of each key under `prefix` through each node: all that were ever written, and all that are there.
+    """Append a final read of each key under `prefix` through each node: all that were ever written, and all that are there,
+    as often as it is there.
 
     A node that cannot be read after three attempts has failed reads, which make the verdict unknown.
     """
@@ -27,14 +31,19 @@ def final_reads(factory: ClientFactory, nodes: Sequence[str], history: History, 
         began = history.now()
         found, error = _scan(factory, node, prefix)
         for key in sorted(written | set(found)):
-            asked = Operation(process + number, "invoke", "read", key, None, began, node, final=True)
-            history.append(asked)
-            value = found.get(key)
-            done = Operation(asked.process, "fail" if error else "ok", "read", key, value, history.now(), node, error, final=True)
-            history.append(done)
+            for value in _values(found.get(key)):
+                asked = Operation(process + number, "invoke", "read", key, None, began, node, final=True)
+                history.append(asked)
+                outcome: Literal["fail", "ok"] = "fail" if error else "ok"
+                history.append(replace(asked, type=outcome, value=value, time=history.now(), error=error))
 
 
-def _scan(factory: ClientFactory, node: str, prefix: str) -> tuple[Mapping[str, str], str | None]:
+def _values(found: str | list[str] | None) -> list[str] | list[str | None]:
+    """What is there under one key: a row more is a read more."""
+    return found if isinstance(found, list) else [found]
+
+
+def _scan(factory: ClientFactory, node: str, prefix: str) -> tuple[Mapping[str, str | list[str]], str | None]:
     for attempt in range(1, ATTEMPTS + 1):
         client = factory(node)
         if not isinstance(client, Scans):

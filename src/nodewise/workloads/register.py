@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from nodewise.model import Operation
 
 name = "register"
-checkers = ("durable", "no_phantom", "monotonic", "traffic")
+checkers = ("durable", "once", "no_phantom", "monotonic", "traffic")
 
 
 def operations(seed: int, process: int, clients: int, keys: int, prefix: str) -> Iterator[Operation]:
