@@ -11,9 +11,11 @@ import time
 from functools import partial
 from typing import Any, Callable
 
-from ansible_collections.nodewise.cluster.plugins.module_utils import nodestate
+from ansible_collections.nodewise.cluster.plugins.module_utils import nodestate, packages
 from ansible_collections.nodewise.cluster.plugins.module_utils.observation import timestamp
+from ansible_collections.nodewise.cluster.plugins.module_utils.package_manager import PackageError, run
 from ansible_collections.nodewise.cluster.plugins.module_utils.release import Store
+from ansible_collections.nodewise.cluster.plugins.module_utils.staging import PYTHON
 from ansible_collections.nodewise.cluster.plugins.module_utils.unit import State, Unit, UnitError
 from ansible_collections.nodewise.cluster.plugins.module_utils.x509 import not_after
 
@@ -31,7 +33,7 @@ class Node:
         """Return the answer, or None when asking failed."""
         try:
             return question()
-        except (OSError, ValueError, UnitError, nodestate.StateError) as error:
+        except (OSError, ValueError, UnitError, nodestate.StateError, PackageError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             self.errors.append(f"{what}: {reason or type(error).__name__}")
             return None
@@ -39,6 +41,7 @@ class Node:
     def info(self, root: str, given: dict[str, Any]) -> dict[str, Any]:
         """Return all of it; what was not asked for (link, unit, data_dir, config, certificates) is None without an error."""
         store, unit, data_dir = Store(root, given.get("link")), given.get("unit"), given.get("data_dir")
+        names = given.get("packages")
         state = self.ask("systemd", lambda: Unit(unit).loaded()) if unit else None
         return {
             "root": root,
@@ -53,6 +56,8 @@ class Node:
             "stale": self.ask("config", lambda: stale(unit, state, given.get("config") or [])) if unit and state else None,
             "data": self.ask(data_dir, lambda: data(data_dir)) if data_dir else None,
             "certificates": {path: self.ask(path, partial(certificate, path)) for path in given.get("certificates") or []},
+            "python": self.ask(PYTHON, python),
+            "packages": self.ask("packages", lambda: packages.read(names)) if names else None,
             "errors": self.errors,
         }
 
@@ -61,6 +66,14 @@ def boot_id() -> str:
     """Return the kernel's id of this boot: another one tells a reboot."""
     with open(BOOT_ID, encoding="ascii") as stream:
         return stream.read().strip()
+
+
+def python() -> str:
+    """Return the version of the node's own Python, whichever runs this module."""
+    done = run([PYTHON, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"])
+    if done.returncode:
+        raise PackageError(done.stderr.strip() or "it does not say its version")
+    return done.stdout.strip()
 
 
 def free_bytes(path: str) -> int:

@@ -3,7 +3,7 @@
 
 """The releases that lie side by side on a node, and which of them is in use.
 
-<root>/releases/<version>/   release.json, files/ (the artifacts, unpacked), bin/<program> -> ../files/...
+<root>/releases/<version>/   release.json, files/ (the artifacts, unpacked; packages whole), bin/<program> -> ../files/...
 <root>/current               -> releases/<version>
 """
 
@@ -56,18 +56,19 @@ class Store:
     def damage(self, version: str, hashed: bool = False) -> str:
         """Return what keeps a version from being used, in a few words, or nothing.
 
-        Programs of the size and time that staging noted are those that it verified; all others, or with `hashed` all, are hashed.
+        Files of the size and time that staging noted are those that it verified; all others, or with `hashed` all, are hashed.
         """
         manifest = self.manifest(version)
         if manifest is None:
             return "is not staged" if not os.path.isdir(self.path(version)) else f"has no readable {MANIFEST}"
-        for name, expected in manifest.get("binaries", {}).items():
-            file = os.path.join(self.path(version), "bin", name)
+        programs = {os.path.join("bin", name): noted for name, noted in manifest.get("binaries", {}).items()}
+        for name, expected in {**programs, **manifest.get("kept", {})}.items():
+            file = os.path.join(self.path(version), name)
             if not hashed and untouched(file, expected):
                 continue
             found = digest(file)
             if found != expected["sha256"]:
-                return f"is damaged: bin/{name} has sha256 {(found or 'unreadable')[:16]}, and {expected['sha256'][:16]} was staged"
+                return f"is damaged: {name} has sha256 {(found or 'unreadable')[:16]}, and {expected['sha256'][:16]} was staged"
         return ""
 
     def linked(self) -> str | None:
@@ -109,6 +110,12 @@ def digest(file: str) -> str | None:
     except OSError:
         return None
     return sha.hexdigest()
+
+
+def note(file: str) -> dict[str, Any]:
+    """Return checksum, size and time of a file, for `untouched` and for those who hash it again."""
+    found = os.stat(file)
+    return {"sha256": digest(file) or "", "size": found.st_size, "mtime_ns": found.st_mtime_ns}
 
 
 def untouched(file: str, noted: dict[str, Any]) -> bool:

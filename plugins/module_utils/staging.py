@@ -13,11 +13,19 @@ import time
 from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.fetch import FetchError, fetch, name_of
-from ansible_collections.nodewise.cluster.plugins.module_utils.release import MANIFEST, ReleaseError, Store, digest, sync
+from ansible_collections.nodewise.cluster.plugins.module_utils.package_manager import PackageError, run
+from ansible_collections.nodewise.cluster.plugins.module_utils.packages import Unavailable, fetch_all
+from ansible_collections.nodewise.cluster.plugins.module_utils.release import MANIFEST, ReleaseError, Store, note, sync
 from ansible_collections.nodewise.cluster.plugins.module_utils.unpack import UnpackError, unpack
 
 TRY = ".stage-"  # begins the folders of a try, and of what a new release took the place of
 UNPACKED = 5  # an artifact and what comes out of it take about so many times its size
+PYTHON = "/usr/bin/python3"  # what wheels are run by on the node
+COMPILE_S = 120
+
+
+class NotToBeHad(ReleaseError):
+    """What a release consists of cannot be had on this node."""
 
 
 def stage(store: Store, wanted: dict[str, Any], limits: dict[str, float], check: bool = False) -> dict[str, Any]:
@@ -35,9 +43,10 @@ def stage(store: Store, wanted: dict[str, Any], limits: dict[str, float], check:
         result["bytes"] = _stage(store, wanted, limits, began + limits["deadline"])
     if not check:
         sweep(store)
-    manifest = store.manifest(wanted["version"]) or {"binaries": {}}
-    result["binaries"] = {name: entry["sha256"] for name, entry in manifest["binaries"].items()}
-    result["seconds"] = round(time.monotonic() - began, 3)
+    manifest = store.manifest(wanted["version"]) or {}
+    result["binaries"] = {name: entry["sha256"] for name, entry in manifest.get("binaries", {}).items()}
+    result["packages"] = {name: entry["version"] for name, entry in manifest.get("packages", {}).items()}
+    result.update(staged=bool(manifest), seconds=round(time.monotonic() - began, 3))
     return result
 
 
@@ -46,9 +55,10 @@ def reason(store: Store, wanted: dict[str, Any]) -> str:
     version = wanted["version"]
     manifest = store.manifest(version)
     why = store.damage(version, hashed=True)
-    if not why and manifest and manifest["wanted"] != _identity(wanted):
+    if not why and manifest and not _same(manifest, wanted):
         why = "was staged from other artifacts"
-    user = store.used_by(version) if why and os.path.isdir(store.path(version)) else ""
+    runs_there = not all(artifact["kind"] == "package" for artifact in wanted["artifacts"])
+    user = store.used_by(version) if why and runs_there and os.path.isdir(store.path(version)) else ""
     if user:
         raise ReleaseError(
             f"{version} {why}, and {user} uses it; nothing was staged: "
@@ -69,6 +79,17 @@ def _identity(wanted: dict[str, Any]) -> dict[str, Any]:
     return {"artifacts": sorted(artifact["sha256"] for artifact in wanted["artifacts"]), "binaries": wanted["binaries"]}
 
 
+def _same(manifest: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    return bool(manifest["wanted"] == _identity(_with_sums(wanted, manifest.get("packages", {}))))
+
+
+def _with_sums(wanted: dict[str, Any], packages: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """A package whose checksum nobody knew is the one that has its name and exact version."""
+    sums = {f"{name}={entry['version']}": entry["sha256"] for name, entry in packages.items()}
+    known = [{**one, "sha256": one["sha256"] or sums.get(one.get("package") or "", "")} for one in wanted["artifacts"]]
+    return {**wanted, "artifacts": known}
+
+
 def _check_names(wanted: dict[str, Any]) -> None:
     for name, path in wanted["binaries"].items():
         if "/" in name or name in ("", ".", "..") or os.path.isabs(path):
@@ -84,7 +105,9 @@ def _stage(store: Store, wanted: dict[str, Any], limits: dict[str, float], until
         os.chmod(folder, 0o755)  # noqa: S103 - mkdtemp is for its owner only; the service's user reads this
         fetched = _fill(folder, wanted, until)
         _appear(folder, store.path(wanted["version"]))
-    except (FetchError, UnpackError) as error:
+    except Unavailable as error:
+        raise NotToBeHad(str(error)) from None
+    except (FetchError, UnpackError, PackageError) as error:
         raise ReleaseError(str(error)) from None
     except OSError as error:
         raise ReleaseError(f"{error.filename or folder}: {error.strerror or error}; nothing was staged") from None
@@ -104,21 +127,58 @@ def _check_space(store: Store, wanted: dict[str, Any], min_free: float) -> None:
 
 
 def _fill(folder: str, wanted: dict[str, Any], until: float) -> int:
-    files, fetched = os.path.join(folder, "files"), 0
+    files = os.path.join(folder, "files")
+    of_kind: dict[str, list[dict[str, Any]]] = {"package": []}
     os.mkdir(files)
-    # All are verified before the first is unpacked.
-    downloads = [(artifact, os.path.join(folder, str(number))) for number, artifact in enumerate(wanted["artifacts"])]
+    for artifact in wanted["artifacts"]:
+        of_kind.setdefault(artifact["kind"], []).append(artifact)
+    whole = of_kind.pop("package")
+    fetched = _unpack_all(folder, [artifact for some in of_kind.values() for artifact in some], until)
+    packages = fetch_all(whole, files, until) if whole else {}
+    kept = [os.path.join(files, entry["file"]) for entry in packages.values()]
+    fetched += sum(os.path.getsize(file) for file in kept)
+    if "wheel" in of_kind:
+        kept += [os.path.join(parent, name) for parent, _folders, names in os.walk(files) for name in names]
+        _compile(files)
+    _write_manifest(folder, _with_sums(wanted, packages), packages, kept)
+    _sync(folder)
+    return fetched
+
+
+def _compile(files: str) -> None:
+    """Python's own cache, which the service's user could not write; what cannot be compiled is not run either."""
+    run([PYTHON, "-m", "compileall", "-q", files], COMPILE_S)
+
+
+def _unpack_all(folder: str, artifacts: list[dict[str, Any]], until: float) -> int:
+    """All are verified before the first is unpacked."""
+    fetched, downloads = 0, [(artifact, os.path.join(folder, str(number))) for number, artifact in enumerate(artifacts)]
     for artifact, download in downloads:
         fetched += fetch(artifact["url"], download, artifact["sha256"], until)
     for artifact, download in downloads:
         try:
-            unpack(download, artifact["kind"], files)
+            unpack(download, artifact["kind"], os.path.join(folder, "files"))
         except UnpackError as error:
             raise UnpackError(f"{name_of(artifact['url'])} {error}; nothing was staged") from None
         os.unlink(download)
-    _write_manifest(folder, wanted, _link_binaries(folder, wanted["binaries"]))
-    _sync(folder)
     return fetched
+
+
+def _write_manifest(folder: str, wanted: dict[str, Any], packages: dict[str, dict[str, Any]], kept: list[str]) -> None:
+    manifest = {
+        "version": wanted["version"],
+        "artifacts": [{"name": _told(artifact), "sha256": artifact["sha256"]} for artifact in wanted["artifacts"]],
+        "binaries": _link_binaries(folder, wanted["binaries"]),
+        "packages": packages,
+        "kept": {os.path.relpath(file, folder): note(file) for file in kept},
+        "wanted": _identity(wanted),
+    }
+    with open(os.path.join(folder, MANIFEST), "w", encoding="utf-8") as stream:
+        json.dump(manifest, stream, indent=1)
+
+
+def _told(artifact: dict[str, Any]) -> str:
+    return artifact.get("package") or name_of(artifact["url"])
 
 
 def _link_binaries(folder: str, binaries: dict[str, str]) -> dict[str, dict[str, Any]]:
@@ -131,20 +191,8 @@ def _link_binaries(folder: str, binaries: dict[str, str]) -> dict[str, dict[str,
             raise UnpackError(f"binaries: {name}: {path} is not in the artifacts; nothing was staged")
         os.chmod(file, 0o755)  # noqa: S103 - a program
         os.symlink(os.path.join("..", "files", path), os.path.join(folder, "bin", name))
-        found = os.stat(file)
-        linked[name] = {"path": path, "sha256": digest(file) or "", "size": found.st_size, "mtime_ns": found.st_mtime_ns}
+        linked[name] = {"path": path, **note(file)}
     return linked
-
-
-def _write_manifest(folder: str, wanted: dict[str, Any], binaries: dict[str, dict[str, Any]]) -> None:
-    manifest = {
-        "version": wanted["version"],
-        "artifacts": [{"name": name_of(artifact["url"]), "sha256": artifact["sha256"]} for artifact in wanted["artifacts"]],
-        "binaries": binaries,
-        "wanted": _identity(wanted),
-    }
-    with open(os.path.join(folder, MANIFEST), "w", encoding="utf-8") as stream:
-        json.dump(manifest, stream, indent=1)
 
 
 def _sync(folder: str) -> None:

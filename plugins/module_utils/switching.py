@@ -1,7 +1,7 @@
 # Copyright: Nodewise contributors
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Switching a node to a staged release: stop, replace the link, start."""
+"""Switching a node to a staged release: stop, install its packages if it has any, replace the link, start."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import time
 from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.observation import timestamp
+from ansible_collections.nodewise.cluster.plugins.module_utils.package_manager import PackageError
+from ansible_collections.nodewise.cluster.plugins.module_utils.packages import Payload
 from ansible_collections.nodewise.cluster.plugins.module_utils.release import ReleaseError, Store, sync
 from ansible_collections.nodewise.cluster.plugins.module_utils.unit import State, Unit, UnitError, reload_units
 
@@ -28,15 +30,21 @@ class SwitchError(Exception):
 def switch(store: Store, unit: Unit, version: str, timeout: float, check: bool = False) -> dict[str, Any]:
     """Have the unit run from `version`; call it under the node's lock.
 
-    A unit that is active and runs from it already is left alone. Stopping and starting may each take `timeout` seconds. A unit that
-    does not start is left stopped, with the link on `version`: nothing flaps, and the caller decides about going back.
+    A unit that is active and runs from it already, with its packages installed, is left alone. Stopping and starting may each take
+    `timeout` seconds. A unit that does not start is left stopped, with the link on `version`: nothing flaps, and the caller decides
+    about going back.
     """
     began = time.monotonic()
     _refuse_unusable(store, version)
-    state, previous = unit.loaded(), store.linked()
-    result: dict[str, Any] = {"changed": not settled(store, version, state), "version": version, "previous": previous}
-    if result["changed"] and not check:
-        state = _change(store, unit, version, timeout, result)
+    state, previous, payload = unit.loaded(), store.linked(), Payload(store, version)
+    done = settled(store, version, state) and not payload.missing()
+    result: dict[str, Any] = {"changed": not done, "version": version, "previous": previous}
+    if not check:
+        with payload.ready(timeout):
+            if done:
+                result["changed"] = payload.install()
+            else:
+                state = _change(store, unit, payload, version, timeout, result)
     result.update(state.as_dict(), seconds=round(time.monotonic() - began, 3))
     return result
 
@@ -76,7 +84,7 @@ def _refuse_unusable(store: Store, version: str) -> None:
         raise ReleaseError(f"{store.link} is no link; nothing was changed: name the link that the unit's ExecStart goes through")
 
 
-def _change(store: Store, unit: Unit, version: str, timeout: float, result: dict[str, Any]) -> State:
+def _change(store: Store, unit: Unit, payload: Payload, version: str, timeout: float, result: dict[str, Any]) -> State:
     unit.forget_failures()
     moment = time.monotonic()
     try:
@@ -84,6 +92,11 @@ def _change(store: Store, unit: Unit, version: str, timeout: float, result: dict
     except UnitError as error:
         raise SwitchError(f"{error}; {store.link} was not changed") from None
     stopped = time.monotonic()
+    try:
+        payload.install()
+    except PackageError as error:
+        raise SwitchError(f"{error}\n{unit.name} was left stopped, and {store.link} was not changed") from None
+    installed = time.monotonic()
     point(store.link, store.path(version))
     try:
         if unit.state().needs_reload:
@@ -91,7 +104,8 @@ def _change(store: Store, unit: Unit, version: str, timeout: float, result: dict
         state = _started(store, unit, version, timeout)
     except UnitError as error:
         raise SwitchError(f"{error}, and {store.link} leads to {version}", error.journal) from None
-    result.update(stop_s=round(stopped - moment, 3), start_s=round(time.monotonic() - stopped, 3), switched_at=timestamp())
+    result.update(stop_s=round(stopped - moment, 3), install_s=round(installed - stopped, 3))
+    result.update(start_s=round(time.monotonic() - installed, 3), switched_at=timestamp())
     return state
 
 

@@ -1,21 +1,24 @@
 # Copyright: Nodewise contributors
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Unpacking an artifact (a Debian package or a tar archive) into a folder, and nowhere else."""
+"""Unpacking an artifact (a Debian package, a tar archive, a Python wheel) into a folder, and nowhere else."""
 
 from __future__ import annotations
 
 import lzma
 import os
+import re
 import shutil
 import subprocess
 import tarfile
+import zipfile
 import zlib
 from contextlib import contextmanager
 from typing import IO, ContextManager, Iterator, cast
 
 AR_MAGIC = b"!<arch>\n"
 AR_HEADER = 60
+_DATA = re.compile(r"^[^/]+\.data/(purelib|platlib)/")
 PORTION = 4 << 20  # bytes that wait to be written at a time
 
 
@@ -36,7 +39,10 @@ class _Slice:
 
 
 def unpack(file: str, kind: str, target: str) -> None:
-    """Unpack `file` (kind deb or tar) into the folder `target`; a member that would lie, or lead, outside is refused."""
+    """Unpack `file` (kind deb, tar or wheel) into the folder `target`; a member that would lie, or lead, outside is refused."""
+    if kind == "wheel":
+        _unzip(file, target)
+        return
     try:
         with _stream(file, kind) as stream, tarfile.open(fileobj=stream, mode="r|*") as tar:
             tar.extraction_filter = getattr(tarfile, "data_filter", None)  # a second pair of eyes, where Python has it
@@ -111,6 +117,21 @@ def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, target: str) -> None
         _write(cast("IO[bytes]", tar.extractfile(member)), place, member.mode)
     else:
         tar.extract(member, target)
+
+
+def _unzip(file: str, target: str) -> None:
+    """Of a wheel, which is a zip archive, the modules; its data folder may have more of them (purelib, platlib)."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            for member in archive.infolist():
+                name = _DATA.sub("", member.filename)
+                if name.startswith("/") or "\\" in name or ".." in name.split("/"):
+                    raise UnpackError(f"has {member.filename}, which leads outside of the release")
+                if not member.is_dir():
+                    with archive.open(member) as source:
+                        _write(source, os.path.join(target, name), 0o644)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+        raise UnpackError(f"is no readable wheel: {error}") from None
 
 
 def _write(source: IO[bytes], place: str, mode: int) -> None:

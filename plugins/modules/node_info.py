@@ -37,6 +37,13 @@ options:
     type: list
     elements: path
     default: []
+  packages:
+    description:
+      - Names of packages to ask the node's package manager for. With V(name=version) the index of what is offered is fetched anew
+        when it lacks that version. The index is kept apart from that of the system.
+    type: list
+    elements: str
+    default: []
   wait_s:
     description: Seconds to wait for a change that is under way on the node, whose controller may have died. Then it is an error.
     type: float
@@ -128,6 +135,22 @@ certificates:
   description: For each path the end of the certificate, as C(not_after) and as C(seconds_left) by the node's clock.
   returned: success
   type: dict
+python:
+  description: Version of the node's own Python, which runs what comes as wheels.
+  returned: success
+  type: str
+  sample: "3.11"
+packages:
+  description: What the node's package manager says of O(packages). Null when none were asked for.
+  returned: success
+  type: dict
+  contains:
+    manager: {description: Which one it is., type: str, sample: apt}
+    offered:
+      description: For each name the versions that it offers (version, upstream, url, sha256, size), the highest first.
+      type: dict
+    installed: {description: Version of each that is installed., type: dict}
+    held: {description: Those that are held at their version., type: list, elements: str}
 errors:
   description: One line for each thing that could not be read.
   returned: success
@@ -147,6 +170,7 @@ SPEC = {
     "data_dir": {"type": "path"},
     "certificates": {"type": "list", "elements": "path", "default": []},
     "config": {"type": "list", "elements": "path", "default": []},
+    "packages": {"type": "list", "elements": "str", "default": []},
     "wait_s": {"type": "float", "default": 60.0},
 }
 

@@ -34,23 +34,25 @@ options:
     required: true
     suboptions:
       url:
-        description: Where to fetch it from (http, https or file), as the node sees it.
+        description: Where to fetch it from (http, https or file), as the node sees it. May be empty for a V(package).
         type: str
         required: true
       sha256:
-        description: Its checksum, in lower-case hexadecimal digits.
+        description: Its checksum, in lower-case hexadecimal digits. Empty for a V(package) whose checksum nobody knows any more.
         type: str
         required: true
       kind:
-        description: How it is unpacked.
+        description:
+          - How it is unpacked. V(package) is kept whole, to be installed by the node's package manager when the release is switched
+            to; what the node lacks to install it is staged with it.
         type: str
-        choices: [deb, tar]
+        choices: [deb, tar, wheel, package]
         required: true
       size:
         description: Bytes, when known, so that the space on disk is looked at beforehand.
         type: int
       package:
-        description: Name and version of a Debian package. Told to people, not used.
+        description: Name and exact version (V(name=version)). Of a V(package) it says what to ask the node's manager for.
         type: str
   binaries:
     description: Path inside the unpacked artifacts, for each program that gets its place in C(bin/).
@@ -64,6 +66,13 @@ options:
     description: Bytes that have to stay free on the disk.
     type: int
     default: 67108864
+  optional:
+    description: Whether a release that cannot be had on this node is no failure. What was found instead is in RV(says).
+    type: bool
+    default: false
+  lease_root:
+    description: Folder of the system whose lease fences the change, when that is not O(root), such as for one of its components.
+    type: path
   lease:
     description:
       - Whose change this is (run, fence, ttl, step), as in the fact C(nodewise_lease). Refused unless that run holds the node.
@@ -102,10 +111,18 @@ path:
   type: str
   sample: /opt/nodewise/etcd/releases/3.5.16
 says:
-  description: Why it was staged, or would be in check mode. Empty when it was staged already.
+  description: Why it was staged, or would be in check mode; or why it was not. Empty when it was staged already.
   returned: success
   type: str
   sample: is not staged
+staged:
+  description: Whether it is there now. False in check mode when it was not, and when it is O(optional) and cannot be had.
+  returned: success
+  type: bool
+packages:
+  description: Version of each package in it, those included that the node lacked.
+  returned: success
+  type: dict
 bytes:
   description: Bytes that were fetched.
   returned: success
@@ -128,12 +145,12 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.nodewise.cluster.plugins.module_utils.nodelock import LockError
 from ansible_collections.nodewise.cluster.plugins.module_utils.nodestate import StateError, fenced
 from ansible_collections.nodewise.cluster.plugins.module_utils.release import ReleaseError, Store
-from ansible_collections.nodewise.cluster.plugins.module_utils.staging import stage
+from ansible_collections.nodewise.cluster.plugins.module_utils.staging import NotToBeHad, stage
 
 ARTIFACT = {
     "url": {"type": "str", "required": True},
     "sha256": {"type": "str", "required": True},
-    "kind": {"type": "str", "required": True, "choices": ["deb", "tar"]},
+    "kind": {"type": "str", "required": True, "choices": ["deb", "tar", "wheel", "package"]},
     "size": {"type": "int"},
     "package": {"type": "str"},
 }
@@ -145,6 +162,8 @@ SPEC = {
     "binaries": {"type": "dict", "required": True},
     "deadline": {"type": "float", "default": 120.0},
     "min_free": {"type": "int", "default": 67108864},
+    "optional": {"type": "bool", "default": False},
+    "lease_root": {"type": "path"},
     "lease": {"type": "dict", "default": {}},
 }
 
@@ -160,9 +179,13 @@ def main() -> None:
     os.nice(NICE)
     lease = None if module.check_mode else module.params["lease"]
     try:
-        with fenced(root, deadline, f"release_stage of {version}", lease, version):
+        with fenced(module.params["lease_root"] or root, deadline, f"release_stage of {version}", lease, version):
             limits = {"deadline": deadline - (time.monotonic() - began), "min_free": module.params["min_free"]}
             result = stage(Store(root, module.params["link"]), module.params, limits, module.check_mode)
+    except NotToBeHad as error:
+        if not module.params["optional"]:
+            module.fail_json(msg=str(error))
+        result = {"changed": False, "staged": False, "path": "", "bytes": 0, "binaries": {}, "packages": {}, "says": str(error)}
     except (LockError, StateError, ReleaseError) as error:
         module.fail_json(msg=str(error))
     result["seconds"] = round(time.monotonic() - began, 3)

@@ -11,6 +11,8 @@ short_description: Have a unit run from a staged release
 version_added: 0.1.0
 description:
   - Stops the unit, replaces the link that its C(ExecStart) goes through in one atomic rename, and starts it.
+  - Packages of the release are installed between stop and start, unless they are already, and held at their version. Nothing
+    else is started or stopped by that. What was half installed by a run that died is installed anew.
   - A unit that is active and whose main process runs from the release already is not restarted.
   - A release that is not staged, or damaged, is refused before anything is stopped.
   - A unit that does not start makes the module fail with the last lines that its processes wrote to the journal. It is then left
@@ -40,6 +42,9 @@ options:
     description: Whether to have the unit started at boot, too. False leaves that as it is.
     type: bool
     default: false
+  lease_root:
+    description: Folder of the system whose lease fences the change, when that is not O(root), such as for one of its components.
+    type: path
   lease:
     description:
       - Whose change this is (run, fence, ttl, step), as in the fact C(nodewise_lease). Refused unless that run holds the node.
@@ -97,6 +102,10 @@ stop_s:
   description: Seconds until the unit had stopped.
   returned: when it was restarted
   type: float
+install_s:
+  description: Seconds from then until its packages were installed.
+  returned: when it was restarted
+  type: float
 start_s:
   description: Seconds from then until systemd called it started.
   returned: when it was restarted
@@ -118,6 +127,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.nodelock import LockError
 from ansible_collections.nodewise.cluster.plugins.module_utils.nodestate import StateError, fenced
+from ansible_collections.nodewise.cluster.plugins.module_utils.package_manager import PackageError
 from ansible_collections.nodewise.cluster.plugins.module_utils.release import ReleaseError, Store
 from ansible_collections.nodewise.cluster.plugins.module_utils.switching import SwitchError, switch
 from ansible_collections.nodewise.cluster.plugins.module_utils.unit import Unit, UnitError
@@ -129,6 +139,7 @@ SPEC = {
     "version": {"type": "str", "required": True},
     "timeout_s": {"type": "float", "default": 60.0},
     "enabled": {"type": "bool", "default": False},
+    "lease_root": {"type": "path"},
     "lease": {"type": "dict", "default": {}},
 }
 
@@ -140,12 +151,18 @@ def main() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     lease = None if module.check_mode else given["lease"]
     try:
-        with fenced(given["root"], given["timeout_s"], f"release_switch to {given['version']}", lease, given["version"]):
+        with fenced(
+            given["lease_root"] or given["root"],
+            given["timeout_s"],
+            f"release_switch to {given['version']}",
+            lease,
+            given["version"],
+        ):
             store, unit = Store(given["root"], given["link"]), Unit(given["unit"])
             result = switch(store, unit, given["version"], given["timeout_s"], module.check_mode)
             enabled = given["enabled"] and unit.enable(module.check_mode)
             result["changed"] = result["changed"] or enabled
-    except (LockError, StateError, ReleaseError, SwitchError, UnitError) as error:
+    except (LockError, StateError, ReleaseError, PackageError, SwitchError, UnitError) as error:
         module.fail_json(msg=str(error), journal=getattr(error, "journal", []))
     module.exit_json(**result)
 

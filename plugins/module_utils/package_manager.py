@@ -1,0 +1,183 @@
+# Copyright: Nodewise contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What is asked of a node's package manager, whichever it is: `package_apt`, `package_dnf`.
+
+Indexes are kept apart from those of the system, which stay as they are.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import subprocess
+import time
+from contextlib import contextmanager
+from typing import Any, Iterator
+
+CACHE = "/var/cache/nodewise"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+MAX_AGE_S = 24 * 3600
+JUST_NOW_S = 60
+QUERY_S = 60.0
+FETCH_S = 300.0
+INSTALL_S = 900.0  # a bound for what hangs; to end an installation that goes on would be worse than to wait for it
+SAYING = 300  # characters of what a program said that are worth showing
+
+
+class PackageError(Exception):
+    """What the package manager said, or what is in its way; one or two lines."""
+
+
+class Wanted:
+    """One package as it is asked for: a name, and a version of its own (exactly) or none."""
+
+    def __init__(self, text: str) -> None:
+        self.name, _, self.version = text.partition("=")
+
+
+class Manager:
+    """What both package managers have in common; methods raise PackageError."""
+
+    name = ""
+    suffix = ""  # of its files
+    cache = ""  # where it keeps files that it fetched
+
+    def offered(self, names: list[str]) -> dict[str, list[dict[str, Any]]]:
+        """Return each version (version, upstream, url, sha256, size) that is offered of each name, the highest first.
+
+        The index is fetched when it is older than a day, or lacks a name, or the upstream version in `name=upstream`.
+        """
+        asked = [Wanted(text) for text in names]
+        with self._index_lock():
+            trouble = "" if self._fresh(MAX_AGE_S) else self._refresh()
+            found = self._offered([one.name for one in asked])
+            if not _all_offered(asked, found) and not trouble and not self._fresh(JUST_NOW_S):
+                trouble = self._refresh()
+                found = self._offered([one.name for one in asked])
+        # An index that could not be fetched anew was still signed: what it has can be had, as far as it goes.
+        if trouble and not _all_offered(asked, found):
+            raise PackageError(trouble)
+        return found
+
+    def installed(self, names: list[str]) -> dict[str, str]:
+        """Return the version of each package that is whole and configured."""
+        raise NotImplementedError
+
+    def held(self, names: list[str]) -> list[str]:
+        """Return those that are held at their version."""
+        raise NotImplementedError
+
+    def hold(self, names: list[str]) -> bool:
+        """Hold packages at their version; whether that was a change."""
+        raise NotImplementedError
+
+    def about(self, file: str) -> tuple[str, str, int]:
+        """Return name, version and installed size (bytes) of a package file."""
+        raise NotImplementedError
+
+    def download(self, wanted: list[str], folder: str, timeout: float) -> None:
+        """Fetch packages (`name=version`, exactly) into a folder; the manager checks them against its signed index."""
+        raise NotImplementedError
+
+    def needed(self, files: list[str]) -> list[str]:
+        """Return what else (`name=version`) has to be installed with the files, in the order of installing.
+
+        What would remove a package, or change one that is installed and not among the files, is refused.
+        """
+        raise NotImplementedError
+
+    def install(self, files: list[str]) -> None:
+        """Install files in this order, also over a higher version. No service is started or stopped by it."""
+        raise NotImplementedError
+
+    def refuse_broken(self, ours: list[str]) -> None:
+        """Raise PackageError when packages other than `ours` are half installed."""
+        raise NotImplementedError
+
+    def locked(self, timeout: float) -> Any:
+        """Keep everybody else from installing, until the context ends."""
+        raise NotImplementedError
+
+    def cached(self, name: str, version: str) -> str | None:
+        """Return a file of exactly that version in the manager's own cache, or None."""
+        for file in sorted(os.listdir(self.cache)) if os.path.isdir(self.cache) else []:
+            if file.startswith(name) and file.endswith(self.suffix):
+                path = os.path.join(self.cache, file)
+                try:
+                    if self.about(path)[:2] == (name, version):
+                        return path
+                except PackageError:
+                    continue
+        return None
+
+    def _offered(self, names: list[str]) -> dict[str, list[dict[str, Any]]]:
+        raise NotImplementedError
+
+    def _refresh(self) -> str:
+        """Fetch the index; what went wrong, or nothing."""
+        raise NotImplementedError
+
+    def _fresh(self, age: float) -> bool:
+        try:
+            return os.stat(os.path.join(CACHE, self.name, "updated")).st_mtime > max(time.time() - age, self._chosen())
+        except FileNotFoundError:
+            return False
+
+    def _chosen(self) -> float:
+        """Return when the node's choice of archives was changed last."""
+        return 0.0
+
+    @contextmanager
+    def _index_lock(self) -> Iterator[None]:
+        os.makedirs(os.path.join(CACHE, self.name), mode=0o755, exist_ok=True)
+        with open(os.path.join(CACHE, self.name, "lock"), "w", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def upstream(version: str) -> str:
+    """Return the upstream part of a package's version: 15.18 of `15.18-0+deb12u1`, 3.3.25 of `1:3.3.25+dfsg-6`."""
+    return re.sub(r"^\d+:|-[^-]*$", "", version).split("+")[0]
+
+
+def run(
+    command: list[str],
+    timeout: float = QUERY_S,
+    text: str | None = None,
+    cwd: str | None = None,
+    env: dict[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run a program in English; one that is not there, or does not end in time, is a PackageError."""
+    try:
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            input=text,
+            timeout=timeout,
+            check=False,
+            cwd=cwd,
+            env={**os.environ, "LC_ALL": "C", "LANGUAGE": "", "PATH": PATH, **(env or {})},
+        )
+    except subprocess.TimeoutExpired:
+        raise PackageError(f"{' '.join(command[:2])} did not end within {timeout:.0f} s") from None
+    except OSError as error:
+        raise PackageError(f"{command[0]}: {error.strerror}") from None
+
+
+def said(done: subprocess.CompletedProcess[str]) -> str:
+    """Return what a program said was wrong, in one line."""
+    lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+    told = [line for line in lines if line.startswith(("E:", "error:", "dpkg: error", "Error:", " Problem", "No space"))]
+    return " ".join(told or lines[-3:] or [f"exit code {done.returncode}"])[:SAYING]
+
+
+def _all_offered(asked: list[Wanted], found: dict[str, list[dict[str, Any]]]) -> bool:
+    def has(one: Wanted) -> bool:
+        versions = found.get(one.name) or []
+        return any(not one.version or one.version in (each["upstream"], each["version"]) for each in versions)
+
+    return all(has(one) for one in asked)
