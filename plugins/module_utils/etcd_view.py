@@ -160,7 +160,8 @@ def _agreed(
             told[name] = read(found)
         except KeyError:
             continue
-    return agreed(members, what, told)
+    value: str | None = agreed(members, what, told)
+    return value
 
 
 def _hex(identity: int | str) -> str:
