@@ -54,7 +54,8 @@ select json_build_object(
   'sessions', (select count(*) from pg_stat_activity where backend_type = 'client backend'
     and application_name not like 'Patroni%' and application_name <> 'nodewise'),
   'data_checksums', current_setting('data_checksums') = 'on',
-  'checksum_failures', (select coalesce(sum(checksum_failures), 0)::bigint from pg_stat_database))
+  'checksum_failures', case when current_setting('data_checksums') = 'on'
+    then (select coalesce(sum(checksum_failures), 0)::bigint from pg_stat_database) end)
 from pg_is_in_recovery() r"""
 
 
