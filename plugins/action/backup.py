@@ -22,6 +22,8 @@ class ActionModule(EngineAction):
         made: dict[str, Any] = self._execute_module(module_name=args["module"], module_args=args["args"], task_vars=task_vars)
         if made.get("failed") or self._task.check_mode:
             return made
+        if made.get("evidence"):
+            return self.accepted(made, task_vars)
         copy = Path(args["folder"]) / f"{self.host(task_vars)}{Path(made['path']).suffix}"
         self.fetch(made["path"], copy, made["sha256"])
         run = Run.of(task_vars["nodewise_run"]) if "nodewise_run" in task_vars else None
@@ -29,6 +31,14 @@ class ActionModule(EngineAction):
             said = f"backup of {self.host(task_vars)} in {copy.parent.name}/{copy.name}, {made['size']} bytes"
             run.note(f"{said}, sha256 {made['sha256'][:12]}…", backup={**self.told(made), "copy": str(copy)})
         return {**made, "copy": str(copy)}
+
+    def accepted(self, made: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Keep which backup of another tool is relied on: nothing is copied."""
+        run, seen = Run.of(task_vars["nodewise_run"]) if "nodewise_run" in task_vars else None, made["evidence"]
+        if run:
+            which = " ".join(filter(None, (seen["tool"], seen["label"])))
+            run.note(f"the backup is that of {which}, which ended at {seen['at']}", backup={"evidence": seen})
+        return made
 
     def fetch(self, path: str, copy: Path, expected: str) -> None:
         """Copy through the connection; a copy that is not the file is removed."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pwd
 import subprocess
 import time
 from typing import Any
@@ -21,6 +20,7 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_api import (
     last_line,
     members_of,
 )
+from ansible_collections.nodewise.cluster.plugins.module_utils.files import give
 
 _DIGEST = 32  # bytes of SHA-256 that etcd appends to a snapshot
 _CHUNK = 1 << 20
@@ -41,7 +41,7 @@ def save(parameters: dict[str, Any]) -> dict[str, Any]:
         size, sha256 = verify_digest(part)
         found = inspect(parameters["etcdctl"], part)
         _compare(found, int(before["header"]["revision"]), int(_status(member)["header"]["revision"]))
-        _give(part, parameters["owner"])
+        give(part, parameters["owner"])
         os.replace(part, path)
     finally:
         for left in (part, part + ".part"):
@@ -133,18 +133,6 @@ def _compare(found: dict[str, Any], before: int, after: int) -> None:
     # A cluster begins at revision 1, and a snapshot without any key says 0.
     if not (0 if before == 1 else before) <= found["revision"] <= after:
         raise EtcdError(f"the snapshot is of revision {found['revision']}, expected one from {before} to {after}")
-
-
-def _give(path: str, owner: str | None) -> None:
-    """Let the login user read it, and nobody else: it is copied off the node without privileges."""
-    os.chmod(path, 0o600)
-    name = owner or os.environ.get("SUDO_USER")
-    if name:
-        try:
-            user = pwd.getpwnam(name)
-        except KeyError:
-            raise EtcdError(f"the snapshot cannot be given to {name}: no such user on the node") from None
-        os.chown(path, user.pw_uid, user.pw_gid)
 
 
 def _sweep(path: str) -> None:

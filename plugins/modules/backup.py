@@ -14,6 +14,7 @@ version_added: 0.1.0
 description:
   - Runs the system's module, which makes a file on the node and returns V(path) and V(sha256), copies the file to the controller,
     and holds the copy against the checksum.
+  - A module that relies on a backup of another tool makes no file and returns V(evidence) instead, which is kept in the journal.
 options:
   module:
     description: The module, by its fully qualified name.

@@ -95,6 +95,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_api import EtcdError, argument_spec
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_snapshot import save
+from ansible_collections.nodewise.cluster.plugins.module_utils.files import FilesError
 
 
 def main() -> None:
@@ -111,7 +112,7 @@ def main() -> None:
         module.exit_json(changed=True, path=module.params["path"])
     try:
         module.exit_json(changed=True, **save(module.params))
-    except EtcdError as error:
+    except (EtcdError, FilesError) as error:
         module.fail_json(msg=f"{error}; nothing was kept")
     except OSError as error:
         module.fail_json(msg=f"{error.filename}: {error.strerror}; nothing was kept")

@@ -14,6 +14,7 @@ from tests.integration.etcd_cluster import EtcdCluster
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_api import EtcdError, members_of
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_change import hand_over
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_snapshot import save, verify_digest
+from ansible_collections.nodewise.cluster.plugins.module_utils.files import FilesError
 from nodewise.model import Observation
 
 
@@ -112,7 +113,7 @@ def test_a_damaged_snapshot_is_refused(cluster: EtcdCluster, tmp_path: Path, dam
 def test_a_snapshot_that_fails_leaves_nothing(cluster: EtcdCluster, tmp_path: Path) -> None:
     """Without a way to read the snapshot there is no backup, and no file either."""
     options = {**cluster.options, "member": "n1", "owner": "nobody-of-this-name", "path": str(tmp_path / "one.db")}
-    with pytest.raises(EtcdError, match="no such user"):
+    with pytest.raises(FilesError, match="no such user"):
         save(options)
     assert list(tmp_path.iterdir()) == []
 
