@@ -195,7 +195,7 @@ def showing(run: Run, show: view.View, work: Load) -> Iterator[None]:
 def exit_code(summary: dict[str, Any]) -> int:
     """0 when everything promised was kept; 1 when something was broken; 3 when it could not be judged; 4 when it never began.
 
-    An upgrade that was refused changed nothing: the scenario does not fit what is there, such as a mirror that has one version only.
+    An upgrade that was refused changed nothing: the scenario does not fit what is there, such as a mirror with one version only.
     """
     if summary["verdict"] == "invalid":
         return 1

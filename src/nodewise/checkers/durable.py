@@ -60,8 +60,8 @@ def _doubt(wrote: dict[object, list[Attempt]], finals: Sequence[Attempt]) -> str
 
 
 def _tell(gone: Attempt, read: Attempt) -> str:
-    at = (gone.done or gone.asked).time / 1e9
+    done = gone.done or gone.asked
     return (
-        f"{gone.asked.key} = {gone.value!r}, acknowledged by {(gone.done or gone.asked).node} at {at:.3f} s to process {gone.asked.process}; "
+        f"{done.key} = {gone.value!r}, acknowledged by {done.node} at {done.time / 1e9:.3f} s to process {done.process}; "
         f"{read.asked.node} has {read.value!r}"
     )

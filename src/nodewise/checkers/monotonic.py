@@ -13,8 +13,8 @@ NAME = "monotonic"
 def monotonic(history: Sequence[Operation]) -> Verdict:
     """After a client has read a value, or was told that its write is done, it never reads one that was certainly written before.
 
-    Legal to ask of systems whose reads are linearizable, or sticky to one node; reads of a replica (`stale`) are left out, as they may
-    go back. Unknown when no client read a key twice.
+    Legal to ask of systems whose reads are linearizable, or sticky to one node; reads of a replica (`stale`) may go back, and
+    are left out. Unknown when no client read a key twice.
     """
     wrote = writes(history)
     latest: dict[tuple[int, object], Attempt] = {}

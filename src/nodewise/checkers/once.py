@@ -23,10 +23,10 @@ def once(history: Sequence[Operation]) -> Verdict:
     if not there:
         return Verdict(NAME, "unknown", "nothing that was added was read in the end: nothing to judge")
     times = Counter((read.asked.key, read.asked.node) for read in there)
-    twice = {key: (node, count) for (key, node), count in times.items() if count > possible[key]}
+    twice = [(*where, count) for where, count in times.items() if count > possible[where[0]]]
     if not twice:
         return Verdict(NAME, "valid", f"rows that are there too often: 0 (of {len({key for key, _ in times})} that were added)")
-    key, (node, count) = next(iter(twice.items()))
-    evidence = [read.done for read in there if read.done and read.asked.key in twice]
+    keys, (key, node, count) = {key for key, _, _ in twice}, twice[0]
+    evidence = [read.done for read in there if read.done and read.asked.key in keys]
     told = f"{key} is there {count} times through {node}, and was added {possible[key]} times at most"
-    return Verdict(NAME, "invalid", f"rows that are there too often: {len(twice)} ({told})", evidence)
+    return Verdict(NAME, "invalid", f"rows that are there too often: {len(keys)} ({told})", evidence)

@@ -19,10 +19,10 @@ PAUSE = 0.5  # seconds between them
 
 
 def final_reads(factory: ClientFactory, nodes: Sequence[str], history: History, prefix: str) -> None:
-    """Append a final read of each key under `prefix` through each node: all that were ever written, and all that are there,
-    as often as it is there.
+    """Append a final read of each key under `prefix` through each node: all that were ever written, and all that are there.
 
-    A node that cannot be read after three attempts has failed reads, which make the verdict unknown.
+    What is there several times is read as often. A node that cannot be read after three attempts has failed reads, which make the
+    verdict unknown.
     """
     so_far = read_history(history.path)
     written = {operation.key for operation in so_far if operation.f in ("write", "add")}
