@@ -27,8 +27,8 @@ class SwitchError(Exception):
         self.journal = journal or []
 
 
-def switch(store: Store, unit: Unit, version: str, timeout: float, check: bool = False) -> dict[str, Any]:
-    """Have the unit run from `version`; call it under the node's lock.
+def switch(store: Store, unit: Unit, version: str, timeout: float, check: bool = False, start: bool = True) -> dict[str, Any]:
+    """Have the unit run from `version`; call it under the node's lock. Without `start` a unit that does not run is left so.
 
     A unit that is active and runs from it already, with its packages installed, is left alone. Stopping and starting may each take
     `timeout` seconds. A unit that does not start is left stopped, with the link on `version`: nothing flaps, and the caller decides
@@ -37,12 +37,15 @@ def switch(store: Store, unit: Unit, version: str, timeout: float, check: bool =
     began = time.monotonic()
     _refuse_unusable(store, version)
     state, previous, payload = unit.loaded(), store.linked(), Payload(store, version)
-    done = settled(store, version, state) and not payload.missing()
+    idle = not start and state.active in ("inactive", "failed")
+    done = (store.linked() == version if idle else settled(store, version, state)) and not payload.missing()
     result: dict[str, Any] = {"changed": not done, "version": version, "previous": previous}
     if not check:
         with payload.ready(timeout):
-            if done:
-                result["changed"] = payload.install()
+            if done or idle:
+                result["changed"] = payload.install() or not done
+                if not done:
+                    point(store.link, store.path(version))
             else:
                 state = _change(store, unit, payload, version, timeout, result)
     result.update(state.as_dict(), seconds=round(time.monotonic() - began, 3))

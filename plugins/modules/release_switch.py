@@ -38,6 +38,10 @@ options:
     description: Seconds that stopping may take, and starting as well.
     type: float
     default: 60
+  start:
+    description: Whether to start a unit that does not run. False is for the first of several releases that one unit needs.
+    type: bool
+    default: true
   enabled:
     description: Whether to have the unit started at boot, too. False leaves that as it is.
     type: bool
@@ -138,6 +142,7 @@ SPEC = {
     "link": {"type": "path"},
     "version": {"type": "str", "required": True},
     "timeout_s": {"type": "float", "default": 60.0},
+    "start": {"type": "bool", "default": True},
     "enabled": {"type": "bool", "default": False},
     "lease_root": {"type": "path"},
     "lease": {"type": "dict", "default": {}},
@@ -159,7 +164,7 @@ def main() -> None:
             given["version"],
         ):
             store, unit = Store(given["root"], given["link"]), Unit(given["unit"])
-            result = switch(store, unit, given["version"], given["timeout_s"], module.check_mode)
+            result = switch(store, unit, given["version"], given["timeout_s"], module.check_mode, given["start"])
             enabled = given["enabled"] and unit.enable(module.check_mode)
             result["changed"] = result["changed"] or enabled
     except (LockError, StateError, ReleaseError, PackageError, SwitchError, UnitError) as error:
