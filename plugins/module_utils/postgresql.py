@@ -60,13 +60,11 @@ class Access:
 
     def sql(self, member: Member, statement: str, timeout: float | None = None, database: str | None = None) -> Any:
         """Have a member run one statement that returns one JSON value (or nothing: None), as `user` over TLS."""
-        limit = timeout or self.timeout
-        words = {"host": member.host, "port": member.port, "user": self.user, "dbname": database or self.database}
-        if self.passfile:
-            words["passfile"] = self.passfile
-        # Without an authority nobody can be verified: what the documentation of `ca` says.
-        words.update({"sslmode": "verify-full", "sslrootcert": self.ca} if self.ca else {"sslmode": "prefer"})
-        return self._psql([], words, statement, limit)
+        return self._psql([], self._remote(member, database or self.database), statement, timeout or self.timeout)
+
+    def session(self, member: Member) -> list[str]:
+        """Return the command of a psql that does to a member's `database` what it reads, as `user` over TLS."""
+        return [self.program("psql"), *_PLAIN, "-d", conninfo(self._remote(member, self.database), self.timeout)]
 
     def local_sql(
         self,
@@ -110,15 +108,15 @@ class Access:
             return response.status, answer.strip()
 
     def _psql(self, before: list[str], words: dict[str, Any], statement: str, limit: float) -> Any:
-        # libpq takes less than two seconds for two.
-        words = {"connect_timeout": max(2, math.ceil(limit)), "application_name": "nodewise", **words}
-        words["options"] = f"-c statement_timeout={math.ceil(limit * 1000)}"
-        given = " ".join(f"{key}='{_quoted(value)}'" for key, value in words.items())
-        output = run([*before, self.program("psql"), *_PLAIN, "-d", given, "-f", "-"], limit + 1, statement)
-        try:
-            return json.loads(output) if output.strip() else None
-        except ValueError:
-            raise PostgresqlError(f"expected one JSON value, found {output.strip()[:60]!r}") from None
+        output = run([*before, self.program("psql"), *_PLAIN, "-d", conninfo(words, limit), "-f", "-"], limit + 1, statement)
+        return value(output)
+
+    def _remote(self, member: Member, database: str) -> dict[str, Any]:
+        words = {"host": member.host, "port": member.port, "user": self.user, "dbname": database}
+        if self.passfile:
+            words["passfile"] = self.passfile
+        # Without an authority nobody can be verified: what the documentation of `ca` says.
+        return {**words, **({"sslmode": "verify-full", "sslrootcert": self.ca} if self.ca else {"sslmode": "prefer"})}
 
     def _headers(self, method: str) -> dict[str, str]:
         if method in ("GET", "HEAD", "OPTIONS") or not self.rest_auth:
@@ -140,12 +138,32 @@ class Access:
             raise PostgresqlError(str(error)) from None
 
 
+def conninfo(words: dict[str, Any], limit: float) -> str:
+    """Return what libpq connects by; a connection may take so many seconds, and so may each statement."""
+    # libpq takes less than two seconds for two.
+    words = {"connect_timeout": max(2, math.ceil(limit)), "application_name": "nodewise", **words}
+    words["options"] = f"-c statement_timeout={math.ceil(limit * 1000)}"
+    return " ".join(f"{key}='{_quoted(value)}'" for key, value in words.items())
+
+
+def value(output: str) -> Any:
+    """Return the one JSON value that a program printed, None where it printed nothing."""
+    try:
+        return json.loads(output) if output.strip() else None
+    except ValueError:
+        raise PostgresqlError(f"expected one JSON value, found {output.strip()[:60]!r}") from None
+
+
+def environment() -> dict[str, str]:
+    """Return our environment without what would tell libpq to connect elsewhere."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+
+
 def run(command: list[str], limit: float, given: str = "") -> str:
     """Run one of PostgreSQL's programs; returns what it printed. PostgresqlError where it did not end well in `limit` seconds."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     try:
         done = subprocess.run(
-            command, input=given.encode(), capture_output=True, timeout=limit, check=False, env=environment, cwd="/"
+            command, input=given.encode(), capture_output=True, timeout=limit, check=False, env=environment(), cwd="/"
         )
     except subprocess.TimeoutExpired:
         raise PostgresqlError("no answer in time") from None

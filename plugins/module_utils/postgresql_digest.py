@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import Access, Member, PostgresqlError
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_session import Sessions
 
 CATALOG_S, TABLES_S = 30.0, 900.0  # seconds that one database may take
 
@@ -77,14 +78,14 @@ _AS_JSON = "select to_json(({}))"
 class Digests:
     """Makes the digests of one cluster's members; with `tables` of every row, which is the same only while nobody writes."""
 
-    def __init__(self, access: Access, tables: bool) -> None:
-        self.access, self.tables = access, tables
+    def __init__(self, access: Access, sessions: Sessions, tables: bool) -> None:
+        self.access, self.sessions, self.tables = access, sessions, tables
         self._bound: int | None = None
 
     def bound(self, primary: Member) -> None:
         """Ask the primary up to which sentinel row members are to be compared; none where there is no such table."""
         try:
-            self._bound = int(self.access.sql(primary, f"select to_json({_SENTINEL.format(_BOUND)})") or 0)
+            self._bound = int(self.sessions.ask(primary, f"select to_json({_SENTINEL.format(_BOUND)})") or 0)
         except PostgresqlError:
             self._bound = None
 
@@ -93,7 +94,7 @@ class Digests:
         if self._bound is None:
             raise PostgresqlError("the primary did not tell its sentinel rows")
         sentinel = _SENTINEL.format(_ROWS.format(self._bound))
-        found: dict[str, Any] = self._ask(member, _FIRST.format(sentinel, _CATALOG), CATALOG_S, self.access.database)
+        found: dict[str, Any] = self.sessions.ask(member, _FIRST.format(sentinel, _CATALOG), CATALOG_S)
         others = found["databases"] or []
         found.update({f"catalog of {name}": self._ask(member, _AS_JSON.format(_CATALOG), CATALOG_S, name) for name in others})
         for name in [self.access.database, *others] if self.tables else []:

@@ -13,12 +13,13 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.observation impor
 from ansible_collections.nodewise.cluster.plugins.module_utils.patroni import Patroni
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import Access, Member, PostgresqlError
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_digest import Digests
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_session import Sessions
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_view import (
     assemble,
     compare,
     fingerprint,
-    history_is_late,
     primary_of,
+    timelines_of,
 )
 
 _TRIES = 5
@@ -34,6 +35,8 @@ select json_build_object(
   'lsn', case when not r then (pg_current_wal_lsn() - '0/0')::bigint end,
   'timeline', case when r then (select received_tli from pg_stat_wal_receiver where status = 'streaming')
     else ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int end,
+  'history', case when has_function_privilege(to_regprocedure('nodewise.timeline_history()'), 'execute') then
+    (xpath('/row/h/text()', query_to_xml('select nodewise.timeline_history() as h', true, true, '')))[1]::text end,
   'replay_lsn', case when r then (pg_last_wal_replay_lsn() - '0/0')::bigint end,
   'replay_paused', case when r then pg_is_wal_replay_paused() else false end,
   'standbys', (select coalesce(json_agg(json_build_object('name', application_name, 'state', state, 'sync_state', sync_state,
@@ -63,7 +66,10 @@ def observe(parameters: dict[str, Any]) -> dict[str, Any]:
     """Return what postgresql_info returns, from its module parameters."""
     observer = Observer(parameters)
     deadline = parameters["deadline"] if parameters["settled"] else 0
-    observation, lacking, looks, seconds = settle(observer.look, observer.complete, parameters["settled"], deadline)
+    try:
+        observation, lacking, looks, seconds = settle(observer.look, observer.complete, parameters["settled"], deadline)
+    finally:
+        observer.sessions.close()
     return {"observation": observation, "missing": lacking, "polls": looks, "seconds": seconds}
 
 
@@ -74,7 +80,8 @@ class Observer:
         self.access = Access(parameters)
         self.component, self.long_s = parameters["component"], parameters["long_transaction_s"]
         self.catch_up = parameters["catch_up"]
-        self.digests = Digests(self.access, parameters["tables"])
+        self.sessions = Sessions(self.access)
+        self.digests = Digests(self.access, self.sessions, parameters["tables"])
         self._answers: dict[str, dict[str, Any]] = {}
 
     def look(self) -> dict[str, Any]:
@@ -88,6 +95,7 @@ class Observer:
 
     def complete(self) -> dict[str, Any]:
         """Return the last look with fingerprints, once the replicas have replayed what the primary had written when asked."""
+        self._ask_rarely()
         self._timelines()
         found: dict[str, Any] = {}
         for attempt in range(_TRIES):
@@ -105,38 +113,44 @@ class Observer:
     def _ask(self, member: Member) -> dict[str, Any]:
         """Return the member's raw answers as a dict, `errors` included; what was not answered is not in it."""
         patroni, answers = Patroni(self.access, member), {"errors": {}, "asked_at": time.time()}
-        _put(answers, "sql", lambda: self.access.sql(member, STATUS))
+        _put(answers, "sql", lambda: self.sessions.ask(member, STATUS))
         _put(answers, "patroni", patroni.status)
         _put(answers, "cluster", patroni.cluster)
         return answers
 
-    def _ask_rarely(self, late: bool = False) -> None:
-        """Ask for what hardly ever changes; `late` where only the timelines may have come by now."""
+    def _ask_rarely(self) -> None:
+        """Ask for what hardly ever changes."""
 
         def ask(member: Member) -> None:
-            answers, patroni = self._answers[member.name], Patroni(self.access, member)
-            _put(answers, "history", patroni.history)
-            if not late:
-                _put(answers, "config", patroni.config)
+            _put(self._answers[member.name], "config", Patroni(self.access, member).config)
 
-        self.access.each(ask, [member for member in self.access.members if "patroni" in self._answers[member.name]])
+        self.access.each(ask, self._with_patroni())
 
     def _ask_sql(self, names: list[str]) -> None:
         def ask(member: Member) -> None:
-            _put(self._answers[member.name], "sql", lambda: self.access.sql(member, STATUS))
+            _put(self._answers[member.name], "sql", lambda: self.sessions.ask(member, STATUS))
 
         self.access.each(ask, [self.access.member(name) for name in names])
 
     def _timelines(self) -> None:
-        """Ask for the configuration and the timelines; after a switchover these take until Patroni's leader looks again."""
-        self._ask_rarely()
+        """Ask Patroni for the timelines that a member cannot tell by SQL; its leader writes them down when it looks again."""
         pause = max(
             [int(found["config"].get("loop_wait") or 0) for found in self._answers.values() if "config" in found], default=0
         )
         until = time.monotonic() + pause + _HISTORY
-        while history_is_late(self._answers) and time.monotonic() < until:
+        while True:
+            late = [member for member in self._with_patroni() if timelines_of(self._answers[member.name]) is None]
+
+            def ask(member: Member) -> None:
+                _put(self._answers[member.name], "history", Patroni(self.access, member).history)
+
+            self.access.each(ask, late)
+            if time.monotonic() >= until or not any(_may_come(self._answers[member.name]) for member in late):
+                return
             time.sleep(_PAUSE)
-            self._ask_rarely(late=True)
+
+    def _with_patroni(self) -> list[Member]:
+        return [member for member in self.access.members if "patroni" in self._answers[member.name]]
 
     def _catch_up(self) -> None:
         """Ask the primary how far it is, and then the others until they have replayed that, or have had their time."""
@@ -176,9 +190,9 @@ class Observer:
             raise PostgresqlError(
                 f"it has replayed up to {found['sql']['replay_lsn']} and {primary} had written {target} {self.catch_up:g} s before"
             )
-        if "history" not in found:
-            raise PostgresqlError("the timelines are not known")
-        timelines = [line[:2] for line in found["history"]]
+        timelines = timelines_of(found)
+        if timelines is None:
+            raise PostgresqlError("the timelines that it came through are not known")
         return fingerprint(found["sql"]["system_identifier"], found["sql"]["timeline"], timelines, self.digests.of(member))
 
 
@@ -191,6 +205,11 @@ def _put(answers: dict[str, Any], name: str, ask: Callable[[], Any], into: str =
     except PostgresqlError as error:
         place.pop(name, None)
         answers["errors"][name] = str(error)
+
+
+def _may_come(found: dict[str, Any]) -> bool:
+    """Whether a member's timelines are still to be expected from Patroni's store."""
+    return "history" in found and "sql" in found and found["sql"]["timeline"] is not None and timelines_of(found) is None
 
 
 def _behind(answers: dict[str, dict[str, Any]], name: str, primary: str) -> bool:

@@ -75,12 +75,26 @@ def primary_of(answers: dict[str, dict[str, Any]]) -> str | None:
     return primaries[0] if len(primaries) == 1 else None
 
 
-def history_is_late(answers: dict[str, dict[str, Any]]) -> bool:
-    """Whether Patroni's store does not yet tell how the timeline that runs came to be: its leader writes that at its next look."""
-    primary = primary_of(answers)
-    if primary is None or "history" not in answers[primary]:
-        return False
-    return _timelines(answers[primary]["sql"]["timeline"], answers[primary]["history"]) is None
+def timelines_of(found: dict[str, Any]) -> list[list[int]] | None:
+    """Return the timelines that a member came through, oldest first, each with the position where it ended; None where unknown.
+
+    The member's own file tells where it may be read, else Patroni's store, whose history may still be an older one.
+    """
+    current = found.get("sql", {}).get("timeline")
+    if current is None:
+        return None
+    if current == 1:
+        return []
+    if found["sql"]["history"]:
+        lines = [line.split() for line in found["sql"]["history"].splitlines() if line.strip()[:1].isdigit()]
+        return [[int(line[0]), _position(line[1])] for line in lines]
+    past = [[int(line[0]), int(line[1])] for line in found.get("history", [])]
+    return past if past and past[-1][0] == current - 1 else None
+
+
+def _position(lsn: str) -> int:
+    high, low = lsn.split("/")
+    return int(high, 16) * 2**32 + int(low, 16)
 
 
 def _member(name: str, found: dict[str, Any], component: str) -> dict[str, Any]:
@@ -191,7 +205,7 @@ def _details(
     long = _long(answers, long_s)
     return {
         "timeline": agreed(everybody, "timeline", _told(answers, "sql", "timeline")),
-        "timelines": _told_timelines(members, answers, leader),
+        "timelines": _timelines(members, answers.get(leader or "", {}), leader),
         "paused": agreed(everybody, "paused", {name: bool(view.get("pause")) for name, view in views.items()}),
         "paused_by": next((config[MARK] for config in configs.values() if config.get(MARK)), None),
         "scheduled": _scheduled(views),
@@ -213,21 +227,15 @@ def _synchronous(config: dict[str, Any]) -> bool:
     return str(config.get("synchronous_mode") or "off").lower() not in ("off", "false", "no", "0")
 
 
-def _told_timelines(members: dict[str, dict[str, Any]], answers: dict[str, dict[str, Any]], leader: str | None) -> list[int] | None:
-    found = answers.get(leader or "", {})
-    if "sql" not in found or "history" not in found:
+def _timelines(members: dict[str, dict[str, Any]], found: dict[str, Any], leader: str | None) -> list[int] | None:
+    """Return the numbers of the timelines that the leader came through, its own one last."""
+    if leader is None or found.get("sql", {}).get("timeline") is None:
         return None
-    told = _timelines(found["sql"]["timeline"], found["history"])
-    if told is None:
-        members[leader or ""]["errors"].append(f"Patroni's store does not tell where timeline {found['sql']['timeline']} came from")
-    return told
-
-
-def _timelines(current: int | None, history: list[list[Any]]) -> list[int] | None:
-    """Return the timelines that the current one came from, oldest first, and itself; None where the history is an older one."""
-    past = [int(line[0]) for line in history]
-    late = current is None or (current > 1 and past[-1:] != [current - 1])
-    return None if late else [one for one in past if one < (current or 0)] + [current or 0]
+    past = timelines_of(found)
+    if past is None:
+        members[leader]["errors"].append(f"nobody tells where its timeline {found['sql']['timeline']} came from")
+        return None
+    return [number for number, _unused in past] + [found["sql"]["timeline"]]
 
 
 def _scheduled(views: dict[str, dict[str, Any]]) -> list[dict[str, Any]] | None:

@@ -20,6 +20,15 @@ from nodewise import debian
 PYTHON = Path("/usr/bin/python3")  # one that the servers' user may run
 PATRONI = "3.3.11"
 ETCD = "3.4.23"
+# What provisioning makes: the file that says where the timeline came from, and no other, for whoever may not read files.
+HISTORY = """
+create function nodewise.timeline_history() returns text language sql stable security definer set search_path = pg_catalog as $$
+  select pg_read_file('pg_wal/' || upper(lpad(to_hex(line), 8, '0')) || '.history', 0, 1048576, true)
+  from (select case when pg_is_in_recovery() then (select received_tli from pg_stat_get_wal_receiver())
+    else ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int end as line) current $$;
+revoke execute on function nodewise.timeline_history() from public;
+grant execute on function nodewise.timeline_history() to nodewise;
+"""
 SETTINGS: dict[str, Any] = {  # small, and quick to see changes
     "max_prepared_transactions": 5,
     "shared_buffers": "16MB",
@@ -87,6 +96,7 @@ class PatroniCluster(PostgresqlCluster):
         self.run(first)
         self.until(first, "select not pg_is_in_recovery()")
         self.sql(first, SCHEMA.partition("\n")[2].partition("\n")[2].format(password=self.password))
+        self.sql(first, HISTORY, "nodewise")
         for name in others:
             self.run(name)
         for name in others:
@@ -128,6 +138,7 @@ class PatroniCluster(PostgresqlCluster):
                 "listen": f"{address}:{self.port}",
                 "connect_address": f"{address}:{self.port}",
                 "data_dir": str(self.data(name)),
+                "pgpass": f"{folder}/pgpass",
                 "bin_dir": str(BIN),
                 "use_unix_socket": True,
                 "pg_hba": hba.splitlines(),
