@@ -348,7 +348,14 @@ def pick(plan: Plan, leaders: Mapping[str, str | None], left: Mapping[str, list[
 
 def _place(plan: Plan, name: str, leaders: Mapping[str, str | None]) -> str:
     where = f" in {plan.domains[name]}" if plan.domains.get(name) else ""
-    return f"the leader{where}: last, after handing over" if name in leaders.values() else f"a follower{where}"
+    if name not in leaders.values():
+        return f"a follower{where}"
+    return f"the leader{where}: last, after handing over" if hands_over(plan) else f"the leader{where}: last"
+
+
+def hands_over(plan: Plan) -> bool:
+    """Whether a leader is taken only after another member leads: whether there are steps for leaders."""
+    return any(step.only == "leader" for step in plan.steps)
 
 
 def covered(plan: Plan) -> dict[str, Any]:

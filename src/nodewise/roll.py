@@ -11,7 +11,7 @@ import msgspec
 from nodewise import gates
 from nodewise.errors import Held, Refused
 from nodewise.model import Hop, Observation, Outcome, Plan, Step, Turn
-from nodewise.plan import Observations, behind, named, pick, stands
+from nodewise.plan import Observations, behind, hands_over, named, pick, stands
 
 BACK = ["members_expected", "members_serving", "node_at_target", "fingerprints_equal"]  # gates of a node that was put back
 
@@ -55,7 +55,7 @@ def next_turn(plan: Plan, hop: Hop, observations: Observations) -> Turn | None:
     turn = msgspec.structs.replace(pick(plan, leaders, left, canary=first(plan, hop, observations)), to=hop.to)
     for node in turn.nodes:
         alone = len(plan.groups[plan.group_of(node)]) == 1
-        if node in leaders.values() and not alone and successor(plan, turn, observations, node) is None:
+        if hands_over(plan) and node in leaders.values() and not alone and not successor(plan, turn, observations, node):
             raise Held(
                 f"{node} leads and no member may take over from it, so it may not be stopped; look at the others' errors and tags"
             )
