@@ -31,7 +31,7 @@ def postgresql_hba(members: list[dict[str, Any]], more: list[str]) -> list[str]:
 
     The superuser is refused from elsewhere; without TLS and a password it comes over the node's own socket, and nobody else.
     """
-    lines = ["local all postgres peer", "local replication postgres peer"]
+    lines = ["local all postgres peer", "local replication postgres peer", "local replication replicator scram-sha-256"]
     for place in sorted({_range(member["host"]) for member in members}):
         lines += [f"hostssl all {OURS} {place} scram-sha-256", f"hostssl replication replicator {place} scram-sha-256"]
     return [*lines, "host all postgres all reject", *more]

@@ -31,12 +31,27 @@ select json_build_object(
     join pg_roles g on g.oid = m.roleid join pg_roles r on r.oid = m.member where r.rolname = {owner}),
   'database', exists (select from pg_database where datname = {database}))
 """
-TABLES = "select to_json(to_regclass('nodewise.sentinel') is not null)"
+OBJECTS = """
+select json_build_object(
+  'sentinel', to_regclass('nodewise.sentinel') is not null,
+  'history', (select prosrc from pg_proc where oid = to_regprocedure('nodewise.timeline_history()')))
+"""
 SENTINEL = """
 create schema if not exists nodewise authorization {owner};
 set role {owner};
 create table if not exists nodewise.sentinel (
   id bigint generated always as identity primary key, run text, node text, word text, at timestamptz default now());
+"""
+# What the member's own timeline came from. Nothing else of its files is readable through it.
+HISTORY = """
+  select pg_read_file('pg_wal/' || upper(lpad(to_hex(line), 8, '0')) || '.history', 0, 1048576, true)
+  from (select case when pg_is_in_recovery() then (select received_tli from pg_stat_get_wal_receiver())
+    else ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int end as line) current """
+FUNCTION = f"""
+create or replace function nodewise.timeline_history() returns text
+language sql stable security definer set search_path = pg_catalog as $${HISTORY}$$;
+revoke execute on function nodewise.timeline_history() from public;
+grant execute on function nodewise.timeline_history() to {{owner}};
 """
 
 
@@ -47,7 +62,7 @@ def setup(given: dict[str, Any], dry: bool = False) -> dict[str, Any]:
     if given["reload"] and not dry:
         reload(access, own)
     leader = await_leader(access, own, 0 if dry else given["deadline"])
-    todo = [*differing(access, own, given["settings"]), *statements(access, given)] if leader == own.name else []
+    todo = [*differing(access, own, given["settings"]), *statements(access, own, given)] if leader == own.name else []
     if not dry:
         for change in todo:
             apply(access, own, change)
@@ -114,11 +129,11 @@ def paths(patch: dict[str, Any], above: str = "") -> list[str]:
     return found
 
 
-def statements(access: Access, given: dict[str, Any]) -> list[dict[str, Any]]:
+def statements(access: Access, own: Member, given: dict[str, Any]) -> list[dict[str, Any]]:
     """Return what is to be run as superuser, each with words that tell nothing secret."""
     owner, database = given["user"], given["database"]
     names = {"roles": ", ".join(map(literal, given["passwords"])), "grants": ", ".join(map(literal, GRANTS))}
-    known = access.local_sql(KNOWN.format(owner=literal(owner), database=literal(database), **names))
+    known = access.local_sql(KNOWN.format(owner=literal(owner), database=literal(database), **names), port=own.port)
     todo = [change for role, word in given["passwords"].items() for change in password(role, word, known["verifiers"])]
     grants = [name for name in GRANTS if name in known["grantable"] and name not in known["granted"]]
     if grants:
@@ -126,9 +141,15 @@ def statements(access: Access, given: dict[str, Any]) -> list[dict[str, Any]]:
     if not known["database"]:
         create = f"create database {identifier(database)} owner {identifier(owner)}"
         todo.append({"says": f"database {database}", "sql": create})
-    if not known["database"] or not access.local_sql(TABLES, database=database):
-        sentinel = SENTINEL.format(owner=identifier(owner))
-        todo.append({"says": "table nodewise.sentinel", "sql": sentinel, "database": database})
+    there = {"sentinel": False, "history": None}
+    if known["database"]:
+        there = access.local_sql(OBJECTS, database=database, port=own.port)
+    if not there["sentinel"]:
+        made = SENTINEL.format(owner=identifier(owner))
+        todo.append({"says": "table nodewise.sentinel", "sql": made, "database": database})
+    if there["history"] != HISTORY:
+        made = FUNCTION.format(owner=identifier(owner))
+        todo.append({"says": "function nodewise.timeline_history", "sql": made, "database": database})
     return todo
 
 
@@ -143,7 +164,7 @@ def password(role: str, word: str, verifiers: dict[str, str]) -> list[dict[str, 
 def apply(access: Access, own: Member, change: dict[str, Any]) -> None:
     """Make one change."""
     if "patch" not in change:
-        access.local_sql(change["sql"], timeout=30, database=change.get("database", "postgres"))
+        access.local_sql(change["sql"], timeout=30, database=change.get("database", "postgres"), port=own.port)
         return
     status, said = access.rest(own, "PATCH", "/config", change["patch"], timeout=10)
     if status != OK:
