@@ -213,6 +213,7 @@ def summary_of(run: Run) -> dict[str, Any]:
             m.name: {"version": m.version, "role": m.role, "serving": m.serving, "seconds": _seconds(ends, m.name)} for m in last
         },
         "gates": {"passed": sum(r["ok"] for r in asked), "failed": sum(not r["ok"] for r in asked)},
+        "backups": [r["backup"] for r in records if "backup" in r],
     }
 
 

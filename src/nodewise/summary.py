@@ -18,6 +18,7 @@ def lines(summary: dict[str, Any], folder: Path) -> list[str]:
     said += [_node(name, node) for name, node in sorted(summary["nodes"].items())]
     gates = summary["gates"]
     said.append(f"gates     {gates['passed']} passed, {gates['failed']} failed; {summary['duration_s']:.1f} s in all")
+    said += [_evidence(one["evidence"]) for one in summary.get("backups", []) if "evidence" in one]
     if load := summary.get("workload"):
         said.append(
             f"workload  {load['ops']} operations, {load['failed']} failed; "
@@ -28,6 +29,12 @@ def lines(summary: dict[str, Any], folder: Path) -> list[str]:
         said.append(f"judged    {one['checker']}: {one['verdict']}; {one['says']}")
     said += [f"next      {line}" for line in following(summary)]
     return [*said, f"record    {folder}"]
+
+
+def _evidence(seen: dict[str, Any]) -> str:
+    """A backup that another tool made, and that was relied on."""
+    which = " ".join(filter(None, (seen["tool"], seen["label"])))
+    return f"backup    that of {which}, which ended at {seen['at']}, {seen['age_s'] / 3600:.1f} h before"
 
 
 def following(summary: dict[str, Any]) -> list[str]:

@@ -18,11 +18,13 @@ from typing import Any
 
 import pytest
 from tests.integration.postgresql_cluster import BIN, USER, PostgresqlCluster
+from tests.integration.test_smoke import ROOT
 
 from ansible_collections.nodewise.cluster.plugins.module_utils import postgresql_backup, postgresql_trial
 from ansible_collections.nodewise.cluster.plugins.module_utils.files import FilesError
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import PostgresqlError
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_backup import save
+from nodewise.record import Run
 
 MODULE = "ansible_collections.nodewise.cluster.plugins.modules.postgresql_backup"
 TABLES = """
@@ -336,3 +338,31 @@ def test_the_module_relies_on_evidence(cluster: PostgresqlCluster, given: dict[s
     answer = Running({**given, "evidence": f"echo '{json.dumps(told)}'", "max_age": 5.0}).answer()
     assert answer["msg"].startswith("no backup to rely on (nodewise_backup_evidence): the newest backup of pgBackRest ended at ")
     assert [] == left(given)
+
+
+def test_the_copy_on_the_controller(given: dict[str, Any], tmp_path: Path) -> None:
+    """The action copies the file into the run's folder, holds it against its checksum and tells the journal; so is evidence."""
+    run = Run.create(tmp_path / "run", kind="upgrade", cluster="demo")
+    ended = act(given, run)
+    assert 0 == ended.returncode, ended.stdout
+    ended = act({**given, "evidence": "date +%s"}, run)
+    assert 0 == ended.returncode, ended.stdout
+    copied, relied = run.summarize()["backups"]
+    assert str(run.folder / "backup/n1.tgz") == copied["copy"]
+    assert hashlib.sha256(Path(copied["copy"]).read_bytes()).hexdigest() == copied["sha256"]
+    assert ["the declared tool", ""] == [relied["evidence"][key] for key in ("tool", "label")]
+    ended = act({**given, "evidence": "exit 4"}, run)
+    assert "no backup to rely on (nodewise_backup_evidence): the command ended with 4" in ended.stdout
+    assert 2 == len(run.summarize()["backups"])
+
+
+def act(given: dict[str, Any], run: Run) -> subprocess.CompletedProcess[str]:
+    """Run the action on a host n1 that is this machine."""
+    arguments = {key: value for key, value in given.items() if value is not None}
+    task = {"module": "nodewise.cluster.postgresql_backup", "args": arguments, "folder": str(run.folder / "backup")}
+    play = {"hosts": "n1", "gather_facts": False, "vars": {"nodewise_run": {"dir": str(run.folder)}}}
+    file = run.folder / "play.yml"
+    file.write_text(json.dumps([{**play, "tasks": [{"nodewise.cluster.backup": task}]}]))
+    host = ["-i", "n1,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}"]
+    command = [Path(sys.executable).with_name("ansible-playbook"), file, *host]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)

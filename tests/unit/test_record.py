@@ -1,10 +1,13 @@
-"""The record of a run: what is kept of the words that began it."""
+"""The record of a run: what is kept of the words that began it, and of the backup that it relies on."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from nodewise.record import masked
+from nodewise.record import Run, masked
+from nodewise.summary import lines
 
 
 @pytest.mark.parametrize(
@@ -20,3 +23,15 @@ from nodewise.record import masked
 def test_secrets_are_not_kept(word: str, kept: str) -> None:
     """A value that is given to a name that says secret is left out; everything else stays as it was typed."""
     assert [kept] == masked([word])
+
+
+def test_evidence_of_a_backup_is_in_the_summary(tmp_path: Path) -> None:
+    """Which backup of another tool a run relied on is in summary.json and in the last lines; its own in the former alone."""
+    run = Run.create(tmp_path / "run", kind="upgrade", cluster="demo")
+    seen = {"tool": "pgBackRest", "label": "20261125-162729F", "at": "2026-11-25T16:27:37.000Z", "age_s": 5400}
+    run.note("copied", backup={"copy": "/n1.tgz", "size": 7})
+    run.note("relied on", backup={"evidence": seen})
+    found = run.summarize()
+    assert [{"copy": "/n1.tgz", "size": 7}, {"evidence": seen}] == found["backups"]
+    said = [line for line in lines(found, run.folder) if line.startswith("backup")]
+    assert ["backup    that of pgBackRest 20261125-162729F, which ended at 2026-11-25T16:27:37.000Z, 1.5 h before"] == said
