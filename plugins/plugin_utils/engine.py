@@ -21,10 +21,10 @@ from ansible.plugins.action import ActionBase
 try:
     import msgspec
 
-    from nodewise import __version__, backups, lease, plan, releases, roll, smoke, soak, summary
+    from nodewise import __version__, backups, lease, plan, pypi, releases, roll, smoke, soak, summary
     from nodewise.errors import GateFailed, Held, NodewiseError, Refused
     from nodewise.judging import judge_step
-    from nodewise.model import Hop, Observation, Outcome, Plan, Settings, Step, Subject, good
+    from nodewise.model import Artifact, Hop, Observation, Outcome, Plan, Settings, Step, Subject, good
     from nodewise.observing import unseen
     from nodewise.preflight import refuse_unfit
     from nodewise.record import Run, new_folder
@@ -42,6 +42,7 @@ except ImportError as missing:
 
 __all__ = [
     "ApprovingAction",
+    "Artifact",
     "EngineAction",
     "GateFailed",
     "Held",
@@ -66,6 +67,7 @@ __all__ = [
     "options",
     "plain",
     "plan",
+    "pypi",
     "refuse_unfit",
     "releases",
     "role_path",
@@ -175,10 +177,26 @@ class ApprovingAction(EngineAction):
 
 
 def options(action: str) -> dict[str, Any]:
-    """An argument_spec from an action's documentation."""
-    module = importlib.import_module(f"ansible_collections.nodewise.cluster.plugins.modules.{action}")
-    documented = yaml.safe_load(module.DOCUMENTATION).get("options", {})
-    return {name: {key: value for key, value in one.items() if key != "description"} for name, one in documented.items()}
+    """An argument_spec from an action's documentation, and from the fragments of this collection that it extends."""
+    plugins = "ansible_collections.nodewise.cluster.plugins"
+    documented = yaml.safe_load(importlib.import_module(f"{plugins}.modules.{action}").DOCUMENTATION)
+    found = specified(documented)
+    for fragment in documented.get("extends_documentation_fragment", []):
+        if fragment.startswith("nodewise.cluster."):
+            shared = importlib.import_module(f"{plugins}.doc_fragments.{fragment.rpartition('.')[2]}").ModuleDocFragment
+            found = {**specified(yaml.safe_load(shared.DOCUMENTATION)), **found}
+    return found
+
+
+def specified(documented: dict[str, Any]) -> dict[str, Any]:
+    """An argument_spec from documented options; what is inside of a dictionary is documented as suboptions."""
+    return {
+        name: {
+            **{key: value for key, value in one.items() if key not in ("description", "suboptions")},
+            **({"options": specified({"options": one["suboptions"]})} if "suboptions" in one else {}),
+        }
+        for name, one in documented.get("options", {}).items()
+    }
 
 
 def plain(value: Any) -> Any:

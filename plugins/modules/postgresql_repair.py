@@ -1,0 +1,140 @@
+#!/usr/bin/python
+# Copyright: Nodewise contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: postgresql_repair
+short_description: See what there is of a PostgreSQL member that is down, and bring it back
+version_added: "0.1.0"
+description:
+  - V(looked) says what there is of the member, and changes nothing.
+  - V(back) starts its Patroni and waits until the member streams from the primary on the cluster's timeline, or leads.
+    Patroni rewinds a member that was ahead by itself, and makes a replica anew where there is no data.
+  - When its data does not let it get there in half of O(timeout_s), and another member leads, the data is moved aside to
+    C(<data_dir>.before-repair-<time>) and the member is made anew. Data is never deleted.
+  - A pause of the cluster that a killed run of Nodewise left is ended. One of somebody else's fails.
+author:
+  - Nodewise maintainers (@nodewise)
+options:
+  state:
+    description: Which of the two.
+    type: str
+    choices: [looked, back]
+    required: true
+  member:
+    description: The member; the module runs on its node.
+    type: str
+    required: true
+  unit:
+    description: The systemd unit of its Patroni.
+    type: str
+    default: patroni
+  data_dir:
+    description: The data folder of its PostgreSQL.
+    type: path
+    required: true
+  timeout_s:
+    description: Seconds that it may take to come back.
+    type: float
+    default: 120.0
+  root:
+    description: Folder of the system on the node. With it, O(lease) is asked for; without it, nobody is asked.
+    type: path
+  lease:
+    description:
+      - Whose change this is (run, fence, ttl, step), as in the fact C(nodewise_lease). Refused unless that run holds the node.
+      - Without one, the change is refused while somebody holds the node. See M(nodewise.cluster.lease).
+    type: dict
+    default: {}
+extends_documentation_fragment:
+  - nodewise.cluster.postgresql
+  - ansible.builtin.action_common_attributes
+attributes:
+  check_mode:
+    description: Says whether something would be done.
+    support: full
+  diff_mode:
+    description: What changes is not text.
+    support: none
+  platform:
+    description: Nodes are Linux hosts.
+    platforms: linux
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Bring the member back
+  nodewise.cluster.postgresql_repair:
+    members:
+      - {name: n1, host: 10.0.0.1, rest: "https://10.0.0.1:8008"}
+      - {name: n2, host: 10.0.0.2, rest: "https://10.0.0.2:8008"}
+      - {name: n3, host: 10.0.0.3, rest: "https://10.0.0.3:8008"}
+    ca: /etc/nodewise/postgresql/ca.crt
+    cert: /etc/nodewise/postgresql/node.crt
+    key: /etc/nodewise/postgresql/node.key
+    passfile: /etc/nodewise/postgresql/pgpass
+    rest_auth: /etc/nodewise/postgresql/rest
+    state: back
+    member: n2
+    data_dir: /var/lib/nodewise/postgresql
+"""
+
+RETURN = r"""
+state:
+  description: V(serving), V(stopped) (it has data, and is not as it should be), or V(empty) (it has no data on this node).
+  returned: with state looked
+  type: str
+kept:
+  description: The folder with the data from before; null when the member came back with it.
+  returned: with state back
+  type: str
+resumed:
+  description: Whether the pause of a killed run was ended.
+  returned: with state back
+  type: bool
+seconds:
+  description: How long it took on the node.
+  returned: when something was done
+  type: float
+"""
+
+from contextlib import nullcontext
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.nodewise.cluster.plugins.module_utils.nodelock import LockError
+from ansible_collections.nodewise.cluster.plugins.module_utils.nodestate import StateError, fenced
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import PostgresqlError, argument_spec
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_repair import bring_back, look
+from ansible_collections.nodewise.cluster.plugins.module_utils.unit import UnitError
+
+SPEC = {
+    "state": {"type": "str", "required": True, "choices": ["looked", "back"]},
+    "member": {"type": "str", "required": True},
+    "unit": {"type": "str", "default": "patroni"},
+    "data_dir": {"type": "path", "required": True},
+    "timeout_s": {"type": "float", "default": 120.0},
+    "root": {"type": "path"},
+    "lease": {"type": "dict", "default": {}},
+}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec={**argument_spec(), **SPEC}, supports_check_mode=True)
+    given = module.params
+    changes = given["state"] == "back" and not module.check_mode
+    lock = fenced(given["root"], given["timeout_s"], "repair", given["lease"]) if changes and given["root"] else nullcontext()
+    try:
+        with lock:
+            result = bring_back(given, dry=module.check_mode) if given["state"] == "back" else {"changed": False, **look(given)}
+    except (LockError, PostgresqlError, StateError, UnitError) as error:
+        module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename}: {error.strerror}")
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
