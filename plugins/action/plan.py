@@ -61,26 +61,27 @@ class ActionModule(EngineAction):
         states = {name: node.get("state") for name, node in nodes.items()}
         plan.refuse_unfinished(states, subject)
         records = {name: plan.record_of(state, subject.component) for name, state in states.items()}
-        machine = plan.architecture(nodes)
+        machine, to = plan.architecture(nodes), releases.exactly(rules, args["to"], nodes) if about["kind"] == "upgrade" else ""
         if args["verify"] and not (folder / "tasks" / "verify.yml").exists():
             raise Refused(f"{about['system']} has no way to verify its data in depth; run it without nodewise_verify")
         said = {key: args[key] for key in ("accept_outage", "soak", "suites", "verify", "deadline")}
         settings = Settings(**said, prove=self.proves(args, about, task_vars))
 
-        def resolve(version: str) -> Any:
-            return releases.resolve(rules, version, {}, machine)
-
+        resolver = plan.Resolver(
+            lambda version: releases.resolve(rules, version, {}, machine, nodes),
+            lambda version: releases.back(rules, version, nodes),
+        )
         if about["kind"] == "rollback":
             start, to = plan.way_back(rules, declared, records, observations)
-            way, before = [plan.Hop(start, to, resolve(to), None)], plan.Originals({}, {})
+            way, before = [resolver.hop(start, to)], plan.Originals({}, {})
         else:
-            before = plan.originals(records, observations, args["to"])
+            before = plan.originals(records, observations, to)
             running = {**roll.versions_of(observations), **before.versions}
-            stops = plan.hops(rules, running.values(), args["to"], args["via"])
-            start = min(running.values(), key=plan.Version) if running else args["to"]
-            way = plan.way(rules, declared, start, stops or [args["to"]], resolve)
+            stops = plan.hops(rules, running.values(), to, args["via"])
+            start = min(running.values(), key=plan.Version) if running else to
+            way = plan.way(rules, declared, start, stops or [to], resolver)
         down = plan.to_repair(args["repair"], declared, records, observations)
-        repair = {name: resolve(plan.repaired_to(name, subject.groups, observations, way)) for name in down}
+        repair = {name: resolver.release(plan.repaired_to(name, subject.groups, observations, way)) for name in down}
         route = plan.Route(way, about["kind"], before, repair)
         made = plan.make(subject, declared, observations, route, settings, args["gates"])
         made.gaps = self.gaps(made, args, task_vars)

@@ -10,6 +10,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     EngineAction,
     NodewiseError,
     msgspec,
+    plain,
     plan,
     releases,
     role_path,
@@ -17,36 +18,55 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
 
 
 class ActionModule(EngineAction):
-    """Set the fact `nodewise_release` for a cluster that is to be provisioned with `version`."""
+    """Set the facts `nodewise_release` and `nodewise_components` for a cluster that is to be provisioned with `version`."""
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        about, version = task_vars["nodewise_run"], args["version"]
-        if not version:
-            raise NodewiseError(
-                f"no version was given for {about['cluster']}; "
-                "say which in the inventory (nodewise_version) or with -e nodewise_version=VERSION"
-            )
-        nodes = {name: task_vars["hostvars"][name].get("nodewise_node") for name in about["members"]}
+        about = plain(task_vars["nodewise_run"])
+        nodes = {name: plain(task_vars["hostvars"][name].get("nodewise_node")) for name in about["members"]}
         unanswered = sorted(name for name, node in nodes.items() if node is None)
         if unanswered:
             raise NodewiseError(
                 f"{', '.join(unanswered)} did not answer; expected every node of {about['cluster']}. Nothing was changed"
             )
-        refuse_other(about["cluster"], nodes, version)
+        refuse_foreign(nodes)
         rules = releases.load_rules(role_path(about["role"]), args["releases"])
-        found = releases.resolve(rules, version, {}, plan.architecture(nodes))
-        return {"ansible_facts": {"nodewise_release": msgspec.to_builtins(found)}}
+        release = resolved(rules, args["version"], about["cluster"], nodes, {name: node["linked"] for name, node in nodes.items()})
+        parts = {name: self.component(name, about, nodes, task_vars) for name in plan.components(role_path(about["role"]))}
+        return {"ansible_facts": {"nodewise_release": release, "nodewise_components": parts}}
+
+    def component(self, name: str, about: dict[str, Any], nodes: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """The release of a part of the system: the version that `nodewise_<name>_version` says, else the role's own default."""
+        rules = releases.load_rules(role_path(about["role"]), {}, name)
+        version = str(self._templar.template(task_vars.get(f"nodewise_{name}_version") or ""))
+        linked = {node: ((said.get("components") or {}).get(name) or {}).get("linked") for node, said in nodes.items()}
+        return resolved(rules, version, f"{name} of {about['cluster']}", nodes, linked)
 
 
-def refuse_other(cluster: str, nodes: dict[str, Any], version: str) -> None:
-    """Another version on a node is an upgrade's business, and what something else provisioned is not ours to write over."""
-    others = {name: node["linked"] for name, node in nodes.items() if node["linked"] not in (None, version)}
+def resolved(rules: Any, version: str, what: str, nodes: dict[str, Any], linked: dict[str, str | None]) -> dict[str, Any]:
+    """The release, unless another version is on a node. The one that is there is meant by a version of which it is one."""
+    asked = version or rules.default
+    if not asked:
+        raise NodewiseError(
+            f"no version was given for {what}; say which in the inventory (nodewise_version) or with -e nodewise_version=VERSION"
+        )
+    exact = releases.exactly(rules, asked, nodes, {found for found in linked.values() if found})
+    refuse_other(what, linked, exact)
+    return dict(msgspec.to_builtins(releases.resolve(rules, exact, {}, plan.architecture(nodes), nodes)))
+
+
+def refuse_other(what: str, linked: dict[str, str | None], version: str) -> None:
+    """Another version on a node is an upgrade's business."""
+    others = {name: found for name, found in linked.items() if found not in (None, version)}
     if others:
         runs = ", ".join(f"{name} {found}" for name, found in sorted(others.items()))
         raise NodewiseError(
-            f"{cluster} has another version already ({runs}) and provisioning never changes one; nothing was changed.\n"
+            f"{what} has another version already ({runs}) and provisioning never changes one; nothing was changed.\n"
             f"To upgrade it: ansible-playbook nodewise.cluster.upgrade -e nodewise_to={version}"
         )
+
+
+def refuse_foreign(nodes: dict[str, Any]) -> None:
+    """What something else provisioned is not ours to write over."""
     foreign = sorted(
         name for name, node in nodes.items() if node["linked"] is None and (node["unit"] or {}).get("active") == "active"
     )

@@ -56,7 +56,7 @@ class ActionModule(EngineAction):
     def release(self, args: dict[str, Any], about: dict[str, Any], version: str, nodes: dict[str, Any]) -> dict[str, Any]:
         """The release, with where it comes from."""
         rules = releases.load_rules(role_path(about["role"]), args["releases"])
-        return dict(msgspec.to_builtins(releases.resolve(rules, version, {}, plan.architecture(nodes))))
+        return dict(msgspec.to_builtins(releases.resolve(rules, version, {}, plan.architecture(nodes), nodes)))
 
     def judged(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Fail unless the variable `result` of every member says that it is done, with how to go on."""

@@ -51,15 +51,23 @@ class Node:
             "clock": time.time_ns(),
             "staged": self.ask(store.releases, store.staged),
             "linked": self.ask(store.link, store.linked),
+            "components": {
+                name: self.ask(path, partial(_component, path)) for name, path in (given.get("components") or {}).items()
+            },
             "free_bytes": self.ask(store.releases, lambda: free_bytes(store.releases)),
             "unit": state.as_dict() if state else None,
             "stale": self.ask("config", lambda: stale(unit, state, given.get("config") or [])) if unit and state else None,
             "data": self.ask(data_dir, lambda: data(data_dir)) if data_dir else None,
             "certificates": {path: self.ask(path, partial(certificate, path)) for path in given.get("certificates") or []},
-            "python": self.ask(PYTHON, python),
+            **(self.ask(PYTHON, python) or {"python": None, "libc": None}),
             "packages": self.ask("packages", lambda: packages.read(names)) if names else None,
             "errors": self.errors,
         }
+
+
+def _component(root: str) -> dict[str, Any]:
+    store = Store(root)
+    return {"linked": store.linked(), "staged": store.staged()}
 
 
 def boot_id() -> str:
@@ -68,12 +76,13 @@ def boot_id() -> str:
         return stream.read().strip()
 
 
-def python() -> str:
-    """Return the version of the node's own Python, whichever runs this module."""
-    done = run([PYTHON, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"])
+def python() -> dict[str, str]:
+    """Return the version of the node's own Python, whichever runs this module, and that of its glibc ("" for another C library)."""
+    done = run([PYTHON, "-c", "import platform, sys; print('%d.%d' % sys.version_info[:2], *platform.libc_ver())"])
     if done.returncode:
         raise PackageError(done.stderr.strip() or "it does not say its version")
-    return done.stdout.strip()
+    version, *libc = done.stdout.split()
+    return {"python": version, "libc": libc[-1] if libc[:1] == ["glibc"] else ""}
 
 
 def free_bytes(path: str) -> int:

@@ -175,9 +175,15 @@ def said(done: subprocess.CompletedProcess[str]) -> str:
     return " ".join(told or lines[-3:] or [f"exit code {done.returncode}"])[:SAYING]
 
 
+def _of_line(version: str, prefix: str) -> bool:
+    return f"{version}.".startswith(f"{prefix}.")
+
+
 def _all_offered(asked: list[Wanted], found: dict[str, list[dict[str, Any]]]) -> bool:
     def has(one: Wanted) -> bool:
         versions = found.get(one.name) or []
-        return any(not one.version or one.version in (each["upstream"], each["version"]) for each in versions)
+        return any(
+            not one.version or one.version == each["version"] or _of_line(each["upstream"], one.version) for each in versions
+        )
 
     return all(has(one) for one in asked)

@@ -37,6 +37,10 @@ options:
     type: list
     elements: path
     default: []
+  components:
+    description: Folders of parts of the system that have releases of their own, by name.
+    type: dict
+    default: {}
   packages:
     description:
       - Names of packages to ask the node's package manager for. With V(name=version) the index of what is offered is fetched anew
@@ -135,11 +139,21 @@ certificates:
   description: For each path the end of the certificate, as C(not_after) and as C(seconds_left) by the node's clock.
   returned: success
   type: dict
+components:
+  description: For each of O(components) which version its link leads to, and which are staged.
+  returned: success
+  type: dict
+  sample: {patroni: {linked: 4.0.11, staged: [3.3.11, 4.0.11]}}
 python:
   description: Version of the node's own Python, which runs what comes as wheels.
   returned: success
   type: str
   sample: "3.11"
+libc:
+  description: Version of the glibc that it runs on; empty for another C library.
+  returned: success
+  type: str
+  sample: "2.36"
 packages:
   description: What the node's package manager says of O(packages). Null when none were asked for.
   returned: success
@@ -170,6 +184,7 @@ SPEC = {
     "data_dir": {"type": "path"},
     "certificates": {"type": "list", "elements": "path", "default": []},
     "config": {"type": "list", "elements": "path", "default": []},
+    "components": {"type": "dict", "default": {}},
     "packages": {"type": "list", "elements": "str", "default": []},
     "wait_s": {"type": "float", "default": 60.0},
 }

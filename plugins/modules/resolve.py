@@ -12,11 +12,14 @@ module: resolve
 short_description: Resolve a version to a release
 version_added: 0.1.0
 description:
-  - Finds URL and checksum of each artifact of the version and sets the fact V(nodewise_release).
+  - Finds URL and checksum of each artifact of the version and sets the fact V(nodewise_release); and V(nodewise_components), the
+    releases by name of the parts that the system has, each at V(nodewise_<name>_version), else at the role's default.
   - 'Refuses a cluster that has another version already: that is what an upgrade is for.'
 options:
   version:
-    description: The version to provision.
+    description:
+      - The version to provision, or the beginning of one, such as V(15) for the newest that every node is offered, or the one that
+        is there. The role's default when empty.
     type: str
     default: ''
   releases:

@@ -58,13 +58,16 @@ class Observation(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Artifact(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """One file of a release. `kind` says how it is unpacked: a Debian package or a tar archive."""
+    """One file of a release. `kind` says what becomes of it: unpacked, but for a package, which the node's manager installs.
+
+    A package without URL and checksum is one that only the nodes still have.
+    """
 
     url: str
     sha256: str
-    kind: Literal["deb", "tar"]
+    kind: Literal["deb", "tar", "wheel", "package"]
     size: int | None = None
-    package: str | None = None  # for a deb: name=version, exactly
+    package: str | None = None  # name=version, exactly
 
 
 class Release(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -141,6 +144,7 @@ class Hop(msgspec.Struct, forbid_unknown_fields=True):
     to: str
     release: Release
     no_return: NoReturn | None  # None: the old version can be put back at any time
+    back: Release | None = None  # what going back needs on the nodes, when it is not there by itself
 
 
 class Subject(msgspec.Struct, frozen=True):

@@ -153,12 +153,21 @@ def hops(rules: Rules, running: Iterable[str], to: str, via: list[str] | None = 
     return releases.path(rules, found[0] if found else to, to, via)
 
 
-def way(rules: Rules, declared: Declaration, start: str, versions: list[str], resolve: Callable[[str], Release]) -> list[Hop]:
-    """Hops through `versions`, each with its release and with where going back ends."""
-    starts = [start, *versions]
-    return [
-        Hop(before, to, resolve(to), _no_return(rules, declared, before, to)) for before, to in zip(starts, versions, strict=False)
-    ]
+class Resolver(NamedTuple):
+    """How a version becomes a release, and what has to be kept so that a running one can be put back (None: nothing)."""
+
+    release: Callable[[str], Release]
+    back: Callable[[str], Release | None] = lambda _version: None
+
+    def hop(self, start: str, to: str, no_return: NoReturn | None = None) -> Hop:
+        """One hop with all that it needs on the nodes."""
+        return Hop(start, to, self.release(to), no_return, self.back(start) if start != to else None)
+
+
+def way(rules: Rules, declared: Declaration, start: str, versions: list[str], resolver: Resolver) -> list[Hop]:
+    """Hops through `versions`, each with its releases and with where going back ends."""
+    pairs = zip([start, *versions], versions, strict=False)
+    return [resolver.hop(before, to, _no_return(rules, declared, before, to)) for before, to in pairs]
 
 
 def way_back(rules: Rules, declared: Declaration, records: Mapping[str, Any], observations: Observations) -> tuple[str, str]:
@@ -361,6 +370,8 @@ def hands_over(plan: Plan) -> bool:
 def covered(plan: Plan) -> dict[str, Any]:
     """What an operator approves of a plan."""
     fields = msgspec.to_builtins(plan)
+    # What is staged for going back is what runs, from wherever it can be had today.
+    fields["hops"] = [{key: value for key, value in hop.items() if key != "back"} for hop in fields["hops"]]
     return {key: value for key, value in fields.items() if key not in UNCOVERED}
 
 
@@ -437,8 +448,11 @@ def describe(plan: Plan) -> list[str]:
 
 def _hop(plan: Plan, hop: Hop) -> Iterator[str]:
     for artifact in hop.release.artifacts:
-        name = artifact.package or artifact.url.rsplit("/", 1)[-1]
-        yield from _line("stage", f"{name}, sha256 {artifact.sha256[:12]}…, on every node")
+        name, known = artifact.package or artifact.url.rsplit("/", 1)[-1], artifact.sha256[:12]
+        yield from _line("stage", f"{name}, sha256 {known}…, on every node" if known else f"{name}, as every node has it")
+    if hop.back:
+        names = ", ".join(artifact.package or artifact.url for artifact in hop.back.artifacts)
+        yield from _line("keep", f"{names or hop.back.version}: for going back, on every node")
     mine = [turn for turn in plan.turns if turn.to == hop.to]
     for number, turn in enumerate(mine, 1):
         yield from _line(f"turn {number}", f"{', '.join(turn.nodes)}: {turn.reason}")

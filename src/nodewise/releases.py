@@ -6,6 +6,7 @@ The rules are plain data in `roles/<system>/meta/releases.yml`; nothing here kno
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,11 +14,12 @@ import msgspec
 import yaml
 from packaging.version import InvalidVersion, Version
 
-from nodewise import debian
+from nodewise import debian, offered, pypi
 from nodewise.errors import Refused
 from nodewise.model import Artifact, Release
+from nodewise.offered import Nodes
 
-SHAPE = "{artifacts: [{url, sha256, kind: tar|deb}], binaries: {program: path}}"
+SHAPE = "{artifacts: [{url, sha256, kind: tar|deb|wheel|package}], binaries: {program: path}}"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _URL = re.compile(r"(https?|file)://")
 
@@ -28,25 +30,43 @@ class Source(msgspec.Struct, forbid_unknown_fields=True):
     `binaries` maps each program to its path inside the unpacked artifacts.
     """
 
-    binaries: dict[str, str]
+    binaries: dict[str, str] = {}
     artifacts: list[Artifact] = []
     suite: str = ""
     packages: list[str] = []
 
 
+class Unlisted(msgspec.Struct, forbid_unknown_fields=True):
+    """Where a version comes from that is not listed: packages that the nodes' own manager offers, or wheels of Python's index."""
+
+    packages: list[str] = []  # names; {major} is filled in
+    manager: Literal["host"] = "host"
+    wheels: str = ""  # a requirement; {version} is filled in
+    also: list[str] = []  # further requirements
+    build: list[str] = []  # exact requirements that the index has as sources only, of Python alone
+    binaries: dict[str, str] = {}
+
+    def names(self, version: str) -> list[str]:
+        """The packages of a version."""
+        return [name.format(major=version.split(".", maxsplit=1)[0]) for name in self.packages]
+
+
 class Hops(msgspec.Struct, forbid_unknown_fields=True):
-    """How far one upgrade may go: `minor` enters each minor in turn, `any` goes straight to the target."""
+    """How far one upgrade may go: `minor` enters each minor in turn, `any` goes straight to the target; `within` what."""
 
     step: Literal["minor", "any"] = "minor"
+    within: Literal["major"] | None = None
 
 
 class Rules(msgspec.Struct, forbid_unknown_fields=True):
     """Which way a system's versions may go. Versions and minors are strings: YAML would read 3.10 as 3.1."""
 
-    releases: dict[str, Source]
+    releases: dict[str, Source] = {}
     hops: Hops = msgspec.field(default_factory=Hops)
     avoid: dict[str, str] = {}  # version -> why
     floors: dict[str, str] = {}  # minor -> the version that it may be entered from, at least
+    default: str = ""  # what is provisioned when nobody says: a version, or the beginning of one
+    any: Unlisted | None = None
     enter: dict[str, str] = {}  # minor -> the version to enter it at, with its later patches as a hop of their own
 
 
@@ -83,10 +103,11 @@ def path(rules: Rules, current: str, target: str, via: list[str] | None = None) 
     start, end = _version(current, "the running version"), _version(target, "nodewise_to")
     if start == end:
         return []
-    if target not in rules.releases:
-        raise Refused(f"unknown version {target}; known: {', '.join(known(rules))}\nadd it to nodewise_releases as {SHAPE}")
+    _refuse_unknown(rules, target)
     if end < start:
         raise Refused(f"{current} runs and {target} is older: an upgrade goes forward only")
+    if rules.hops.within == "major" and start.major != end.major:
+        raise Refused(f"{current} to {target} crosses a major version, which cannot be rolled; expected a target of {start.major}")
     _refuse_avoided(rules, target)
     stops = list(rules.enter.values()) if via is None else [_known(rules, stop) for stop in via]
     hops = [target]
@@ -97,14 +118,52 @@ def path(rules: Rules, current: str, target: str, via: list[str] | None = None) 
     return hops
 
 
-def resolve(rules: Rules, version: str, overrides: dict[str, Any], arch: str) -> Release:
-    """The release with URL and checksum of each artifact, for `arch` (amd64, or a kernel's word such as x86_64)."""
-    releases = with_overrides(rules, overrides).releases
-    source = releases.get(version)
+def exactly(rules: Rules, text: str, nodes: Nodes, there: Iterable[str] = ()) -> str:
+    """The version that is meant by one, or by the beginning of one: of 15 the one that is there, else the newest to be had."""
+    mine = [version for version in there if offered.begins(version, text)]
+    if mine:
+        return mine[0]
+    if rules.any is None or text in rules.releases:
+        return text
+    _version(text, "the version asked for")
+    if rules.any.packages:
+        return offered.newest(rules.any.names(text), text, nodes) or text
+    return pypi.newest(rules.any.wheels, text, nodes)
+
+
+def resolve(rules: Rules, version: str, overrides: dict[str, Any], arch: str, nodes: Nodes | None = None) -> Release:
+    """The release with URL and checksum of each artifact, for `arch` (amd64, or a kernel's word such as x86_64).
+
+    `nodes` are what `node_info` said of each: what they are offered, and the Python that they have.
+    """
+    rules = with_overrides(rules, overrides)
+    source = rules.releases.get(version)
     if source is None:
-        raise Refused(f"unknown version {version}; known: {', '.join(sorted(releases, key=Version))}")
+        return _unlisted(rules, version, nodes or {})
     artifacts = source.artifacts or debian.packages(source.suite, source.packages, version, arch)
     return Release(version=version, artifacts=artifacts, binaries=source.binaries)
+
+
+def back(rules: Rules, version: str, nodes: Nodes) -> Release | None:
+    """What has to be staged so that the running version can be put back: its packages, which installing others takes away."""
+    from_host = rules.any is not None and rules.any.packages and version not in rules.releases
+    return _unlisted(rules, version, nodes) if from_host else None
+
+
+def _unlisted(rules: Rules, version: str, nodes: Nodes) -> Release:
+    _refuse_unknown(rules, version)
+    assert rules.any  # noqa: S101 - or it were unknown
+    if rules.any.packages:
+        artifacts = offered.packages(rules.any.names(version), version, nodes)
+    else:
+        wanted = [rules.any.wheels.format(version=version), *rules.any.also]
+        artifacts = pypi.wheels(wanted, rules.any.build, nodes)
+    return Release(version=version, artifacts=artifacts, binaries=rules.any.binaries)
+
+
+def _refuse_unknown(rules: Rules, version: str) -> None:
+    if version not in rules.releases and rules.any is None:
+        raise Refused(f"unknown version {version}; known: {', '.join(known(rules))}\nadd it to nodewise_releases as {SHAPE}")
 
 
 def _entering(start: Version, end: Version, stops: list[str]) -> list[str]:
@@ -116,7 +175,7 @@ def _entering(start: Version, end: Version, stops: list[str]) -> list[str]:
 
 def _known(rules: Rules, version: str) -> str:
     _version(version, "nodewise_via")
-    if version not in rules.releases:
+    if version not in rules.releases and rules.any is None:
         raise Refused(f"nodewise_via names {version}, which is unknown; known: {', '.join(known(rules))}")
     return version
 
@@ -164,7 +223,8 @@ def _own_source(version: str, value: object) -> Source:
         source = msgspec.convert(value, Source)
     except msgspec.ValidationError as error:
         raise Refused(f"{where}: {_line(error)}\nexpected {SHAPE}") from None
-    if not source.binaries or not (source.artifacts or (source.suite and source.packages)):
+    installed = any(artifact.kind == "package" for artifact in source.artifacts)
+    if not (source.binaries or installed) or not (source.artifacts or (source.suite and source.packages)):
         raise Refused(f"{where} has no artifacts or no binaries; expected {SHAPE}")
     for artifact in source.artifacts:
         if not _SHA256.fullmatch(artifact.sha256):

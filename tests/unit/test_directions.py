@@ -17,7 +17,8 @@ COLLECTION = "ansible_collections.nodewise.cluster."
 LAYERS = [
     {"cli"},
     {"bench", "scenario", "playbook", "view", "board", "telling", "testnet"},
-    {"plan", "gates", "roll", "journal", "lease", "record", "releases", "debian", "pki", "workloads", "checkers"}
+    {"plan", "gates", "roll", "journal", "lease", "record", "releases", "debian", "offered", "pypi", "pki"}
+    | {"workloads", "checkers"}
     | {"backups", "judging", "observing", "preflight", "smoke", "soak", "summary"},
     {"model", "errors", "nodewise"},
 ]

@@ -35,7 +35,7 @@ def made(seen: Observation | None = None, members: list[str] | None = None, to: 
     subject = Subject("c", "etcd", "nodewise.cluster.etcd", {"c": members or NAMES})
     observations = {"c": seen or observation()}
     stops = plan.hops(RULES, ["3.4.23"], to)
-    way = plan.way(RULES, DECLARED, "3.4.23", stops, release)
+    way = plan.way(RULES, DECLARED, "3.4.23", stops, plan.Resolver(release))
     return plan.make(subject, DECLARED, observations, plan.Route(way), Settings(**settings), {})
 
 
@@ -159,7 +159,7 @@ def test_a_configuration_that_would_come_up_with_the_restart_is_refused() -> Non
 def test_a_target_several_minors_away_is_several_hops() -> None:
     """Each minor is a hop, so are the patches after its entry, and each knows whether it can be taken back."""
     old = observation({"version": "3.3"}, **{name: {"version": "3.3.25"} for name in NAMES})
-    way = plan.way(RULES, DECLARED, "3.3.25", plan.hops(RULES, ["3.3.25"], "3.5.30"), release)
+    way = plan.way(RULES, DECLARED, "3.3.25", plan.hops(RULES, ["3.3.25"], "3.5.30"), plan.Resolver(release))
     assert [("3.3.25", "3.4.23"), ("3.4.23", "3.5.16"), ("3.5.16", "3.5.30")] == [(one.start, one.to) for one in way]
     assert [True, True, False] == [one.no_return is not None for one in way]
     subject = Subject("c", "etcd", "nodewise.cluster.etcd", {"c": NAMES})
@@ -186,7 +186,7 @@ def test_a_resumed_plan_is_the_same_plan() -> None:
     found = plan.originals(dict.fromkeys(NAMES, RECORD), {"c": MIXED}, "3.5.16")
     assert dict.fromkeys(NAMES, "3.4.23") == found.versions
     subject = Subject("c", "etcd", "nodewise.cluster.etcd", {"c": NAMES})
-    way = plan.way(RULES, DECLARED, "3.4.23", ["3.5.16"], release)
+    way = plan.way(RULES, DECLARED, "3.4.23", ["3.5.16"], plan.Resolver(release))
     resumed = plan.make(subject, DECLARED, {"c": MIXED}, plan.Route(way, before=found), Settings(), {})
     assert made().hash == resumed.hash
     assert [["n3"], ["n2"]] == [turn.nodes for turn in resumed.turns]
@@ -253,7 +253,7 @@ def test_a_member_to_repair_may_be_down() -> None:
     """It is not asked about before the upgrade; any other that is down still is. It comes back on what the others run."""
     down = observation(n3={"serving": False, "version": None, "fingerprint": None, "errors": ["gone"]})
     subject = Subject("c", "etcd", "nodewise.cluster.etcd", {"c": NAMES})
-    way = plan.way(RULES, DECLARED, "3.4.23", ["3.5.16"], release)
+    way = plan.way(RULES, DECLARED, "3.4.23", ["3.5.16"], plan.Resolver(release))
     assert ["n3"] == plan.to_repair(["n3", "n1"], DECLARED, dict.fromkeys(NAMES), {"c": down})
     assert "3.4.23" == plan.repaired_to("n3", {"c": NAMES}, {"c": down}, way)
     repaired = plan.make(subject, DECLARED, {"c": down}, plan.Route(way, repair={"n3": release("3.4.23")}), Settings(), {})

@@ -1,0 +1,54 @@
+# Copyright: Nodewise maintainers
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The module release_stage; wheels, which the controller has, are shipped to the node first, which needs no index of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import Artifact, EngineAction, NodewiseError, msgspec, pypi
+
+MODULE = "nodewise.cluster.release_stage"
+
+
+class ActionModule(EngineAction):
+    """Run the module, with the files that it cannot fetch for itself."""
+
+    _requires_connection = True
+
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        shipped = [artifact for artifact in args["artifacts"] if artifact["kind"] == "wheel"]
+        if not shipped or self._task.check_mode or not self.lacks(args, task_vars):
+            return self.stage(args, task_vars)
+        folder = self._make_tmp_path()
+        try:
+            places = {artifact["sha256"]: self.ship(artifact, folder) for artifact in shipped}
+            artifacts = [{**one, "url": places.get(one["sha256"], one["url"])} for one in args["artifacts"]]
+            return self.stage({**args, "artifacts": artifacts}, task_vars)
+        finally:
+            self._remove_tmp_path(folder, force=True)
+
+    def lacks(self, args: dict[str, Any], task_vars: dict[str, Any]) -> bool:
+        """Whether the node would stage anything: it is asked in check mode."""
+        self._task.check_mode = True
+        try:
+            return bool(self.stage(args, task_vars).get("changed"))
+        finally:
+            self._task.check_mode = False
+
+    def stage(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """What the module says."""
+        answer: dict[str, Any] = self._execute_module(module_name=MODULE, module_args=args, task_vars=task_vars)
+        return answer
+
+    def ship(self, artifact: dict[str, Any], folder: str) -> str:
+        """The URL of a wheel on the node. One of the user's own, with a URL on the network, is the node's to fetch."""
+        file = pypi.cached(msgspec.convert(artifact, Artifact))
+        if file:
+            place = self._connection._shell.join_path(folder, file.name)  # noqa: SLF001 - as ansible's own actions do
+            self._transfer_file(str(file), place)
+            return f"file://{quote(place)}"
+        if artifact["url"].startswith("wheel:"):
+            raise NodewiseError(f"{artifact['package']} is no longer in {pypi.folder()}: run the playbook again, which fetches it")
+        return str(artifact["url"])
