@@ -106,7 +106,8 @@ class Rehearsal:
     def up(self, say: Callable[[str], None]) -> Testnet:
         """A fresh testnet with the scenario's cluster on it."""
         cluster = self.scenario.cluster
-        net = testnet.up(testnet.Request(self.name, cluster.nodes, system=cluster.system, version=cluster.version), say)
+        given: dict[str, Any] = {"system": cluster.system, "version": cluster.version, "variables": cluster.variables}
+        net = testnet.up(testnet.Request(self.name, cluster.nodes, **given), say)
         self.run.add(image=image.tag())
         return net
 

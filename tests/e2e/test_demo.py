@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.system import traces
-from tests.system.cluster import NEW, OLD, Cluster, read
+from tests.system.etcd_cluster import NEW, OLD, Cluster, read
 
 from nodewise import scenario, testnet
 from nodewise.cli.rehearse import rehearse

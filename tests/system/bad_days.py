@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,11 +18,6 @@ from nodewise.workloads.load import Load, Shape
 from tests.system.cluster import Cluster, Ended
 
 ENOUGH = 50  # acknowledged operations before anything goes wrong: writes that could be lost
-# What no run may leave on a node: half-staged files, its modules, tools of etcd, more than the one member.
-LEFT = r"""ls -d /opt/nodewise/etcd/releases/.stage-* 2>/dev/null
-pgrep -fa 'AnsiballZ|ansible_module|[e]tcdctl|[e]tcdutl' | grep -v pgrep
-pgrep -xa 'etcd(.new|.old)?' | tail -n +2; true"""
-STATE = "cat /opt/nodewise/etcd/state.json 2>/dev/null || echo '{}'"
 
 
 @dataclass(frozen=True)
@@ -103,8 +97,8 @@ def bad_day(cluster: Cluster, name: str) -> Iterator[Day]:
     ROWS.append(Row(name, " → ".join(dict.fromkeys(day.outcomes)), day.seconds, _told(restarts, cluster), lost))
     assert day.restarted == restarts
     _serves(day, well[0])
-    assert dict.fromkeys(well, "") == {node: cluster.root(node, LEFT) for node in well}
-    assert dict.fromkeys(well) == {node: json.loads(cluster.root(node, STATE)).get("lease") for node in well}
+    assert dict.fromkeys(well, "") == {node: cluster.left_behind(node) for node in well}
+    assert dict.fromkeys(well) == {node: cluster.lease(node) for node in well}
 
 
 def _wait_for(load: Load) -> None:
@@ -129,9 +123,7 @@ def _serves(day: Day, node: str) -> None:
         status = day.cluster.play("status")
         assert 0 == status.code, status.said
     else:
-        with closing(clients_of(day.cluster.net)(node)) as client:
-            client.open()
-            client.put({"/nodewise/serves": "yes"})  # type: ignore[attr-defined]
+        day.cluster.takes_writes(node)
 
 
 def _told(restarts: Mapping[str, int], cluster: Cluster) -> str:

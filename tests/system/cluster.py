@@ -1,4 +1,7 @@
-"""A real etcd cluster on a testnet, worked on by ansible-playbook as an operator does it, and looked at past our own code."""
+"""A real cluster on a testnet, worked on by ansible-playbook as an operator does it, and looked at past our own code.
+
+What a system adds is in a file of its own: etcd_cluster.py, postgresql_cluster.py.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self, TypeVar
 
 from nodewise import testnet
 from nodewise.scenario import clients_of
@@ -23,22 +26,15 @@ from nodewise.testnet.provision import environment
 from nodewise.testnet.state import checkout
 from nodewise.workloads.data import seed_data, verify_data
 
-OLD, NEW = "3.4.23", "3.5.16"
-ETCDCTL = """cd /etc/nodewise/etcd; ETCDCTL_API=3 /opt/nodewise/etcd/current/bin/etcdctl \
---endpoints https://$(hostname):2379 --cacert ca.crt --cert node.crt --key node.key """
 # Everything that a change leaves. A snapshot and who looked last are kept on the node by intent; neither changes what runs.
-LOOK = r"""systemctl show etcd -P ActiveState -P MainPID -P ExecMainStartTimestampMonotonic
+LOOK = r"""systemctl show {unit} -P ActiveState -P MainPID -P ExecMainStartTimestampMonotonic
 find /opt/nodewise /etc/nodewise /etc/systemd/system -name backups -prune -o -name state.json -o \
   -type d -printf '%p/\n' -o -type l -printf '%p -> %l\n' -o -printf '%p %s %T@\n' | sort"""
-ASK = """import ssl, urllib.request as r; c = ssl.create_default_context(cafile="ca.crt"); c.check_hostname = False
-c.load_cert_chain("node.crt", "node.key"); print(r.urlopen("https://127.0.0.1:2379/version", context=c).read().decode())"""
 STARTED = "39f53479d3a045ac8e11786248231fbf"  # systemd's id of the message that a unit was started
-STARTS = f"journalctl --sync; journalctl --quiet --output=cat --unit=etcd MESSAGE_ID={STARTED} | wc --lines"
-
-
-# Begins a cluster anew with its old version: data that has moved to the new one cannot go back.
-ANEW = """systemctl stop etcd; rm -rf /var/lib/nodewise/etcd/member /opt/nodewise/etcd/state.json
-ln -sfn releases/{} /opt/nodewise/etcd/current"""
+STARTS = f"journalctl --sync; journalctl --quiet --output=cat --unit={{unit}} MESSAGE_ID={STARTED} | wc --lines"
+# What no run may leave on a node: half-staged files, its modules.
+LEFT = r"""ls -d /opt/nodewise/*/releases/.stage-* 2>/dev/null
+pgrep -fa 'AnsiballZ|ansible_module' | grep -v pgrep"""
 
 
 @dataclass(frozen=True)
@@ -99,18 +95,25 @@ class Running:
 
 @dataclass
 class Cluster:
-    """A testnet with etcd on it, and the data that was put into it."""
+    """A testnet with a system on it, and the data that was put into it. A system says what its unit is and what it may leave."""
 
     net: testnet.Testnet
     runs: Path
     data: Any = None
+
+    system: ClassVar[str]
+    unit: ClassVar[str]
+    old: ClassVar[str]
+    new: ClassVar[str]
+    look_too: ClassVar[str] = "true"  # besides LOOK
+    left: ClassVar[str] = "true"  # besides LEFT; prints what should not be there
 
     @property
     def names(self) -> list[str]:
         """Of the members."""
         return [node.name for node in self.net.nodes]
 
-    def seed(self) -> Cluster:
+    def seed(self) -> Self:
         """Put a data set into it."""
         self.data = seed_data(clients_of(self.net)(self.names[0]), 4711)
         return self
@@ -145,10 +148,9 @@ class Cluster:
         assert "Traceback" not in done.stdout + done.stderr
         return Ended(done.returncode, done.stdout + done.stderr, folder)
 
-    def start(self, *words: str, to: str = NEW, controller: Path | None = None, **variables: Any) -> Running:
+    def start(self, *words: str, controller: Path | None = None, **variables: Any) -> Running:
         """Begin an upgrade and leave it running; from another checkout, which has its own runs, when one is given."""
-        given = {"nodewise_to": to, "nodewise_approve": "any", **variables}
-        command, env, folder = self.command("upgrade", *words, **given)
+        command, env, folder = self.command("upgrade", *words, **self.given(**variables))
         if controller:
             env["ANSIBLE_CONFIG"] = str(controller / "ansible.cfg")
             env["NODEWISE_RUN_DIR"] = str(folder := controller / "runs" / folder.name)
@@ -165,9 +167,17 @@ class Cluster:
             )
         return Running(process, folder, log)
 
-    def upgrade(self, *words: str, to: str = NEW, **variables: Any) -> Ended:
+    def given(self, to: str | None = None, **variables: Any) -> dict[str, Any]:
+        """The variables of an upgrade: to the new version unless another is named, beyond the point of no return."""
+        return {"nodewise_to": self.new if to is None else to, "nodewise_approve": "any", **variables}
+
+    def upgrade(self, *words: str, **variables: Any) -> Ended:
         """Run the upgrade to a version, beyond the point of no return unless another approval is given."""
-        return self.play("upgrade", *words, **{"nodewise_to": to, "nodewise_approve": "any", **variables})
+        return self.play("upgrade", *words, **self.given(**variables))
+
+    def rollback(self, *words: str, **variables: Any) -> Ended:
+        """Run the rollback of the whole upgrade."""
+        return self.play("rollback", *words, **variables)
 
     def root(self, node: str, line: str) -> str:
         """What a line printed in root's shell on a node; not over SSH, which some tests take away."""
@@ -181,39 +191,38 @@ class Cluster:
         with ThreadPoolExecutor() as pool:
             return dict(zip(self.names, pool.map(lambda name: self.root(name, line), self.names), strict=True))
 
-    def etcdctl(self, node: str, words: str) -> str:
-        """What etcdctl printed on a node, asking that member alone."""
-        return self.root(node, ETCDCTL + words)
-
     def look(self) -> dict[str, str]:
         """All on each node that an upgrade changes: processes, releases, links, configuration."""
-        return self.everywhere(LOOK)
+        return self.everywhere(f"{LOOK.format(unit=self.unit)}; {self.look_too}")
 
     def starts(self) -> dict[str, int]:
         """How often each member was started since its node was made."""
-        return {name: int(count) for name, count in self.everywhere(STARTS).items()}
+        return {name: int(count) for name, count in self.everywhere(STARTS.format(unit=self.unit)).items()}
 
-    def status(self, node: str) -> dict[str, Any]:
-        """What a member says of itself."""
-        return dict(json.loads(self.etcdctl(node, "endpoint status --write-out json"))[0]["Status"])
+    def left_behind(self, node: str) -> str:
+        """What a run should not have left on a node; empty when there is nothing."""
+        return self.root(node, f"{LEFT}; {self.left}; true")
+
+    def lease(self, node: str) -> Any:
+        """Who holds a node, as it remembers it."""
+        state = self.root(node, f"cat /opt/nodewise/{self.system}/state.json 2>/dev/null || echo '{{}}'")
+        return json.loads(state).get("lease")
 
     def version(self, node: str) -> str:
         """What a member's process says that it is."""
-        return str(self.status(node)["version"])
+        raise NotImplementedError
+
+    def leader(self) -> str:
+        """The member that leads, as the members say themselves."""
+        raise NotImplementedError
+
+    def takes_writes(self, node: str) -> None:
+        """Write something through a member, or raise."""
+        raise NotImplementedError
 
     def versions(self) -> set[str]:
         """What the members' processes say that they are."""
         return {self.version(name) for name in self.names}
-
-    def leader(self) -> str:
-        """The member that leads, as the members say themselves."""
-        (name,) = (name for name in self.names if (said := self.status(name))["leader"] == said["header"]["member_id"])
-        return name
-
-    def acts_as(self, node: str) -> str:
-        """The version that the cluster acts as, by its minor, as a member says."""
-        said = self.root(node, "cd /etc/nodewise/etcd; python3 -c '" + ASK.format(node=node) + "'")
-        return ".".join(str(json.loads(said)["etcdcluster"]).split(".")[:2])
 
     def refuse(self, *words: str, code: int = 2, **variables: Any) -> str:
         """Run an upgrade that has to be refused: in one or two lines, with nothing changed on any node. Returns why."""
@@ -227,23 +236,34 @@ class Cluster:
         return reason
 
 
+Made = TypeVar("Made", bound=Cluster)
+
+
 @contextmanager
-def made(runs: Path, nodes: int = 3, version: str = OLD) -> Iterator[Cluster]:
+def made(kind: type[Made], runs: Path, nodes: int = 3, **request: Any) -> Iterator[Made]:
     """A cluster of its own, with data in it, removed at the end."""
-    net = testnet.up(testnet.Request(f"t{secrets.token_hex(3)}", nodes, system="etcd", version=version))
+    name = f"t{secrets.token_hex(3)}"
+    net = testnet.up(testnet.Request(name, nodes, system=kind.system, **{"version": kind.old, **request}))
     try:
-        yield Cluster(net, runs).seed()
+        cluster = kind(net, runs)
+        cluster.seed()
+        yield cluster
     finally:
         testnet.down(net.name)
 
 
-def anew(cluster: Cluster, new: int = 0) -> None:
-    """The same members with nothing but the data set, the first `new` of them on the new version: much cheaper than other nodes."""
-    if {OLD} != cluster.versions() or new:
-        for number, name in enumerate(cluster.names):
-            cluster.root(name, ANEW.format(NEW if number < new else OLD))
-        cluster.everywhere("systemctl start etcd")
-        cluster.seed()
+def until(well: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until something holds; while it cannot be seen, it does not."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if well():
+                return
+            seen = "it does not hold"
+        except (AssertionError, ValueError) as error:
+            seen = str(error)
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {seen}"
+        time.sleep(0.3)
 
 
 def in_a_switch(record: dict[str, Any]) -> bool:

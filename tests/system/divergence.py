@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from tests.system.cluster import Cluster
+from tests.system.etcd_cluster import Cluster
 
 DATABASE = "/var/lib/nodewise/etcd/member/snap/db"
 CONFIG = "/etc/nodewise/etcd/etcd.yml"

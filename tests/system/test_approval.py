@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.system.bad_days import Day, bad_day
-from tests.system.cluster import NEW, OLD, Cluster, made
+from tests.system.etcd_cluster import NEW, OLD, Cluster, made
 
 SWITCH = "ln -sfn releases/{} /opt/nodewise/etcd/current && systemctl restart etcd"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.system.bad_days import Day, bad_day
-from tests.system.cluster import NEW, OLD, Cluster, Ended, made
+from tests.system.etcd_cluster import NEW, OLD, Cluster, Ended, made
 from tests.system.tarballs import Shop, opened, programs
 
 # A release that is as bad as /run/bad-day on its node says: one artifact is bad on the first node, on the last, or on none.

@@ -14,7 +14,7 @@ import pytest
 
 from nodewise.testnet.state import checkout
 from tests.system.bad_days import ROWS, Day, Row, bad_day
-from tests.system.cluster import ETCDCTL, NEW, Cluster, Ended, anew, in_a_switch, made
+from tests.system.etcd_cluster import ETCDCTL, NEW, Cluster, Ended, anew, in_a_switch, made
 
 Kind = tuple[str, ...]
 KINDS = ("step", "gate", "observe", "note")

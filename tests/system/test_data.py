@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.system.bad_days import Day, bad_day
-from tests.system.cluster import NEW, Cluster, made
 from tests.system.divergence import alter
+from tests.system.etcd_cluster import NEW, Cluster, made
 
 pytestmark = pytest.mark.slow
 KEY, WAS, IS = "divergence", "PLANTED-VALUE-A", "PLANTED-VALUE-B"

@@ -17,8 +17,8 @@ import pytest
 
 from nodewise import releases
 from nodewise.testnet.state import checkout
-from tests.system.cluster import ETCDCTL, NEW, OLD, Cluster, Ended, made
 from tests.system.divergence import alter
+from tests.system.etcd_cluster import ETCDCTL, NEW, OLD, Cluster, Ended, made
 
 EVERYTHING = """systemctl disable --quiet --now etcd; rm -rf /var/lib/nodewise /etc/nodewise /opt/nodewise/etcd \
 /etc/systemd/system/etcd.service; systemctl daemon-reload; userdel etcd"""

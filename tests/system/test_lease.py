@@ -17,7 +17,7 @@ import pytest
 
 from nodewise.testnet.provision import environment
 from nodewise.testnet.state import checkout
-from tests.system.cluster import OLD, Cluster, made
+from tests.system.etcd_cluster import OLD, Cluster, made
 
 STATE = "/opt/nodewise/etcd/state.json"
 

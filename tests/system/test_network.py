@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.bad_days import Day, bad_day
-from tests.system.cluster import NEW, Cluster, Running, anew, in_a_switch, made
+from tests.system.etcd_cluster import NEW, Cluster, Running, anew, in_a_switch, made
 
 # Cuts a member off from its peers, and from nobody else.
 CUT = """nft add table inet bad; for way in input output; do

@@ -19,7 +19,7 @@ from nodewise import pki
 from nodewise.testnet import ssh
 from nodewise.testnet.inventory import tree
 from tests.system.bad_days import bad_day
-from tests.system.cluster import NEW, OLD, Cluster, made
+from tests.system.etcd_cluster import NEW, OLD, Cluster, made
 from tests.system.tarballs import Shop, opened
 
 STAGED = "ls -A /opt/nodewise/etcd/releases"

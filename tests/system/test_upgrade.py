@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.bad_days import bad_day
-from tests.system.cluster import NEW, OLD, Cluster, Ended, made
+from tests.system.etcd_cluster import NEW, OLD, Cluster, Ended, made
 from tests.system.tarballs import TOP, Shop, opened, programs
 
 

@@ -1,0 +1,77 @@
+"""A real etcd cluster on a testnet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from nodewise.scenario import clients_of
+from tests.system import cluster as any_cluster
+from tests.system.cluster import Ended, Running, in_a_switch, read
+
+__all__ = ["ETCDCTL", "NEW", "OLD", "Cluster", "Ended", "Running", "anew", "in_a_switch", "made", "read"]
+
+OLD, NEW = "3.4.23", "3.5.16"
+ETCDCTL = """cd /etc/nodewise/etcd; ETCDCTL_API=3 /opt/nodewise/etcd/current/bin/etcdctl \
+--endpoints https://$(hostname):2379 --cacert ca.crt --cert node.crt --key node.key """
+ASK = """import ssl, urllib.request as r; c = ssl.create_default_context(cafile="ca.crt"); c.check_hostname = False
+c.load_cert_chain("node.crt", "node.key"); print(r.urlopen("https://127.0.0.1:2379/version", context=c).read().decode())"""
+
+# Begins a cluster anew with its old version: data that has moved to the new one cannot go back.
+ANEW = """systemctl stop etcd; rm -rf /var/lib/nodewise/etcd/member /opt/nodewise/etcd/state.json
+ln -sfn releases/{} /opt/nodewise/etcd/current"""
+
+
+class Cluster(any_cluster.Cluster):
+    """A testnet with etcd on it."""
+
+    system = unit = "etcd"
+    old, new = OLD, NEW
+    left = r"""pgrep -xa 'etcdctl|etcdutl'; pgrep -xa 'etcd(.new|.old)?' | tail -n +2"""  # its tools, more than the one member
+
+    def etcdctl(self, node: str, words: str) -> str:
+        """What etcdctl printed on a node, asking that member alone."""
+        return self.root(node, ETCDCTL + words)
+
+    def status(self, node: str) -> dict[str, Any]:
+        """What a member says of itself."""
+        return dict(json.loads(self.etcdctl(node, "endpoint status --write-out json"))[0]["Status"])
+
+    def version(self, node: str) -> str:
+        """What a member's process says that it is."""
+        return str(self.status(node)["version"])
+
+    def leader(self) -> str:
+        """The member that leads, as the members say themselves."""
+        (name,) = (name for name in self.names if (said := self.status(name))["leader"] == said["header"]["member_id"])
+        return name
+
+    def acts_as(self, node: str) -> str:
+        """The version that the cluster acts as, by its minor, as a member says."""
+        said = self.root(node, "cd /etc/nodewise/etcd; python3 -c '" + ASK.format(node=node) + "'")
+        return ".".join(str(json.loads(said)["etcdcluster"]).split(".")[:2])
+
+    def takes_writes(self, node: str) -> None:
+        """Write something through a member, or raise."""
+        with closing(clients_of(self.net)(node)) as client:
+            client.open()
+            client.put({"/nodewise/serves": "yes"})  # type: ignore[attr-defined]
+
+
+@contextmanager
+def made(runs: Path, nodes: int = 3, version: str = OLD) -> Iterator[Cluster]:
+    """A cluster of its own, with data in it, removed at the end."""
+    with any_cluster.made(Cluster, runs, nodes, version=version) as cluster:
+        yield cluster
+
+
+def anew(cluster: Cluster, new: int = 0) -> None:
+    """The same members with nothing but the data set, the first `new` of them on the new version: much cheaper than other nodes."""
+    if {OLD} != cluster.versions() or new:
+        for number, name in enumerate(cluster.names):
+            cluster.root(name, ANEW.format(NEW if number < new else OLD))
+        cluster.everywhere("systemctl start etcd")
+        cluster.seed()

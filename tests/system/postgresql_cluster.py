@@ -1,0 +1,134 @@
+"""A real PostgreSQL cluster under Patroni on a testnet, with the etcd of its store on the same nodes."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nodewise.errors import SetupError
+from nodewise.model import Operation
+from nodewise.scenario import clients_of
+from tests.system import cluster as any_cluster
+
+OLD, NEW = "15.18", "15.20"  # Debian's main and security archives have one each, until a point release makes them one
+PATRONI_OLD, PATRONI_NEW = "3.3.11", "4.0.11"
+PSQL = "runuser -u postgres -- psql -XAtq -v ON_ERROR_STOP=1 -d {database} -c {statement}"
+PATRONICTL = (
+    "env PYTHONPATH=/opt/nodewise/patroni/current/files python3 -m patroni.ctl -c /etc/nodewise/postgresql/patroni.d {words}"
+)
+ASK = """import json, ssl, sys, urllib.request as r; c = ssl.create_default_context(cafile="/etc/nodewise/postgresql/ca.crt")
+print(r.urlopen("https://{address}:8008/{path}", context=c, timeout=5).read().decode())"""
+# Begins a member anew with another minor, which has the same data: by its packages as they were staged.
+PACKAGES = """systemctl stop patroni; rm -f /opt/nodewise/postgresql/state.json /etc/nodewise/postgresql/patroni.d/90-tags.yml
+ln -sfn releases/{version} /opt/nodewise/postgresql/.next && mv -T /opt/nodewise/postgresql/.next /opt/nodewise/postgresql/current
+find /opt/nodewise/postgresql/current/files -name 'postgresql*.deb' | xargs dpkg --install --force-downgrade"""
+
+
+class Cluster(any_cluster.Cluster):
+    """A testnet with PostgreSQL on it. Its members' starts are those of Patroni; `postmasters` tells PostgreSQL's own."""
+
+    system, unit = "postgresql", "patroni"
+    old, new = OLD, NEW
+    look_too = "systemctl show etcd -P MainPID; pgrep -xo postgres; dpkg-query -W -f '${db:Status-Abbrev} ${Package} ${Version}\\n' 'postgresql*'"
+    # Programs of PostgreSQL, a second Patroni or server, the marks of a turn that did not end.
+    left = r"""pgrep -xa 'psql|pg_basebackup|pg_verifybackup|pg_ctl|pg_amcheck|dpkg|apt-get'
+pgrep -fa '[p]ython3.* -m patroni ' | tail -n +2; pgrep -xa postgres | grep -v 'postgres: ' | tail -n +2
+grep -l nodewise_unfinished /etc/nodewise/postgresql/patroni.d/*"""
+
+    def command(self, playbook: str, *words: str, **variables: Any) -> tuple[list[str], dict[str, str], Path]:
+        """The words and the environment of ansible-playbook: of the two clusters of the testnet this one is named."""
+        return super().command(playbook, *words, **{"nodewise_cluster": self.net.name, **variables})
+
+    def sql(self, node: str, statement: str, database: str = "postgres") -> str:
+        """What a statement answered on a member, asked by the superuser on the node."""
+        return self.root(node, "cd /; " + PSQL.format(database=database, statement=shlex.quote(statement)))
+
+    def patronictl(self, node: str, words: str) -> str:
+        """What patronictl printed on a node."""
+        return self.root(node, PATRONICTL.format(words=words))
+
+    def patroni(self, node: str, path: str = "patroni") -> dict[str, Any]:
+        """What a member's Patroni says; also when it answers 503."""
+        ask = ASK.format(address=self.net.node(node).address, path=path)
+        return dict(json.loads(self.root(node, f"python3 -c {shlex.quote(ask)}")))
+
+    def version(self, node: str) -> str:
+        """What a member's server says that it is."""
+        return self.sql(node, "show server_version").split()[0]
+
+    def patroni_versions(self) -> set[str]:
+        """What the running Patronis say that they are."""
+        return {str(self.patroni(node)["patroni"]["version"]) for node in self.names}
+
+    def postmasters(self) -> dict[str, str]:
+        """When the server of each member was started."""
+        return {node: self.sql(node, "select pg_postmaster_start_time()") for node in self.names}
+
+    def leader(self) -> str:
+        """The member that is primary, as the members say themselves."""
+        (name,) = (node for node in self.names if self.sql(node, "select pg_is_in_recovery()") == "f")
+        return name
+
+    def timeline(self) -> int:
+        """The timeline of the primary."""
+        return int(self.sql(self.leader(), "select ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int"))
+
+    def streaming(self) -> set[str]:
+        """The replicas that stream, as the primary says."""
+        said = self.sql(self.leader(), "select application_name from pg_stat_replication where state = 'streaming'")
+        return set(said.splitlines())
+
+    def takes_writes(self, node: str) -> None:
+        """Write something through the primary, as a client whose own member this is, or raise."""
+        with closing(clients_of(self.net)(node)) as client:
+            client.open()
+            done = client.invoke(Operation(0, "invoke", "write", "/nodewise/serves", "yes", 0))
+        assert "ok" == done.type, done.error
+
+    def offered(self) -> set[str]:
+        """The minors of PostgreSQL 15 that the nodes' package manager offers."""
+        lines = self.root(self.names[0], "apt-get update -qq >&2; apt-cache madison postgresql-15").splitlines()
+        return {line.split("|")[1].strip().split("-")[0] for line in lines}
+
+
+@contextmanager
+def made(runs: Path, nodes: int = 3, version: str = OLD, **variables: Any) -> Iterator[Cluster]:
+    """A cluster of its own, with data in it, removed at the end. Skips where the nodes are not offered both minors."""
+    try:
+        making = any_cluster.made(
+            Cluster, runs, nodes, version=version, variables={"nodewise_patroni_version": PATRONI_OLD, **variables}
+        )
+        with making as cluster:
+            missing = {OLD, NEW} - cluster.offered()
+            if missing:
+                pytest.skip(f"the nodes are not offered PostgreSQL {', '.join(sorted(missing))}: {OLD} and {NEW} are needed")
+            yield cluster
+    except SetupError as error:
+        if f"{version}" in str(error) and "offered" in str(error):
+            pytest.skip(str(error))
+        raise
+
+
+def anew(cluster: Cluster, new: int = 0) -> None:
+    """The same members and data, the first `new` of them on the new minor: the primary stops last and starts first."""
+    wanted = {node: NEW if number < new else OLD for number, node in enumerate(cluster.names)}
+    if wanted == {node: cluster.version(node) for node in cluster.names}:
+        return
+    leader = cluster.leader()
+    order = [node for node in cluster.names if node != leader] + [leader]
+    for node in order:
+        cluster.root(node, PACKAGES.format(version=wanted[node]))
+    for node in reversed(order):
+        cluster.root(node, "systemctl start patroni")
+    healthy(cluster)
+
+
+def healthy(cluster: Cluster, seconds: float = 60) -> None:
+    """Wait until there is one primary, and all others stream from it."""
+    any_cluster.until(lambda: len(cluster.streaming()) == len(cluster.names) - 1, seconds)
