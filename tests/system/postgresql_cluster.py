@@ -23,6 +23,7 @@ PATRONICTL = (
     "env PYTHONPATH=/opt/nodewise/patroni/current/files python3 -m patroni.ctl -c /etc/nodewise/postgresql/patroni.d {words}"
 )
 ASK = """import json, ssl, sys, urllib.request as r; c = ssl.create_default_context(cafile="/etc/nodewise/postgresql/ca.crt")
+r.HTTPErrorProcessor.https_response = lambda _, request, answer: answer
 print(r.urlopen("https://{address}:8008/{path}", context=c, timeout=5).read().decode())"""
 # Begins a member anew with another minor, which has the same data: by its packages as they were staged.
 PACKAGES = """systemctl stop patroni; rm -f /opt/nodewise/postgresql/state.json /etc/nodewise/postgresql/patroni.d/90-tags.yml
@@ -35,7 +36,8 @@ class Cluster(any_cluster.Cluster):
 
     system, unit = "postgresql", "patroni"
     old, new = OLD, NEW
-    look_too = "systemctl show etcd -P MainPID; pgrep -xo postgres; dpkg-query -W -f '${db:Status-Abbrev} ${Package} ${Version}\\n' 'postgresql*'"
+    look_too = r"""systemctl show etcd -P MainPID; pgrep -xo postgres
+dpkg-query -W -f '${db:Status-Abbrev} ${Package} ${Version}\n' 'postgresql*'"""
     # Programs of PostgreSQL, a second Patroni or server, the marks of a turn that did not end.
     left = r"""pgrep -xa 'psql|pg_basebackup|pg_verifybackup|pg_ctl|pg_amcheck|dpkg|apt-get'
 pgrep -fa '[p]ython3.* -m patroni ' | tail -n +2; pgrep -xa postgres | grep -v 'postgres: ' | tail -n +2
