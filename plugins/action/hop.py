@@ -27,7 +27,7 @@ class ActionModule(ApprovingAction):
         hop = made.hops[args["index"]]
         release = {"nodewise_release": msgspec.to_builtins(hop.release)}
         if args["state"] == "staged":
-            return {"ansible_facts": release}
+            return {"ansible_facts": {**release, "nodewise_back": msgspec.to_builtins(hop.back) if hop.back else {}}}
         if args["state"] == "begun":
             asks = hop.no_return is not None and not task_vars["nodewise_run"]["approve"]
             return {"ansible_facts": {**release, **self.begin(run, made, args["index"], asks=asks)}}
