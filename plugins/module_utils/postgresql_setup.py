@@ -59,9 +59,9 @@ def setup(given: dict[str, Any], dry: bool = False) -> dict[str, Any]:
     """Change what differs, when the member leads; another one leaves it to the leader. Waits for a leader, up to `deadline`."""
     access = Access(given)
     own = access.member(given["member"])
-    if given["reload"] and not dry:
-        reload(access, own)
-    leader = await_leader(access, own, 0 if dry else given["deadline"])
+    leader, states = await_leader(access, own, 0 if dry else given["deadline"])
+    if given["reload"] and not dry and states.get(own.name) in ("running", "streaming"):
+        access.rest(own, "POST", "/reload")  # never while it is being made: Patroni would move files that are not there yet
     todo = [*differing(access, own, given["settings"]), *statements(access, own, given)] if leader == own.name else []
     if not dry:
         for change in todo:
@@ -69,29 +69,21 @@ def setup(given: dict[str, Any], dry: bool = False) -> dict[str, Any]:
     return {"changed": bool(todo), "leader": leader, "changes": [change["says"] for change in todo]}
 
 
-def reload(access: Access, own: Member) -> None:
-    """Have Patroni read its configuration again; one that has just begun has read it."""
-    try:
-        access.rest(own, "POST", "/reload")
-    except PostgresqlError:
-        return
-
-
-def await_leader(access: Access, own: Member, deadline: float) -> str | None:
-    """Return who leads, as the member's own Patroni says."""
+def await_leader(access: Access, own: Member, deadline: float) -> tuple[str | None, dict[str, str]]:
+    """Return who leads, and the state of each member, as the member's own Patroni says."""
     until = time.monotonic() + deadline
     said = "no leader"
     while True:
         try:
-            told = access.rest(own, "GET", "/cluster")[1]
-            leads = [one["name"] for one in told["members"] if one["role"] in ("leader", "master") and one["state"] == "running"]
+            members = access.rest(own, "GET", "/cluster")[1]["members"]
+            leads = [one["name"] for one in members if one["role"] in ("leader", "master") and one["state"] == "running"]
             if leads:
-                return str(leads[0])
+                return str(leads[0]), {one["name"]: one["state"] for one in members}
         except (PostgresqlError, KeyError, TypeError) as error:
             said = str(error)
         if time.monotonic() >= until:
             if not deadline:
-                return None
+                return None, {}
             raise PostgresqlError(
                 f"Patroni of {own.name} knows no leader after {deadline:.0f} s ({said}); look at: journalctl -u patroni"
             )
@@ -141,7 +133,7 @@ def statements(access: Access, own: Member, given: dict[str, Any]) -> list[dict[
     if not known["database"]:
         create = f"create database {identifier(database)} owner {identifier(owner)}"
         todo.append({"says": f"database {database}", "sql": create})
-    there = {"sentinel": False, "history": None}
+    there: dict[str, Any] = {"sentinel": False, "history": None}
     if known["database"]:
         there = access.local_sql(OBJECTS, database=database, port=own.port)
     if not there["sentinel"]:

@@ -61,5 +61,5 @@ def test_what_was_made_can_be_used(cluster: PatroniCluster) -> None:
 def test_without_a_leader_it_says_so(cluster: PatroniCluster) -> None:
     """A Patroni that does not answer is named, with what to look at; what would be changed is said without waiting."""
     nowhere = [{**one, "rest": "https://127.0.0.1:9"} for one in cluster.options["members"]]
-    with pytest.raises(PostgresqlError, match="Patroni of n1 knows no leader after 0 s .*journalctl"):
+    with pytest.raises(PostgresqlError, match=r"Patroni of n1 knows no leader after 0 s .*journalctl"):
         asked(cluster, "n1", members=nowhere, deadline=0.3)
