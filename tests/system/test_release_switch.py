@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import shlex
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 
 from nodewise import releases, testnet
-from nodewise.testnet.inventory import tree
+from tests.system.host import PLACE, Host
 
 ROOT = Path(__file__).resolve().parents[2]
 OLD, NEW = "3.4.23", "3.5.16"
-PLACE = {"root": "/opt/nodewise/demo"}
 UNIT = f"""[Service]
 Type=notify
 ExecStart={PLACE["root"]}/current/bin/etcd --data-dir=/var/lib/demo
@@ -34,45 +29,6 @@ STUBBORN = SILENT.replace("Type=notify", "Type=exec\nTimeoutStopSec=60").replace
 )
 # The cluster follows its member to the new minor some moments later; only then can it not go back.
 UNTIL_AFTER = "until journalctl _PID=$(systemctl show -P MainPID demo) | grep -q 'cluster-version.*3.5'; do sleep 0.1; done"
-
-
-class Host:
-    """A node, and modules run on it by Ansible."""
-
-    def __init__(self, net: testnet.Testnet, folder: Path) -> None:
-        self.net, self.folder, self.before = net, folder, 0
-        (folder / "inventory.json").write_text(json.dumps(tree([net])))
-
-    def ask(self, module: str, *, check: bool = False, **arguments: Any) -> dict[str, Any]:
-        """What a module returned."""
-        words = ["-i", str(self.folder / "inventory.json"), self.net.name, "-b", "-t", str(self.folder / "answers")]
-        words += ["-m", f"nodewise.cluster.{module}", "-a", json.dumps(arguments), *(["--check"] if check else [])]
-        subprocess.run([str(Path(sys.executable).with_name("ansible")), *words], cwd=ROOT, capture_output=True, check=False)
-        said: dict[str, Any] = json.loads((self.folder / "answers" / self.net.nodes[0].name).read_text())
-        return said
-
-    def switch(self, version: str, **arguments: Any) -> dict[str, Any]:
-        """What release_switch returned."""
-        return self.ask("release_switch", **{**PLACE, "unit": "demo", "version": version, "timeout_s": 20, **arguments})
-
-    def shell(self, line: str) -> str:
-        """What a line printed on the node, as root."""
-        done = self.net.run("n1", f"sudo sh -c {shlex.quote(line)}")
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def unit(self, text: str) -> None:
-        """Write the unit anew; systemd is not told."""
-        answer = self.ask("node_files", files={"/etc/systemd/system/demo.service": {"content": text}})
-        assert answer["changed"]
-
-    def pid(self) -> int:
-        """The unit's main process."""
-        return int(self.shell("systemctl show -P MainPID demo"))
-
-    def linked(self) -> str:
-        """Where the link leads."""
-        return self.shell(f"readlink {PLACE['root']}/current").strip()
 
 
 @pytest.fixture(scope="module")
