@@ -7,12 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: testnet
-short_description: Testnets that are up, one group each
+short_description: Testnets that are up, one group for each cluster
 version_added: 0.1.0
 author:
   - Nodewise maintainers (@nodewise)
 description:
   - Each testnet that C(testnet up) has made is a group of its name, with its nodes as hosts.
+  - A system's store is a group of its own (C(dev_store)), whose hosts are the same nodes under other names (C(dev-n1-store)).
   - Reads the state that C(testnet) keeps; asks no container engine. Without any testnet the inventory is empty, which is no error.
 options:
   plugin:
@@ -40,7 +41,7 @@ from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin
 
 try:
-    from nodewise.testnet.inventory import group_vars, hosts
+    from nodewise.testnet.inventory import tree
     from nodewise.testnet.state import ups
 except ImportError as error:
     MISSING: ImportError | None = error
@@ -64,15 +65,14 @@ class InventoryModule(BaseInventoryPlugin):
             raise AnsibleParserError(f"Ansible's Python has no package nodewise ({MISSING}); install it with: pip install nodewise")
         self._read_config_data(path)
         only = self.get_option("testnet")
-        for testnet in ups():
-            if only in (None, "", testnet.name):
-                self._add(testnet)
+        for name, group in tree(testnet for testnet in ups() if only in (None, "", testnet.name)).items():
+            self._add(name, group)
 
-    def _add(self, testnet: Any) -> None:
-        self.inventory.add_group(testnet.name)
-        for name, value in group_vars(testnet).items():
-            self.inventory.set_variable(testnet.name, name, value)
-        for name, values in hosts(testnet).items():
-            self.inventory.add_host(name, group=testnet.name)
+    def _add(self, group: str, told: dict[str, Any]) -> None:
+        self.inventory.add_group(group)
+        for key, value in told["vars"].items():
+            self.inventory.set_variable(group, key, value)
+        for name, values in told["hosts"].items():
+            self.inventory.add_host(name, group=group)
             for key, value in values.items():
                 self.inventory.set_variable(name, key, value)

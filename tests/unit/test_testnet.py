@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from nodewise.cli.lifecycle import variables
 from nodewise.cli.main import main
 from nodewise.errors import UsageError
 from nodewise.testnet import image, inventory, provision, ssh, state, subnets
@@ -85,7 +86,7 @@ def test_only_testnets_that_are_up_are_offered() -> None:
 
 def test_a_testnet_survives_saving() -> None:
     """What was saved is what is loaded."""
-    testnet = _testnet(system="etcd", version="3.4.23", status="up", created=1.5)
+    testnet = _testnet(system="etcd", version="3.4.23", status="up", created=1.5, variables={"nodewise_soak": 5})
     testnet.save()
     assert testnet == state.load("dev")
 
@@ -111,6 +112,31 @@ def test_the_inventory_pins_host_keys_and_marks_test_hosts() -> None:
     assert str(testnet.known_hosts) in group["vars"]["ansible_ssh_common_args"]
     assert group["vars"]["nodewise_test_host"] is True
     assert ("etcd", "3.4.23") == (group["vars"]["nodewise_system"], group["vars"]["nodewise_version"])
+
+
+def test_a_store_is_a_cluster_of_its_own_on_the_same_nodes() -> None:
+    """It comes first, its hosts have names of their own, and what the user gave is not for it."""
+    testnet = _testnet(system="postgresql", version="15.18", variables={"nodewise_synchronous": True})
+    groups = inventory.tree([testnet])
+    assert ["dev_store", "dev"] == list(groups)
+    store, own = groups["dev_store"], groups["dev"]
+    assert {"dev-n1-store": {"ansible_host": "10.213.0.11"}, "dev-n2-store": {"ansible_host": "10.213.0.12"}} == store["hosts"]
+    assert ("etcd", "dev_store") == (store["vars"]["nodewise_system"], own["vars"]["nodewise_store"])
+    assert store["vars"]["nodewise_pki_dir"] != own["vars"]["nodewise_pki_dir"]
+    assert "nodewise_synchronous" not in store["vars"]
+    assert own["vars"]["nodewise_synchronous"] is True
+
+
+def test_variables_are_yaml_and_versions_stay_texts() -> None:
+    """A number with a point would lose its last zero."""
+    given = ("nodewise_synchronous=true", "nodewise_patroni={ttl: 20}", "nodewise_patroni_version=4.10", "nodewise_hba=")
+    expected = {
+        "nodewise_synchronous": True,
+        "nodewise_patroni": {"ttl": 20},
+        "nodewise_patroni_version": "4.10",
+        "nodewise_hba": None,
+    }
+    assert expected == variables(given)
 
 
 def test_without_a_system_the_inventory_names_none() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 
@@ -10,14 +12,34 @@ def say(text: str) -> None:
     click.echo(text, err=True)
 
 
+def variables(given: tuple[str, ...]) -> dict[str, Any]:
+    """KEY=VALUE as variables: a value is YAML, but a number with a point stays a text, as versions are."""
+    import yaml
+
+    found = {}
+    for pair in given:
+        key, separator, text = pair.partition("=")
+        if not separator or not key.isidentifier():
+            raise click.BadParameter(f"{pair!r}: expected KEY=VALUE, such as nodewise_synchronous=true")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise click.BadParameter(f"{pair!r}: the value is no YAML; put it in quotes") from None
+        found[key] = text if isinstance(value, float) else value
+    return found
+
+
 @click.command()
 @click.option("--nodes", "-n", type=int, default=3, show_default=True, help="How many nodes.")
 @click.option("--name", default="dev", show_default=True, help="Of the testnet; its nodes are NAME-n1, NAME-n2, ...")
 @click.option("--subnet", metavar="CIDR", help="Address range of its network.  [default: a free one]")
 @click.option("--system", metavar="NAME", help="Provision a cluster of this system on it, such as etcd.")
-@click.option("--version", metavar="V", help="The version of the system.")
+@click.option("--version", metavar="V", help="The version of the system.  [default: what its role says, if it does]")
+@click.option("--var", metavar="KEY=VALUE", multiple=True, help="A variable for Ansible, such as nodewise_soak=5.")
 @click.option("--keep-failed", is_flag=True, help="Keep the nodes when provisioning fails, to look at them.")
-def up(nodes: int, name: str, subnet: str | None, system: str | None, version: str | None, keep_failed: bool) -> None:
+def up(
+    nodes: int, name: str, subnet: str | None, system: str | None, version: str | None, var: tuple[str, ...], keep_failed: bool
+) -> None:
     """Make a testnet and wait until every node is reachable over SSH.
 
     The first time the node image is built, which takes about a minute.
@@ -25,11 +47,12 @@ def up(nodes: int, name: str, subnet: str | None, system: str | None, version: s
     \b
     testnet up --nodes 5
     testnet up --nodes 3 --name old --system etcd --version 3.4.23
+    testnet up --nodes 3 --system postgresql --var nodewise_synchronous=true
     testnet up --nodes 3 --name lab --subnet 10.99.0.0/24
     """
     from nodewise import testnet
 
-    made = testnet.up(testnet.Request(name, nodes, subnet, system, version, keep_failed), say)
+    made = testnet.up(testnet.Request(name, nodes, subnet, system, version, keep_failed, variables(var)), say)
     click.echo(f"testnet {made.name} is up: {', '.join(node.name for node in made.nodes)} on {made.subnet}")
 
 

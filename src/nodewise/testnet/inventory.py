@@ -9,26 +9,51 @@ from typing import Any
 from nodewise.testnet import ssh
 from nodewise.testnet.state import USER, Testnet
 
+# What a system keeps its decisions in: a cluster of another system, here on the same nodes.
+STORES = {"postgresql": ("etcd", "3.5.16")}
+
 
 def tree(testnets: Iterable[Testnet]) -> dict[str, Any]:
-    """The shape of a YAML inventory: one group a testnet."""
-    return {testnet.name: {"hosts": hosts(testnet), "vars": group_vars(testnet)} for testnet in testnets}
+    """The shape of a YAML inventory: one group a cluster. A testnet has one, and one more when its system has a store."""
+    return {name: group for testnet in testnets for name, group in groups(testnet).items()}
 
 
-def hosts(testnet: Testnet) -> dict[str, dict[str, str]]:
-    """Its hosts with their variables."""
-    return {node.name: {"ansible_host": node.address} for node in testnet.nodes}
+def groups(testnet: Testnet) -> dict[str, Any]:
+    """The groups of a testnet with their hosts and variables, in the order in which they are needed."""
+    own: dict[str, Any] = {"hosts": hosts(testnet), "vars": group_vars(testnet)}
+    if testnet.system not in STORES:
+        return {testnet.name: own}
+    store = f"{testnet.name}_store"
+    own["vars"] = {"nodewise_store": store, **own["vars"]}
+    return {store: {"hosts": hosts(testnet, "-store"), "vars": store_vars(testnet)}, testnet.name: own}
+
+
+def hosts(testnet: Testnet, suffix: str = "") -> dict[str, dict[str, str]]:
+    """Its hosts with their variables. With a suffix they are hosts of their own to Ansible, on the same nodes."""
+    return {node.name + suffix: {"ansible_host": node.address} for node in testnet.nodes}
 
 
 def group_vars(testnet: Testnet) -> dict[str, Any]:
     """Variables of the group that is a testnet."""
-    values: dict[str, Any] = {
+    values = {**_reached(testnet), "nodewise_pki_dir": str(testnet.pki)}
+    if testnet.system:
+        values["nodewise_system"] = testnet.system
+    if testnet.version:
+        values["nodewise_version"] = testnet.version
+    return {**values, **testnet.variables}
+
+
+def store_vars(testnet: Testnet) -> dict[str, Any]:
+    """Variables of the group that is its system's store."""
+    system, version = STORES[str(testnet.system)]
+    own = {"nodewise_pki_dir": str(testnet.pki / "store"), "nodewise_system": system, "nodewise_version": version}
+    return {**_reached(testnet), **own}
+
+
+def _reached(testnet: Testnet) -> dict[str, Any]:
+    return {
         "ansible_user": USER,
         "ansible_ssh_private_key_file": str(testnet.key),
         "ansible_ssh_common_args": shlex.join(ssh.options(testnet)),
-        "nodewise_pki_dir": str(testnet.pki),
         "nodewise_test_host": True,
     }
-    if testnet.system:
-        values |= {"nodewise_system": testnet.system, "nodewise_version": testnet.version}
-    return values

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from nodewise.errors import UsageError
 from nodewise.testnet import image, making, provision, ssh, state, subnets
@@ -24,7 +24,10 @@ Thing = TypeVar("Thing", Container, Network)
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be made. Without `subnet` a free one is chosen; with `system` a cluster of that version is provisioned."""
+    """What is to be made. Without `subnet` a free one is chosen; with `system` a cluster of that version is provisioned.
+
+    `variables` are for Ansible: they stand in the inventory, as long as the testnet is there.
+    """
 
     name: str = "dev"
     nodes: int = 3
@@ -32,6 +35,7 @@ class Request:
     system: str | None = None
     version: str | None = None
     keep_failed: bool = False
+    variables: dict[str, Any] = field(default_factory=dict)
 
     def check(self) -> None:
         """Raise UsageError for what can be told wrong without looking at the machine."""
@@ -57,11 +61,11 @@ def up(request: Request, say: Say = lambda _: None, provider: Provider | None = 
         tag = image.ensure(provider, say)
         keep = False
         try:
-            testnet = making.make(request.name, request.nodes, request.subnet, (request.system, request.version), tag, provider)
+            testnet = making.make(request, tag, provider)
             keep = request.keep_failed
             if testnet.system:
-                say(f"provisioning {testnet.system} {testnet.version}")
-                provision.provision(testnet)
+                say(f"provisioning {testnet.system} {testnet.version or ''}".rstrip())
+                testnet = provision.provision(testnet)
         except BaseException:
             if not keep and _remove(request.name, provider):
                 say(f"removed what was made of testnet {request.name}")

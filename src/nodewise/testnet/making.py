@@ -8,25 +8,28 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from ipaddress import IPv4Network
+from typing import TYPE_CHECKING
 
 from nodewise.errors import UsageError
 from nodewise.testnet import keys, ssh, state, subnets
 from nodewise.testnet.provider import LABEL_HOME, LABEL_TESTNET, NodeSpec, Provider, Taken
 from nodewise.testnet.state import Node, Testnet
 
+if TYPE_CHECKING:
+    from nodewise.testnet.lifecycle import Request
+
 REACHABLE_SECONDS = 60
 AT_ONCE = 10  # nodes started side by side
 
 
-def make(
-    name: str, count: int, subnet: str | None, system: tuple[str | None, str | None], image: str, provider: Provider
-) -> Testnet:
+def make(request: Request, image: str, provider: Provider) -> Testnet:
     """Make it and return it, reachable. On failure it raises and leaves what it made, labelled."""
+    name, count = request.name, request.nodes
     labels = {LABEL_TESTNET: name, LABEL_HOME: str(state.home())}
-    claimed = _claim_network(name, count, subnet, provider, labels)
+    claimed = _claim_network(name, count, request.subnet, provider, labels)
     addresses = subnets.addresses(claimed, count)
     nodes = tuple(Node(f"{name}-n{number}", address) for number, address in enumerate(addresses, start=1))
-    testnet = Testnet(name, nodes, str(claimed), *system, created=time.time())
+    testnet = Testnet(name, nodes, str(claimed), request.system, request.version, created=time.time(), variables=request.variables)
     testnet.save()
     keys.make(testnet)
     ssh.make_control_dir(name)

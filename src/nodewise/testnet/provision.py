@@ -1,16 +1,22 @@
-"""A cluster on a testnet: the same playbook that provisions production, as a plain ansible-playbook."""
+"""The clusters of a testnet: the same playbook that provisions production, as a plain ansible-playbook for each."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from nodewise.errors import SetupError, UsageError
+from nodewise.testnet import inventory, ssh
 from nodewise.testnet.state import Testnet, checkout, home
 
 PLAYBOOK = "playbooks/provision.yml"
+END_SECONDS = 10
 
 
 def check(system: str | None, version: str | None) -> None:
@@ -33,22 +39,64 @@ def systems() -> list[str]:
 def _check_version(system: str, version: str | None) -> None:
     from nodewise import releases
 
-    versions = releases.known(releases.load_rules(checkout() / "roles" / system))
-    if version not in versions:
-        found = f"no release {version!r} of {system}" if version else f"--system {system} needs --version"
-        raise UsageError(f"{found}; known: {', '.join(versions)}")
+    rules = releases.load_rules(checkout() / "roles" / system)
+    versions = releases.known(rules)
+    if rules.any or version in versions or (rules.default and not version):
+        return  # what the nodes are offered, they are asked for
+    found = f"no release {version!r} of {system}" if version else f"--system {system} needs --version"
+    raise UsageError(f"{found}; known: {', '.join(versions)}")
 
 
-def provision(testnet: Testnet) -> None:
-    """Run the playbook on this testnet alone; SetupError with the failing task's words. The whole output stays in a log."""
-    log = home() / "logs" / f"provision-{testnet.name}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    words = [str(Path(sys.executable).with_name("ansible-playbook")), PLAYBOOK]
-    with log.open("wb") as output:
-        env = environment(testnet)
-        done = subprocess.run(words, cwd=checkout(), env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False)
-    if done.returncode:
-        raise SetupError(f"provisioning {testnet.name} failed: {failure(log.read_text(errors='replace'))}\nAll of it: {log}")
+def provision(testnet: Testnet) -> Testnet:
+    """Provision the clusters of this testnet, all at once; return it with the version that it has now.
+
+    SetupError with the words of the task that failed; the whole output stays in a log. A member waits for its store.
+    """
+    clusters = list(inventory.groups(testnet))
+    with ExitStack() as stack:
+        processes = [stack.enter_context(playing(testnet, cluster)) for cluster in clusters]
+        for cluster, process in zip(clusters, processes, strict=True):
+            if process.wait():
+                why = failure(_log(cluster).read_text(errors="replace"))
+                raise SetupError(f"provisioning {cluster} failed: {why}\nAll of it: {_log(cluster)}")
+    testnet = replace(testnet, version=installed(testnet) or testnet.version)
+    testnet.save()
+    return testnet
+
+
+def installed(testnet: Testnet) -> str | None:
+    """The version of its system that its first node runs, or None where that could not be read."""
+    done = ssh.run(testnet, testnet.nodes[0], f"basename $(readlink /opt/nodewise/{testnet.system}/current)")
+    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+@contextmanager
+def playing(testnet: Testnet, cluster: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The playbook that provisions one cluster, at work; it and its children have ended when the block is left."""
+    words = [str(Path(sys.executable).with_name("ansible-playbook")), PLAYBOOK, "-e", f"nodewise_cluster={cluster}"]
+    _log(cluster).parent.mkdir(parents=True, exist_ok=True)
+    with _log(cluster).open("wb") as output:
+        process = subprocess.Popen(  # in a group of its own, so that its children end with it
+            words,
+            cwd=checkout(),
+            env=environment(testnet),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            process_group=0,
+        )
+    try:
+        yield process
+    finally:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if process.poll() is None:
+                os.killpg(process.pid, number)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(END_SECONDS)
+
+
+def _log(cluster: str) -> Path:
+    return home() / "logs" / f"provision-{cluster}.log"
 
 
 def environment(testnet: Testnet) -> dict[str, str]:

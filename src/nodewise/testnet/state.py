@@ -10,9 +10,9 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from nodewise.errors import SetupError, UsageError
 
@@ -57,6 +57,7 @@ class Testnet:
     version: str | None = None
     status: Literal["making", "up"] = "making"
     created: float = 0.0  # seconds since the epoch
+    variables: dict[str, Any] = field(default_factory=dict)  # for Ansible, besides our own
 
     @property
     def state(self) -> Path:
