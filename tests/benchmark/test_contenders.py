@@ -31,7 +31,7 @@ def test_every_upgrade_begins_alike(bench: roll.Roll, time_over: int) -> None:  
 def test_an_upgrade_that_did_not_happen_has_no_figure(bench: roll.Roll) -> None:
     """A contender that ends well while members run the old version is an error, not a fast one."""
     with pytest.raises(SetupError, match=r"run 3\.4\.23 after the upgrade, expected 3\.5\.16; it has no figure"):
-        bench._under_load(lambda: 0.01)
+        bench.under_load(lambda: 0.01)
 
 
 def test_the_floor_needs_a_staged_release(bench: roll.Roll) -> None:

@@ -19,9 +19,7 @@ from tests.system import cluster as any_cluster
 OLD, NEW = "15.18", "15.20"  # Debian's main and security archives have one each, until a point release makes them one
 PATRONI_OLD, PATRONI_NEW = "3.3.11", "4.0.11"
 PSQL = "runuser -u postgres -- psql -XAtq -v ON_ERROR_STOP=1 -d {database} -c {statement}"
-PATRONICTL = (
-    "env PYTHONPATH=/opt/nodewise/patroni/current/files python3 -m patroni.ctl -c /etc/nodewise/postgresql/patroni.d {words}"
-)
+PATRONICTL = "/opt/nodewise/patroni/patronictl {words}"
 ASK = """import json, ssl, sys, urllib.request as r; c = ssl.create_default_context(cafile="/etc/nodewise/postgresql/ca.crt")
 r.HTTPErrorProcessor.https_response = lambda _, request, answer: answer
 print(r.urlopen("https://{address}:8008/{path}", context=c, timeout=5).read().decode())"""

@@ -18,7 +18,8 @@ from nodewise.errors import SetupError, UnknownResult, UsageError
 from nodewise.model import Operation
 
 ROOT = Path(__file__).resolve().parents[2]
-UPGRADED = ("cluster-5", "roll", "upgrade", "stall", "stall-whole", "failed")
+POSTGRESQL = ("postgresql-roll", "postgresql-handover", "postgresql-failed")
+UPGRADED = ("cluster-5", "roll", "upgrade", "stall", "stall-whole", "failed", *POSTGRESQL)
 
 
 def row(name: str = "roll", *, limit: float = 3.5, **samples: list[float]) -> Row:
@@ -235,6 +236,7 @@ def test_bad_input_is_told_before_anything_is_measured(monkeypatch: pytest.Monke
         ((), True, ["nodes-5", "nodes-10", "smoke-5", "smoke-10", *UPGRADED, "demo"]),
         (("roll", "nodes"), False, ["nodes-5", "roll", "upgrade", "stall", "stall-whole", "failed"]),
         (("smoke",), False, ["smoke-5"]),
+        (("postgresql",), False, [*POSTGRESQL]),
         (("demo",), False, ["demo"]),
     ],
 )

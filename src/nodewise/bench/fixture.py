@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -29,16 +30,49 @@ class Member(NamedTuple):
 
 
 class Fixture:
-    """The cluster on a testnet. What was kept is put back with the data as it was, so each upgrade begins alike."""
+    """The cluster on a testnet, put back before each upgrade, so that all begin alike."""
 
     def __init__(self, net: Testnet) -> None:
         self.net = net
         self.factory = scenario.clients_of(net)
 
     @property
+    def names(self) -> list[str]:
+        """Of the nodes, in order."""
+        return [node.name for node in self.net.nodes]
+
+    @property
     def addresses(self) -> list[str]:
         """Of the nodes, in order."""
         return [node.address for node in self.net.nodes]
+
+    def keep(self) -> None:
+        """Fill the cluster with data, and keep what is needed to put it back."""
+        raise NotImplementedError
+
+    def put_back(self, unstaged: str = "") -> None:
+        """Have the first version run, the last node leading; `unstaged` is a release to remove."""
+        raise NotImplementedError
+
+    def status(self) -> list[Member]:
+        """What the members say of themselves, in the nodes' order."""
+        raise NotImplementedError
+
+    def on(self, names: Sequence[str], lines: Sequence[str]) -> list[str]:
+        """Run a line on each of these nodes, side by side; what they printed."""
+        with ThreadPoolExecutor(len(lines)) as pool:
+            return list(pool.map(self._line, names, lines))
+
+    def _line(self, node: str, line: str) -> str:
+        done = self.net.run(node, line, timeout=120)
+        if done.returncode:
+            said = f"exit code {done.returncode}, {tools.last_line(done.stderr or done.stdout)}"
+            raise SetupError(f"{node} could not be made ready for the next upgrade: {said}")
+        return done.stdout
+
+
+class EtcdFixture(Fixture):
+    """What was kept is put back with the data as it was."""
 
     def keep(self) -> None:
         """Fill the cluster with data, stop it, and keep what it holds."""
@@ -61,16 +95,8 @@ class Fixture:
         self._lines([script(name, *words)] * len(self.net.nodes))
 
     def _lines(self, lines: list[str]) -> list[str]:
-        """Run a line on each node, from the first on, side by side; what they printed."""
-        with ThreadPoolExecutor(len(lines)) as pool:
-            return list(pool.map(self._line, [node.name for node in self.net.nodes], lines))
-
-    def _line(self, node: str, line: str) -> str:
-        done = self.net.run(node, line, timeout=120)
-        if done.returncode:
-            said = f"exit code {done.returncode}, {tools.last_line(done.stderr or done.stdout)}"
-            raise SetupError(f"{node} could not be made ready for the next upgrade: {said}")
-        return done.stdout
+        """A line for each node, from the first on."""
+        return self.on(self.names, lines)
 
 
 def script(name: str, *words: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from nodewise import journal, testnet
 from nodewise.bench import phases, stalls
 from nodewise.bench.command import ansible, program, timed
 from nodewise.bench.figures import Row
-from nodewise.bench.fixture import HERE, SEED, Fixture
+from nodewise.bench.fixture import HERE, SEED, EtcdFixture, Fixture
 from nodewise.errors import SetupError
 from nodewise.record import Run
 from nodewise.testnet import ssh
@@ -20,7 +21,6 @@ from nodewise.workloads.history import History, read_history
 from nodewise.workloads.load import Load, Shape
 from nodewise.workloads.stats import Stats
 
-NAME = "benchroll"
 FROM, TO = "3.4.23", "3.5.16"
 BREATH = 1.0  # seconds of work before an upgrade begins, and after it has ended
 
@@ -34,87 +34,47 @@ class Seen(NamedTuple):
     during: stalls.Wait
 
 
-class Roll:
-    """The upgrade by each contender, on the same data, from the same version, with the same leader."""
+class Rolling:
+    """Upgrades of one cluster again and again, under load, each from where the one before began."""
+
+    name: str  # of the testnet
+    system: str
+    target: str
+    fixture: Fixture
+    rows: list[Row]
+    phases: dict[str, list[dict[str, float]]]
 
     def __init__(self, folder: Path) -> None:
-        self.roll = Row("roll", "3 nodes upgraded, the release staged beforehand", "s", "ratio", 3.5)
-        self.upgrade = Row("upgrade", "the same; nodewise also downloads, checks and stages the release", "s", "ratio", 3.5)
-        self.stall = Row("stall", "a client's longest wait in `roll`, while nodes were changed", "ms", "ratio", 1.2)
-        self.stall_whole = Row("stall-whole", "the same from the command to its end: probing and staging count", "ms", "ratio", 1.2)
-        self.failed = Row("failed", "clients' operations that failed, in `roll` and `upgrade`", "operations", "value", 0)
-        self.rows = [self.roll, self.upgrade, self.stall, self.stall_whole, self.failed]
-        self.phases: dict[str, list[dict[str, float]]] = {"roll": [], "upgrade": []}
-        self._folder = folder
-
-    def prepare(self) -> None:
-        """A cluster with data, kept as it is before any upgrade."""
-        testnet.down(NAME)
-        self.fixture = Fixture(testnet.up(testnet.Request(NAME, 3, system="etcd", version=FROM)))
-        self.fixture.keep()
-
-    def round(self, number: int) -> None:
-        """A sample of each, every round beginning with another one. `upgrade` is first: it leaves the release for the others."""
-        self._upgrade(number)
-        contenders = [self._floor, self._usual, self._nodewise]
-        for step in range(len(contenders)):
-            contenders[(number + step) % len(contenders)](number)
+        self.folder = folder
 
     def clean(self) -> None:
         """Remove the cluster."""
-        testnet.down(NAME)
+        testnet.down(self.name)
 
-    def _floor(self, number: int) -> None:
-        net = self.fixture.net
-        words = ssh.command(net, net.nodes[0])[:-1]  # without the node: the loop names it
-        command = ["bash", str(HERE / "floor_roll.sh"), TO, " ".join(self.fixture.addresses), *words]
-        self._contend("floor", number, lambda: timed(command, self._folder / f"roll-{number}-floor.log"))
-
-    def _usual(self, number: int) -> None:
-        words = [program("ansible-playbook"), str(HERE / "usual.yml"), "-e", f"usual_version={TO}"]
-        self._contend("usual", number, lambda: timed(words, self._folder / f"roll-{number}-usual.log", ansible(self.fixture.net)))
-
-    def _nodewise(self, number: int) -> None:
-        self._contend("nodewise", number, lambda: self._playbook("roll", number))
-
-    def _upgrade(self, number: int) -> None:
-        seen = self._under_load(lambda: self._playbook("upgrade", number), unstaged=TO)
-        self.upgrade.nodewise.append(seen.seconds)
-        self.failed.nodewise.append(seen.stats.failed + seen.stats.info)
-
-    def _contend(self, contender: str, number: int, upgrade: Callable[[], float]) -> None:
-        """One sample of a contender; the floor of `roll` is that of `upgrade`, too."""
-        seen = self._under_load(upgrade)
-        rolled = stalls.rolling(self._journal("roll", number)) if contender == "nodewise" else seen.during
-        for row in [self.roll] if contender == "nodewise" else [self.roll, self.upgrade]:
-            getattr(row, contender).append(seen.seconds)
-        getattr(self.stall, contender).append(stalls.longest_ms(seen.waits, rolled))
-        getattr(self.stall_whole, contender).append(seen.stats.longest_stall_ms)
-        getattr(self.failed, contender).append(seen.stats.failed + seen.stats.info)
-
-    def _playbook(self, row: str, number: int) -> float:
+    def playbook(self, row: str, number: int) -> float:
         """The user's own command, to its summary; an outcome other than `upgraded` has no figure."""
-        record = self._folder / f"{row}-{number}"
-        words = [program("ansible-playbook"), "playbooks/upgrade.yml", "-e", f"nodewise_to={TO}", "-e", "nodewise_approve=any"]
+        record = self.folder / f"{row}-{number}"
+        given = {"nodewise_cluster": self.name, "nodewise_to": self.target, "nodewise_approve": "any"}
+        words = [program("ansible-playbook"), "playbooks/upgrade.yml", "-e", json.dumps(given)]
         env = {**ansible(self.fixture.net), "NODEWISE_RUN_DIR": str(record), "NODEWISE_VIEW": "plain"}
         began = time.time_ns()
-        took = timed(words, self._folder / f"{row}-{number}.log", env)
+        took = timed(words, self.folder / f"{row}-{number}.log", env)
         outcome = Run(record).read_json("summary.json").get("outcome")
         if outcome != "upgraded":
             raise SetupError(f"the upgrade ended {outcome}, expected upgraded; it has no figure. Its record: {record}")
-        self.phases[row].append(phases.shares(self._journal(row, number), began, began + int(took * 1e9)))
+        self.phases[row].append(phases.shares(self.journal(row, number), began, began + int(took * 1e9)))
         return took
 
-    def _journal(self, row: str, number: int) -> list[journal.Record]:
-        return journal.read(self._folder / f"{row}-{number}" / "journal.jsonl")
+    def journal(self, row: str, number: int) -> list[journal.Record]:
+        """The records of one of those upgrades."""
+        return journal.read(self.folder / f"{row}-{number}" / "journal.jsonl")
 
-    def _under_load(self, upgrade: Callable[[], float], unstaged: str = "") -> Seen:
+    def under_load(self, upgrade: Callable[[], float], unstaged: str = "") -> Seen:
         """Seconds of an upgrade of the cluster as it was kept, and what clients saw. SetupError unless all run the target then."""
         self.fixture.put_back(unstaged)
-        nodes = [node.name for node in self.fixture.net.nodes]
         with tempfile.TemporaryDirectory() as folder, History(Path(folder) / "history.jsonl") as history:
             epoch = time.time_ns() - history.now()
-            work = Load(self.fixture.factory, nodes, history, Shape("/nodewise/bench/", SEED)).start()
+            work = Load(self.fixture.factory, self.fixture.names, history, Shape("/nodewise/bench/", SEED)).start()
             try:
                 time.sleep(BREATH)
                 began = time.time_ns()
@@ -125,6 +85,65 @@ class Roll:
                 stats = work.stop()
             waits = stalls.waits(read_history(history.path), epoch)
         found = {member.version for member in self.fixture.status()}
-        if found != {TO}:
-            raise SetupError(f"the members run {', '.join(sorted(found))} after the upgrade, expected {TO}; it has no figure")
+        if found != {self.target}:
+            raise SetupError(
+                f"the members run {', '.join(sorted(found))} after the upgrade, expected {self.target}; it has no figure"
+            )
         return Seen(seconds, stats, waits, during)
+
+
+class Roll(Rolling):
+    """The upgrade by each contender, on the same data, from the same version, with the same leader."""
+
+    name, system, target = "benchroll", "etcd", TO
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.roll = Row("roll", "3 nodes upgraded, the release staged beforehand", "s", "ratio", 3.5)
+        self.upgrade = Row("upgrade", "the same; nodewise also downloads, checks and stages the release", "s", "ratio", 3.5)
+        self.stall = Row("stall", "a client's longest wait in `roll`, while nodes were changed", "ms", "ratio", 1.2)
+        self.stall_whole = Row("stall-whole", "the same from the command to its end: probing and staging count", "ms", "ratio", 1.2)
+        self.failed = Row("failed", "clients' operations that failed, in `roll` and `upgrade`", "operations", "value", 0)
+        self.rows = [self.roll, self.upgrade, self.stall, self.stall_whole, self.failed]
+        self.phases: dict[str, list[dict[str, float]]] = {"roll": [], "upgrade": []}
+
+    def prepare(self) -> None:
+        """A cluster with data, kept as it is before any upgrade."""
+        testnet.down(self.name)
+        self.fixture = EtcdFixture(testnet.up(testnet.Request(self.name, 3, system=self.system, version=FROM)))
+        self.fixture.keep()
+
+    def round(self, number: int) -> None:
+        """A sample of each, every round beginning with another one. `upgrade` is first: it leaves the release for the others."""
+        self._upgrade(number)
+        contenders = [self._floor, self._usual, self._nodewise]
+        for step in range(len(contenders)):
+            contenders[(number + step) % len(contenders)](number)
+
+    def _floor(self, number: int) -> None:
+        net = self.fixture.net
+        words = ssh.command(net, net.nodes[0])[:-1]  # without the node: the loop names it
+        command = ["bash", str(HERE / "floor_roll.sh"), TO, " ".join(self.fixture.addresses), *words]
+        self._contend("floor", number, lambda: timed(command, self.folder / f"roll-{number}-floor.log"))
+
+    def _usual(self, number: int) -> None:
+        words = [program("ansible-playbook"), str(HERE / "usual.yml"), "-e", f"usual_version={TO}"]
+        self._contend("usual", number, lambda: timed(words, self.folder / f"roll-{number}-usual.log", ansible(self.fixture.net)))
+
+    def _nodewise(self, number: int) -> None:
+        self._contend("nodewise", number, lambda: self.playbook("roll", number))
+
+    def _upgrade(self, number: int) -> None:
+        seen = self.under_load(lambda: self.playbook("upgrade", number), unstaged=TO)
+        self.upgrade.nodewise.append(seen.seconds)
+        self.failed.nodewise.append(seen.stats.failed + seen.stats.info)
+
+    def _contend(self, contender: str, number: int, upgrade: Callable[[], float]) -> None:
+        """One sample of a contender; the floor of `roll` is that of `upgrade`, too."""
+        seen = self.under_load(upgrade)
+        rolled = stalls.stepping(self.journal("roll", number), "roll") if contender == "nodewise" else seen.during
+        for row in [self.roll] if contender == "nodewise" else [self.roll, self.upgrade]:
+            getattr(row, contender).append(seen.seconds)
+        getattr(self.stall, contender).append(stalls.longest_ms(seen.waits, rolled))
+        getattr(self.stall_whole, contender).append(seen.stats.longest_stall_ms)
+        getattr(self.failed, contender).append(seen.stats.failed + seen.stats.info)

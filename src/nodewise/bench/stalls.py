@@ -33,7 +33,7 @@ def longest_ms(found: Iterable[Wait], window: Wait) -> float:
     return round(max(overlapping, default=0) / 1e6, 1)
 
 
-def rolling(records: Iterable[Mapping[str, Any]]) -> Wait:
-    """When an upgrade rolled, from its journal."""
-    at = {record["phase"]: record["t"] for record in records if record.get("step") == "roll"}
+def stepping(records: Iterable[Mapping[str, Any]], step: str) -> Wait:
+    """When an upgrade was at a step, such as `roll`, from its journal."""
+    at = {record["phase"]: record["t"] for record in records if record.get("step") == step}
     return Wait(at["begin"], at["end"])

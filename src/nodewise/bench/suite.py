@@ -12,13 +12,14 @@ from typing import Protocol
 from nodewise.bench import phases
 from nodewise.bench.figures import Report, Row
 from nodewise.bench.nodes import Cluster, Demo, Nodes
-from nodewise.bench.roll import FROM, Roll
+from nodewise.bench.postgresql import PostgresqlRoll
+from nodewise.bench.roll import FROM, Roll, Rolling
 from nodewise.bench.smoke import Smoke
 from nodewise.record import new_folder, provenance
 from nodewise.testnet import state
 from nodewise.testnet.interrupt import SIGNALS, interruptible
 
-NAMES = ("nodes", "smoke", "cluster", "roll", "demo")
+NAMES = ("nodes", "smoke", "cluster", "roll", "postgresql", "demo")
 
 
 class Bench(Protocol):
@@ -44,6 +45,7 @@ def chosen(names: Sequence[str], folder: Path, *, full: bool) -> list[Bench]:
         "smoke": lambda: [Smoke(count, folder) for count in ([5, 10] if full else [5])],
         "cluster": lambda: [Cluster(5, FROM, folder)],
         "roll": lambda: [Roll(folder)],
+        "postgresql": lambda: [PostgresqlRoll(folder)],
         "demo": lambda: [Demo(folder)],
     }
     return [bench for name in NAMES if name in wanted for bench in made[name]()]
@@ -86,4 +88,4 @@ def _undisturbed() -> None:
 
 
 def _phases(benches: Sequence[Bench]) -> dict[str, dict[str, float]]:
-    return {row: phases.medians(runs) for bench in benches if isinstance(bench, Roll) for row, runs in bench.phases.items()}
+    return {row: phases.medians(runs) for bench in benches if isinstance(bench, Rolling) for row, runs in bench.phases.items()}

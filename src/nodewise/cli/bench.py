@@ -14,7 +14,10 @@ from nodewise.cli.lifecycle import say
 @click.command()
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Samples of each contender; medians count.")
 @click.option(
-    "--only", multiple=True, type=click.Choice(["nodes", "smoke", "cluster", "roll", "demo"]), help="May be given several times."
+    "--only",
+    multiple=True,
+    type=click.Choice(["nodes", "smoke", "cluster", "roll", "postgresql", "demo"]),
+    help="May be given several times.",
 )
 @click.option("--full", is_flag=True, help="Also 10 nodes, and `make demo`.")
 @click.option("--against", type=click.Path(path_type=Path), metavar="FILE", help="bench.json of an earlier run.")

@@ -25,7 +25,7 @@ from nodewise.workloads.client import ClientFactory, Credentials
 
 TIMEOUT = 1.0  # seconds for a statement
 CONNECTING = 2  # seconds for one member: libpq's least
-BACKOFF = 0.1  # seconds, where no member takes writes: each look at all of them costs a TLS handshake and a SCRAM proof a member
+BACKOFF = 0.05  # seconds, where no member takes writes: each look at all of them costs a TLS handshake and a SCRAM proof a member
 CATCH_UP = 10.0  # seconds that a member may need to replay what the primary has
 POLL = 0.02
 
