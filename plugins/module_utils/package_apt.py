@@ -9,8 +9,6 @@ says to all others what the node's own one would have said.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import glob
 import os
 import re
@@ -25,6 +23,8 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.package_manager i
     MAX_AGE_S,
     Manager,
     PackageError,
+    locked_file,
+    refuse_more,
     run,
     said,
     upstream,
@@ -60,7 +60,7 @@ class Apt(Manager):
 
     name = "apt"
     suffix = ".deb"
-    cache = "/var/cache/apt/archives"
+    cache = "/var/cache/apt/archives/*.deb"
 
     def installed(self, names: list[str]) -> dict[str, str]:
         """Return those that dpkg calls installed, with nothing to be done about them."""
@@ -124,8 +124,8 @@ class Apt(Manager):
     def locked(self, timeout: float) -> Iterator[None]:
         """Whoever has the frontend's lock may call dpkg; a dpkg that outlived its killed caller has only its own."""
         until = time.monotonic() + timeout
-        with _lock(FRONTEND_LOCK, until):
-            with _lock(LOCK, until):
+        with locked_file(FRONTEND_LOCK, until):
+            with locked_file(LOCK, until):
                 pass
             _sweep()
             yield
@@ -180,13 +180,7 @@ def _further(planned: str, ours: set[str]) -> list[str]:
             removed.append(name)
         elif name not in ours:
             (touched if old else found).append(f"{name}={new}")
-    if removed:
-        raise PackageError(f"installing {', '.join(sorted(ours))} would remove {', '.join(removed)}; nothing of that was done")
-    if touched:
-        raise PackageError(
-            f"{', '.join(sorted(ours))} needs another version of what is installed ({', '.join(touched)}): "
-            "install that yourself first, or name it among the release's packages"
-        )
+    refuse_more(ours, removed, touched)
     return found
 
 
@@ -225,26 +219,6 @@ def _dpkg(words: list[str], text: str | None = None, check: bool = True) -> Any:
     if check and done.returncode:
         raise PackageError(f"dpkg {words[0]}: {said(done)}")
     return done
-
-
-@contextmanager
-def _lock(path: str, until: float) -> Iterator[None]:
-    """Take dpkg's own kind of lock, which ends with the process that holds it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    try:
-        while True:
-            try:
-                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError as error:
-                if error.errno not in (errno.EACCES, errno.EAGAIN):
-                    raise PackageError(f"{path}: {error.strerror}") from None
-                if time.monotonic() > until:
-                    raise PackageError(f"{path} is held by another package manager; wait for its end and try again") from None
-                time.sleep(0.2)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ Indexes are kept apart from those of the system, which stay as they are.
 from __future__ import annotations
 
 import fcntl
+import glob
 import os
 import re
 import subprocess
@@ -42,7 +43,7 @@ class Manager:
 
     name = ""
     suffix = ""  # of its files
-    cache = ""  # where it keeps files that it fetched
+    cache = ""  # a pattern of the files that it fetched
 
     def offered(self, names: list[str]) -> dict[str, list[dict[str, Any]]]:
         """Return each version (version, upstream, url, sha256, size) that is offered of each name, the highest first.
@@ -102,9 +103,8 @@ class Manager:
 
     def cached(self, name: str, version: str) -> str | None:
         """Return a file of exactly that version in the manager's own cache, or None."""
-        for file in sorted(os.listdir(self.cache)) if os.path.isdir(self.cache) else []:
-            if file.startswith(name) and file.endswith(self.suffix):
-                path = os.path.join(self.cache, file)
+        for path in sorted(glob.glob(self.cache)):
+            if os.path.basename(path).startswith(name):
                 try:
                     if self.about(path)[:2] == (name, version):
                         return path
@@ -135,6 +135,40 @@ class Manager:
         with open(os.path.join(CACHE, self.name, "lock"), "w", encoding="ascii") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+@contextmanager
+def locked_file(path: str, until: float) -> Iterator[None]:
+    """Hold a lock as package managers take theirs: it ends with the process. PackageError when somebody has it for too long."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        while not _lockable(descriptor):
+            if time.monotonic() > until:
+                raise PackageError(f"{path} is held by another package manager; wait for its end and try again")
+            time.sleep(0.2)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lockable(descriptor: int) -> bool:
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def refuse_more(ours: set[str], removed: list[str], touched: list[str]) -> None:
+    """Raise PackageError when installing packages would do more than add what they need."""
+    names = ", ".join(sorted(ours))
+    if removed:
+        raise PackageError(f"installing {names} would remove {', '.join(removed)}; nothing of that was done")
+    if touched:
+        raise PackageError(
+            f"{names} needs another version of what is installed ({', '.join(touched)}): "
+            "install that yourself first, or name it among the release's packages"
+        )
 
 
 def upstream(version: str) -> str:
