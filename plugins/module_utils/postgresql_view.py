@@ -185,7 +185,7 @@ def _leader(members: dict[str, dict[str, Any]], answers: dict[str, dict[str, Any
     """Return whom all Patronis have as the leader, unless SQL contradicts."""
     told = {name: leader_of(found["cluster"]) for name, found in answers.items() if "cluster" in found}
     leader: str | None = agreed(list(members.values()), "leader", told)
-    wrong = [name for name, member in members.items() if member["role"] == "primary" and name != leader]
+    wrong = [name for name, found in answers.items() if "sql" in found and not found["sql"]["in_recovery"] and name != leader]
     for name in wrong if leader else []:
         members[name]["errors"].append(f"it takes writes, but Patroni has {leader} as the leader")
     if leader in answers and answers[leader].get("sql", {}).get("in_recovery"):

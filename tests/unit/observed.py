@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -28,15 +30,26 @@ HEALTHY: dict[str, Any] = {
 }
 
 
-def observation(cluster: dict[str, Any] | None = None, **members: dict[str, Any]) -> Observation:
-    """The healthy cluster with the given fields changed; a member given as None is not there, a new name is one more."""
-    raw = msgspec.json.decode(msgspec.json.encode(HEALTHY))
-    raw["cluster"].update(cluster or {})
+DETAILS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "cases/postgresql_info/healthy.json").read_text())["observation"]
+
+
+def observation(cluster: dict[str, Any] | None = None, system: str | None = None, **members: dict[str, Any]) -> Observation:
+    """The healthy cluster with the given fields changed; a member given as None is not there, a new name is one more.
+
+    That of another system is as a real one was seen. Of `details` each one is changed on its own.
+    """
+    raw = msgspec.json.decode(msgspec.json.encode({"at": HEALTHY["at"], **DETAILS} if system == "postgresql" else HEALTHY))
+    _change(raw["cluster"], cluster or {})
     there = {member["name"]: member for member in raw["members"]}
     for name, fields in members.items():
         if fields is None:
             there.pop(name)
         else:
-            there[name] = {**there.get(name, {**there["n1"], "name": name}), **fields}
+            _change(there.setdefault(name, {**there["n1"], "name": name}), fields)
     raw["members"] = list(there.values())
     return msgspec.convert(raw, Observation)
+
+
+def _change(what: dict[str, Any], fields: dict[str, Any]) -> None:
+    details = {**what.get("details", {}), **fields.get("details", {})}
+    what.update({**fields, "details": details})

@@ -27,15 +27,17 @@ def defined(system: str | None) -> dict[str, Gate]:
 @pytest.mark.parametrize("case", [pytest.param(json.loads(path.read_text()), id=path.stem) for path in CASES])
 def test_gate(case: dict[str, Any]) -> None:
     """A gate is true for the situation it asks for, and says what it found in any other."""
-    now = observation(case["cluster"], **case["members"])
-    asked = gates.context(now, observation(), ["n1", "n2", "n3"], to="3.5.16", node=case.get("node"))
+    now = observation(case["cluster"], case.get("system"), **case["members"])
+    before = observation(case.get("before"), case.get("system"))
+    successor = case.get("successor")
+    asked = gates.context(now, before, ["n1", "n2", "n3"], to="3.5.16", node=case.get("node"), successor=successor)
     asked["regressions"] = case.get("regressions", [])
     found = gates.judge(defined(case.get("system"))[case["gate"]], asked)
     assert case["ok"] == found.ok, str(found)
     assert case.get("shows", "") in str(found)
 
 
-@pytest.mark.parametrize("system", [None, "etcd"])
+@pytest.mark.parametrize("system", [None, "etcd", "postgresql"])
 def test_every_gate_has_a_case_in_which_it_fires(system: str | None) -> None:
     """A gate without a case in which it fails does not exist."""
     fired = {case["gate"] for case in map(json.loads, (path.read_text() for path in CASES)) if not case["ok"]}
