@@ -86,10 +86,13 @@ class Session:
             raise Gone(self.end()) from None
         return self._read(mark, time.monotonic() + limit + 1)
 
-    def end(self) -> str:
-        """End it, and return what it complained about."""
-        self._process.kill()
-        complained = self._process.communicate()[1]
+    def end(self, patience: float = 1.0) -> str:
+        """Have it end in order, as a connection that breaks is a line in the server's log; return what it complained about."""
+        try:
+            complained = self._process.communicate(timeout=patience)[1]
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            complained = self._process.communicate()[1]
         return complaint(complained.decode("utf-8", "replace")) or "the session ended"
 
     def _read(self, mark: str, until: float) -> str:
@@ -97,11 +100,10 @@ class Session:
         while not printed.endswith(f"{mark}\n".encode()):
             ready = select.select([self._stdout], [], [], max(0.0, until - time.monotonic()))[0]
             if not ready:
-                self.end()
+                self.end(0)
                 raise PostgresqlError("no answer in time")
             some = os.read(self._stdout.fileno(), _READ)
             if not some:
-                self._process.wait()
                 raise Gone(self.end())
             printed += some
         return printed.decode("utf-8", "replace")[: -len(mark) - 1]

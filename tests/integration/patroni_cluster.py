@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +49,7 @@ def patroni(version: str = PATRONI) -> Path:
     folder = debian.cache_dir() / "tests" / f"patroni-{version}"
     if not (folder / "patroni").is_dir():
         wanted = [f"patroni[etcd3]=={version}", "psycopg2-binary"]
-        command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(folder), "--no-compile", *wanted]
+        command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(folder), *wanted]
         subprocess.run(command, check=True, capture_output=True)
     return folder
 
@@ -156,9 +158,10 @@ class PatroniCluster(PostgresqlCluster):
         """Start a member's Patroni, and wait until its PostgreSQL answers."""
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(patroni(self.version)), "LC_ALL": "C.UTF-8"}
         with (self.folder / f"{name}.log").open("ab") as log:
-            words = [str(PYTHON), "-B", "-m", "patroni", str(self.folder / f"{name}.yml")]
-            self.processes[name] = subprocess.Popen(words, stdout=log, stderr=log, **{**AS_POSTGRES, "env": environment})
-        self.until(name, "select true", 40)
+            words = [str(PYTHON), "-m", "patroni", str(self.folder / f"{name}.yml")]
+            options = {**AS_POSTGRES, "env": environment, "start_new_session": True}
+            self.processes[name] = subprocess.Popen(words, stdout=log, stderr=log, **options)
+        self.until(name, "select true", 90)  # of a busy machine
 
     def end(self, name: str) -> None:
         """End a member's Patroni in order, and with it its PostgreSQL."""
@@ -172,13 +175,8 @@ class PatroniCluster(PostgresqlCluster):
     def stop(self) -> None:
         """End all, and remove everything."""
         for name in self.addresses:
-            if name in self.processes and self.processes[name].poll() is None:
-                self.signal(name, signal.SIGCONT)
-                self.signal(name, signal.SIGKILL)
-                self.processes.pop(name).wait()
-            pid = self.data(name) / "postmaster.pid"
-            if pid.exists():
-                self.end_server(int(pid.read_text().split()[0]))
+            if name in self.processes:
+                self.kill(name)
         super().stop()
 
     @staticmethod
@@ -191,7 +189,41 @@ class PatroniCluster(PostgresqlCluster):
         except ProcessLookupError:
             return
 
-    def configure_all(self, **settings: Any) -> None:
-        """Change the configuration that is the cluster's."""
-        status, said = self.access.rest(self.access.members[0], "PATCH", "/config", settings)
-        assert 200 == status, said
+    def remake(self, name: str) -> None:
+        """Give a member its data anew."""
+        self.kill(name)
+        shutil.rmtree(self.data(name), ignore_errors=True)
+        self.run(name)
+
+    def kill(self, name: str) -> None:
+        """End a member's Patroni and its PostgreSQL at once."""
+        self.signal(name, signal.SIGCONT)
+        self.signal(name, signal.SIGKILL)
+        process = self.processes.pop(name)
+        process.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # whatever it was having made
+        pid = self.data(name) / "postmaster.pid"
+        if pid.exists():
+            self.end_server(int(pid.read_text().split()[0]))
+
+    def ask(self, name: str, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """Tell a member's Patroni something; it must agree."""
+        status, said = self.access.rest(self.access.member(name), method, path, body, 30)
+        assert status in (200, 202), f"{status} {said}"
+        return said
+
+    def dynamic_settings(self, **change: Any) -> None:
+        """Change the configuration that all members share."""
+        self.ask(next(iter(self.addresses)), "PATCH", "/config", change)
+
+    def tag(self, name: str, **tags: Any) -> None:
+        """Give a member tags."""
+        self.own_settings(name, {"tags": tags})
+
+    def own_settings(self, name: str, change: dict[str, Any]) -> None:
+        """Change a member's own file, and have its Patroni read that."""
+        path = self.folder / f"{name}.yml"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+        self.signal(name, signal.SIGHUP)
+        self.dynamic_settings(wake=None)  # has members look now
