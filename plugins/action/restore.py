@@ -20,6 +20,11 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     role_path,
 )
 
+# What clients have to know where everything went back.
+AFTER = {
+    "revisions": "Revisions went back: clients that watch, or that remember revisions, have to be started again.",
+    "bytes of the log": "Rows went back: clients that remember what they read, and whoever consumes the log, have to begin again.",
+}
 AGAIN = "The same command again begins anew: all is stopped first, and no data is deleted"
 
 
@@ -34,7 +39,7 @@ class ActionModule(EngineAction):
         """Set the facts nodewise_restore and nodewise_release, or say what is in the way and what would be lost."""
         about = plain(task_vars["nodewise_run"])
         if not args["backup"]:
-            raise Refused("no backup was given; say which: -e nodewise_backup=runs/RUN/backup/NODE.db")
+            raise Refused("no backup was given; say which: -e nodewise_backup=runs/RUN/backup/FILE")
         backup = backups.find(Path(args["backup"]))
         members = backups.group_of(backup, about)
         nodes = {name: plain(task_vars["hostvars"][name].get("nodewise_node")) for name in members}
@@ -82,7 +87,7 @@ class ActionModule(EngineAction):
             f"{about['cluster']} is restored from {done['run']}, runs {done['version']} and is healthy.",
             f"Lost is {done['lost']}.",
             *(f"  {name}: the data from before is in {path}" for name, path in sorted(kept.items()) if path),
-            "Revisions went back: clients that watch, or that remember revisions, have to be started again.",
+            AFTER[done["unit"]],
         ]
         self.say(lines)
         return {"msg": lines}

@@ -24,6 +24,7 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.smoke import Call
 ABOUT = """select json_build_object(
   'system', (select system_identifier::text from pg_control_system()),
   'replica', pg_is_in_recovery(),
+  'version', split_part(current_setting('server_version'), ' ', 1),
   'size', (select sum(pg_database_size(oid)) from pg_database),
   'wal', (select sum(size) from pg_ls_waldir()),
   'tablespaces', (select coalesce(json_agg(spcname order by spcname), '[]') from pg_tablespace where oid >= 16384))"""
@@ -34,10 +35,10 @@ CHUNK = 1 << 20
 
 
 def save(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Save a base backup as `path`; returns path, sha256, size, system, timeline, revision, restored and seconds.
+    """Save a base backup as `path`; returns what the module postgresql_backup does.
 
-    `revision` is how far it reaches: an LSN as a number. On failure nothing is left behind; what a process that was killed left
-    is removed by the next. Backups beside it from earlier runs are removed once this one is good.
+    `revision` is how far it reaches: an LSN as a number, which counts `unit`. On failure nothing is left behind; what a process
+    that was killed left is removed by the next. Backups beside it from earlier runs are removed once this one is good.
     """
     began, access = time.monotonic(), Access(parameters)
     port = access.member(parameters["member"]).port
@@ -57,8 +58,9 @@ def save(parameters: dict[str, Any]) -> dict[str, Any]:
         programs.look()
         folder.keep()
     seconds = round(time.monotonic() - began, 3)
-    told = {"path": parameters["path"], "sha256": sha256, "size": size, "system": about["system"], "restored": restored}
-    return {**told, **reaches, "seconds": seconds}
+    told = {"path": parameters["path"], "sha256": sha256, "size": size, "restored": restored, "unit": "bytes of the log"}
+    unpacked = int(about["size"]) + int(about["wal"])
+    return {**told, **reaches, "system": about["system"], "version": about["version"], "unpacked": unpacked, "seconds": seconds}
 
 
 def system_of(parameters: dict[str, Any]) -> str:

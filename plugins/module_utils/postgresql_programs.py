@@ -85,12 +85,12 @@ def as_user(name: str) -> Callable[[], None]:
     return become
 
 
-def end(process: subprocess.Popen[Any], number: int) -> None:
-    """End a process that may have ended."""
+def end(process: subprocess.Popen[Any], number: int, patience: float = 10) -> None:
+    """End a process that may have ended; at once where that takes longer than so many seconds."""
     if process.poll() is None:
         process.send_signal(number)
         try:
-            process.wait(10)
+            process.wait(patience)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -12,7 +12,8 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from typing import IO, Any
+from contextlib import contextmanager
+from typing import IO, Any, Iterator
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import Access, PostgresqlError, complaint
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_programs import TICK, Programs, end, last_words
@@ -24,8 +25,8 @@ ROWS = """select coalesce(sum((xpath('/row/n/text()',
   query_to_xml(format('select count(*) as n from %I.%I', nspname, relname), false, true, '')))[1]::text::bigint), 0)
   from pg_class join pg_namespace n on n.oid = relnamespace
   where relkind in ('r', 'm') and relispopulated and relpersistence = 'p'"""
-STATE = """select json_build_object('system', (select system_identifier::text from pg_control_system()),
-  'revision', pg_current_wal_lsn() - '0/0'::pg_lsn)"""
+SYSTEM = "select to_json(system_identifier::text) from pg_control_system()"
+REVISION = "select to_json(pg_current_wal_lsn() - '0/0'::pg_lsn)"
 EARLY = ("No such file or directory", "Connection refused", "the database system is", "no answer in time")  # it starts
 LIMIT = 30  # seconds for a question to a catalog
 # The instance's only settings: it reaches nobody, is reached through its socket alone, archives nothing, and may be lost.
@@ -72,20 +73,30 @@ class Trial:
     def run(self, system: str, reaches: int, expected: dict[str, set[int]]) -> dict[str, Any]:
         """Return databases, tables, rows and seconds of what was restored; PostgresqlError where it is another or lacks data."""
         began = time.monotonic()
+        with self.instance(reaches):
+            self.identify(system)
+            found = tables_of(self.access, folder=self.folder)
+            compare(found, expected)
+            rows = sum(int(self.access.local_sql(ROWS, self.programs.left(), name, folder=self.folder)) for name in found)
+        seconds = round(time.monotonic() - began, 3)
+        return {"databases": len(found), "tables": sum(map(len, found.values())), "rows": rows, "seconds": seconds}
+
+    @contextmanager
+    def instance(self, reaches: int, keep: bool = False) -> Iterator[None]:
+        """Have it running, recovered as far as the backup reaches; with `keep` it is ended in order, and its data is on disk."""
         self.unpack()
-        self.configure()
+        self.configure({"fsync": "on"} if keep else {})
         with open(self.log, "w+b") as log:
             process = self.programs.start("postgres", "-D", self.data, "-c", f"config_file={self.config}", output=log)
             try:
                 self.wait(process, log)
-                self.identify(system, reaches)
-                found = tables_of(self.access, folder=self.folder)
-                compare(found, expected)
-                rows = sum(int(self.access.local_sql(ROWS, self.programs.left(), name, folder=self.folder)) for name in found)
+                self.reach(reaches)
+                yield
+                end(process, signal.SIGINT if keep else signal.SIGQUIT, self.programs.left())
             finally:
                 end(process, signal.SIGQUIT)
-        seconds = round(time.monotonic() - began, 3)
-        return {"databases": len(found), "tables": sum(map(len, found.values())), "rows": rows, "seconds": seconds}
+        if keep and process.returncode:
+            raise PostgresqlError(f"what was restored did not end in order (exit code {process.returncode})")
 
     def unpack(self) -> None:
         """Unpack the archive, and hold it against its manifest."""
@@ -100,10 +111,17 @@ class Trial:
             if os.path.exists(os.path.join(self.data, name)):
                 os.unlink(os.path.join(self.data, name))
 
-    def configure(self) -> None:
+    def configure(self, more: dict[str, str]) -> None:
         """Write the instance's own settings; nothing that the cluster is configured with is read."""
         hba, ident = self.config + ".hba", self.config + ".ident"
-        settings = {**SETTINGS, **self.controlled(), "unix_socket_directories": self.folder, "hba_file": hba, "ident_file": ident}
+        settings = {
+            **SETTINGS,
+            **self.controlled(),
+            **more,
+            "unix_socket_directories": self.folder,
+            "hba_file": hba,
+            "ident_file": ident,
+        }
         lines = "".join(f"{name} = '{value}'\n" for name, value in settings.items())
         user = pwd.getpwnam(self.access.os_user)
         for path, text in ((self.config, lines), (hba, "local all all peer\n"), (ident, "")):
@@ -135,13 +153,17 @@ class Trial:
         said = [line for line in last_words(log).splitlines() if "FATAL:" in line or "PANIC:" in line]
         raise PostgresqlError(f"what was restored does not start: {complaint(said[0]) if said else 'no word'}")
 
-    def identify(self, system: str, reaches: int) -> None:
-        """See that it is the cluster, as far as the backup reaches."""
-        state = self.access.local_sql(STATE, folder=self.folder)
-        if state["system"] != system:
-            raise PostgresqlError(f"what was restored is cluster {state['system']}, expected {system}")
-        if state["revision"] < reaches:
-            raise PostgresqlError(f"what was restored reaches {state['revision']}, expected {reaches}")
+    def reach(self, reaches: int) -> None:
+        """See that it has all that the backup had."""
+        found = self.access.local_sql(REVISION, folder=self.folder)
+        if found < reaches:
+            raise PostgresqlError(f"what was restored reaches {found}, expected {reaches}")
+
+    def identify(self, system: str) -> None:
+        """See that it is the cluster."""
+        found = self.access.local_sql(SYSTEM, folder=self.folder)
+        if found != system:
+            raise PostgresqlError(f"what was restored is cluster {found}, expected {system}")
 
 
 def compare(found: dict[str, set[int]], expected: dict[str, set[int]]) -> None:

@@ -102,6 +102,14 @@ system:
   description: The cluster's system identifier.
   returned: when saved
   type: str
+version:
+  description: The server's version.
+  returned: when saved
+  type: str
+unpacked:
+  description: Bytes that its data may have on disk.
+  returned: when saved
+  type: int
 timeline:
   description: The timeline that it ends on.
   returned: when saved
@@ -110,6 +118,10 @@ revision:
   description: How far it reaches, an LSN as a number.
   returned: when saved
   type: int
+unit:
+  description: What C(revision) counts.
+  returned: when saved
+  type: str
 restored:
   description: What was found when it was restored, as V(databases), V(tables), V(rows) and V(seconds); null when it was not.
   returned: when saved
@@ -135,7 +147,7 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.files import File
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import PostgresqlError, argument_spec
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_backup import save, system_of
 
-NICE = 10  # the primary's clients come first
+NICE = 5  # the primary's clients come first
 
 
 def main() -> None:

@@ -25,10 +25,11 @@ class Backup(msgspec.Struct):
     cluster: str
     node: str
     sha256: str
-    size: int
+    size: int  # of its data on a node
     revision: int
     at: str
     version: str  # the lowest that ran at that moment
+    unit: str = "revisions"  # what `revision` counts
 
 
 def find(file: Path) -> Backup:
@@ -37,7 +38,7 @@ def find(file: Path) -> Backup:
     if not file.is_file() or not run.journal.exists():
         raise Refused(
             f"{file} is {'not in the folder of a run, whose journal has its checksum' if file.is_file() else 'no file'}. "
-            "Nothing was touched.\nName one that an upgrade took: -e nodewise_backup=runs/RUN/backup/NODE.db"
+            "Nothing was touched.\nName one that an upgrade took: -e nodewise_backup=runs/RUN/backup/FILE"
         )
     records = run.records()
     noted = [r for r in records if Path(r.get("backup", {}).get("copy", "")).name == file.name]
@@ -55,10 +56,11 @@ def find(file: Path) -> Backup:
         cluster=str(run.read_json("run.json").get("cluster")),
         node=file.stem,
         sha256=found,
-        size=int(told["size"]),
+        size=int(told.get("unpacked") or told["size"]),
         revision=int(told["revision"]),
         at=moment.strftime("%Y-%m-%dT%H:%MZ"),
-        version=_ran(run, noted[-1]["seq"], file.stem),
+        version=str(told.get("version") or _ran(run, noted[-1]["seq"], file.stem)),
+        unit=str(told.get("unit") or "revisions"),
     )
 
 
@@ -69,11 +71,13 @@ def lost(backup: Backup, observation: dict[str, Any], members: list[str]) -> str
     exact = all(name in seen and seen[name]["fingerprint"] and seen[name]["lag"] == 0 for name in members)
     since = f"everything written since {backup.at}"
     if now is None:
-        return f"{since}, revision {backup.revision}; the cluster cannot be read, so how much is unknown"
+        return f"{since}, {backup.unit} after {backup.revision}; the cluster cannot be read, so how much is unknown"
     if now <= backup.revision:
-        return f"{since}: the cluster is at revision {now} and the backup at {backup.revision}, so nothing that is known"
+        return (
+            f"{since}: the cluster has {backup.unit} up to {now} and the backup up to {backup.revision}, so nothing that is known"
+        )
     more = "" if exact else " or more, as not every member could be read"
-    return f"{since}: revisions {backup.revision + 1} to {now}, {now - backup.revision} of them{more}"
+    return f"{since}: {backup.unit} {backup.revision + 1} to {now}, {now - backup.revision} of them{more}"
 
 
 def group_of(backup: Backup, about: dict[str, Any]) -> list[str]:

@@ -46,6 +46,17 @@ def test_a_backup_is_what_the_journal_says(file: Path) -> None:
     assert ["n1", "n2", "n3"] == backups.group_of(found, ABOUT)
 
 
+def test_a_backup_that_says_more_of_itself(file: Path) -> None:
+    """Its own version counts before that of members, which may be a component's; so do its size on a node and what it counts."""
+    sha256 = hashlib.sha256(CONTENT).hexdigest()
+    told = {"copy": str(file), "sha256": sha256, "size": 10, "revision": 4711}
+    Run(file.parent.parent).note("backup", backup={**told, "version": "15.18", "unpacked": 1 << 30, "unit": "bytes of the log"})
+    found = backups.find(file)
+    assert ("15.18", 1 << 30) == (found.version, found.size)
+    now = msgspec.to_builtins(observation({"fingerprint_at": 5012}))
+    assert ": bytes of the log 4712 to 5012, 301 of them" in backups.lost(found, now, ["n1", "n2", "n3"])
+
+
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
@@ -121,8 +132,8 @@ def test_a_lease_that_has_expired_holds_nothing(file: Path) -> None:
         ({"fingerprint_at": 5012}, {"n1": {"lag": 3}}, ", 301 of them or more, as not every member could be read"),
         ({"fingerprint_at": 5012}, {"n1": {"lag": None, "fingerprint": None}}, ", 301 of them or more"),
         ({"fingerprint_at": 5012}, {"n1": None}, ", 301 of them or more"),
-        ({"fingerprint_at": 4711}, {}, "the cluster is at revision 4711 and the backup at 4711, so nothing that is known"),
-        ({"fingerprint_at": None}, {}, ", revision 4711; the cluster cannot be read, so how much is unknown"),
+        ({"fingerprint_at": 4711}, {}, "the cluster has revisions up to 4711 and the backup up to 4711, so nothing that is known"),
+        ({"fingerprint_at": None}, {}, ", revisions after 4711; the cluster cannot be read, so how much is unknown"),
     ],
 )
 def test_what_is_lost(file: Path, cluster: dict[str, Any], members: dict[str, Any], says: str) -> None:
