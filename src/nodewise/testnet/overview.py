@@ -73,7 +73,7 @@ def _known(name: str, elsewhere: str | None, containers: list[Container]) -> Kno
         return Known(name, f"{running}/?", "?" if elsewhere else "half-made", "?", "?", elsewhere or "")
     whole = "up" if running == len(testnet.nodes) else "degraded"
     condition = whole if testnet.status == "up" else "half-made"
-    system = f"{testnet.system} {testnet.version}" if testnet.system else "-"
+    system = f"{testnet.system} {testnet.version or '?'}" if testnet.system else "-"
     return Known(name, f"{running}/{len(testnet.nodes)}", condition, testnet.subnet, system, "")
 
 
