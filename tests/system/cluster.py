@@ -26,6 +26,7 @@ from nodewise.testnet.provision import environment
 from nodewise.testnet.state import checkout
 from nodewise.workloads.data import seed_data, verify_data
 
+LONGEST = 900  # seconds of a playbook, on a machine that does much else
 # Everything that a change leaves. A snapshot and who looked last are kept on the node by intent; neither changes what runs.
 LOOK = r"""systemctl show {unit} -P ActiveState -P MainPID -P ExecMainStartTimestampMonotonic
 find /opt/nodewise /etc/nodewise /etc/systemd/system -name backups -prune -o -name state.json -o \
@@ -85,7 +86,7 @@ class Running:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
 
-    def ended(self, timeout: float = 240) -> Ended:
+    def ended(self, timeout: float = LONGEST) -> Ended:
         """Wait for its end."""
         code = self.process.wait(timeout)
         said = self.log.read_text()
@@ -142,7 +143,7 @@ class Cluster:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=LONGEST,
             check=False,
         )
         assert "Traceback" not in done.stdout + done.stderr

@@ -1,0 +1,63 @@
+"""Scenarios as data, and the exit code of a rehearsal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nodewise import scenario
+from nodewise.checkers import CHECKERS
+from nodewise.errors import UsageError
+from nodewise.testnet import provision
+
+SHIPPED = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_scenario_that_comes_with_nodewise(path: Path) -> None:
+    """It is named like its file, is of a system that there is a role for, and is judged by every checker."""
+    loaded = scenario.load(path.stem)
+    assert path.stem == loaded.name
+    assert loaded.cluster.system in provision.systems()
+    assert list(CHECKERS) == loaded.safety
+
+
+@pytest.mark.parametrize(
+    ("outcome", "verdict", "code"),
+    [
+        ("upgraded", "valid", 0),
+        ("unchanged", "valid", 0),
+        ("upgraded", "unknown", 3),
+        ("upgraded", "invalid", 1),
+        ("rolled_back", "valid", 1),
+        ("held", "unknown", 1),
+        ("refused", "valid", 4),
+        ("refused", "unknown", 4),
+        ("refused", "invalid", 1),
+    ],
+)
+def test_the_exit_code(outcome: str, verdict: str, code: int) -> None:
+    """A promise that was broken comes first; an upgrade that was refused never began, which is the set-up's fault."""
+    assert code == scenario.exit_code({"outcome": outcome, "verdict": verdict})
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("name: x", "missing required field `cluster`"),
+        ("{name: x, cluster: {system: etcd, version: '1'}, upgrade: {from: '1'}}", r"unknown field `from`"),
+    ],
+)
+def test_what_is_no_scenario(text: str, says: str, tmp_path: Path) -> None:
+    """The file and the field are named."""
+    path = tmp_path / "mine.yml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=rf"mine\.yml is no scenario: .*{says}"):
+        scenario.load(str(path))
+
+
+def test_a_scenario_that_is_not_there() -> None:
+    """Those that there are are listed."""
+    with pytest.raises(UsageError, match="there are: patroni, postgresql-minor, rolling-upgrade"):
+        scenario.load("none")
