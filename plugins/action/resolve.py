@@ -31,12 +31,15 @@ class ActionModule(EngineAction):
         refuse_foreign(nodes)
         rules = releases.load_rules(role_path(about["role"]), args["releases"])
         release = resolved(rules, args["version"], about["cluster"], nodes, {name: node["linked"] for name, node in nodes.items()})
-        parts = {name: self.component(name, about, nodes, task_vars) for name in plan.components(role_path(about["role"]))}
+        names = plan.components(role_path(about["role"]))
+        parts = {name: self.component(name, about, nodes, args["releases"], task_vars) for name in names}
         return {"ansible_facts": {"nodewise_release": release, "nodewise_components": parts}}
 
-    def component(self, name: str, about: dict[str, Any], nodes: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+    def component(
+        self, name: str, about: dict[str, Any], nodes: dict[str, Any], own: dict[str, Any], task_vars: dict[str, Any]
+    ) -> dict[str, Any]:
         """The release of a part of the system: the version that `nodewise_<name>_version` says, else the role's own default."""
-        rules = releases.load_rules(role_path(about["role"]), {}, name)
+        rules = releases.load_rules(role_path(about["role"]), own, name)
         version = str(self._templar.template(task_vars.get(f"nodewise_{name}_version") or ""))
         linked = {node: ((said.get("components") or {}).get(name) or {}).get("linked") for node, said in nodes.items()}
         return resolved(rules, version, f"{name} of {about['cluster']}", nodes, linked)

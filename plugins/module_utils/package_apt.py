@@ -70,13 +70,12 @@ class Apt(Manager):
         """Return those whose selection is to hold."""
         return [name for name, want, _status_, _flag, _version in _status(names) if want == "hold"]
 
-    def hold(self, names: list[str]) -> bool:
+    def hold(self, names: list[str]) -> None:
         """Hold as apt-mark does it, which asks for a lock that we have."""
         free = sorted(set(names) - set(self.held(names)))
         if free:
             selections = "".join(f"{name} hold\n" for name in free)
             _dpkg(["--set-selections"], text=selections)
-        return bool(free)
 
     def about(self, file: str) -> tuple[str, str, int]:
         """Read the control file."""
@@ -112,13 +111,11 @@ class Apt(Manager):
                 _dpkg(["--force-confold", "--force-confdef", "--configure", "--pending"], check=False)
                 done = _dpkg(words, check=False)
         if done.returncode:
-            raise PackageError(f"dpkg could not install {', '.join(os.path.basename(file) for file in files)}: {said(done)}")
+            raise PackageError(f"dpkg could not install {', '.join(map(os.path.basename, files))}: {said(done)}")
 
-    def refuse_broken(self, ours: list[str]) -> None:
+    def broken(self) -> list[str]:
         """What waits for triggers only is not broken."""
-        broken = [name for name, _want, status, flag, _version in _status([]) if _half(status, flag) and name not in ours]
-        if broken:
-            raise PackageError(f"{', '.join(broken[:5])} half installed, which is not ours: mend it first (dpkg --configure -a)")
+        return [name for name, _want, status, flag, _version in _status([]) if _half(status, flag)]
 
     @contextmanager
     def locked(self, timeout: float) -> Iterator[None]:

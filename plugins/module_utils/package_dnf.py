@@ -104,7 +104,7 @@ class Dnf(Manager):
         has, lines = self.installed(names), _locked()
         return [name for name in names if name in has and _lock(name, has[name]) in lines]
 
-    def hold(self, names: list[str]) -> bool:
+    def hold(self, names: list[str]) -> None:
         """Lock them as `dnf versionlock add` does it, in the place of other versions of them."""
         free = sorted(set(names) - set(self.held(names)))
         if free and not os.path.exists(PLUGIN):
@@ -113,7 +113,6 @@ class Dnf(Manager):
             has = self.installed(free)
             others = [line for line in _locked() if not any(line.startswith(f"{name}-") and _of(line) == name for name in free)]
             _write("".join(f"{line}\n" for line in [*others, *(_lock(name, has[name]) for name in free)]))
-        return bool(free)
 
     def about(self, file: str) -> tuple[str, str, int]:
         """Read the header."""
@@ -141,8 +140,9 @@ class Dnf(Manager):
         if done.returncode:
             raise PackageError(f"rpm could not install {', '.join(os.path.basename(file) for file in files)}: {said(done)}")
 
-    def refuse_broken(self, ours: list[str]) -> None:
-        """Nothing: a transaction is checked whole, and packages are there or not."""
+    def broken(self) -> list[str]:
+        """None: a transaction is checked whole, and packages are there or not."""
+        return []
 
     @contextmanager
     def locked(self, timeout: float) -> Iterator[None]:

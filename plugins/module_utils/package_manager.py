@@ -24,6 +24,7 @@ JUST_NOW_S = 60
 QUERY_S = 60.0
 FETCH_S = 300.0
 INSTALL_S = 900.0  # a bound for what hangs; to end an installation that goes on would be worse than to wait for it
+BEGINS = ("E:", "error:", "dpkg: error", "Error:", "Problem")  # a line of a program that says what is wrong
 SAYING = 300  # characters of what a program said that are worth showing
 
 
@@ -70,8 +71,8 @@ class Manager:
         """Return those that are held at their version."""
         raise NotImplementedError
 
-    def hold(self, names: list[str]) -> bool:
-        """Hold packages at their version; whether that was a change."""
+    def hold(self, names: list[str]) -> None:
+        """Hold packages at their version."""
         raise NotImplementedError
 
     def about(self, file: str) -> tuple[str, str, int]:
@@ -93,8 +94,8 @@ class Manager:
         """Install files in this order, also over a higher version. No service is started or stopped by it."""
         raise NotImplementedError
 
-    def refuse_broken(self, ours: list[str]) -> None:
-        """Raise PackageError when packages other than `ours` are half installed."""
+    def broken(self) -> list[str]:
+        """Return the packages that are half installed."""
         raise NotImplementedError
 
     def locked(self, timeout: float) -> Any:
@@ -203,10 +204,11 @@ def run(
 
 
 def said(done: subprocess.CompletedProcess[str]) -> str:
-    """Return what a program said was wrong, in one line."""
+    """Return what a program said was wrong, in one line; dpkg says the reason in the line after."""
     lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-    told = [line for line in lines if line.startswith(("E:", "error:", "dpkg: error", "Error:", " Problem", "No space"))]
-    return " ".join(told or lines[-3:] or [f"exit code {done.returncode}"])[:SAYING]
+    told = [number for number, line in enumerate(lines) if line.startswith(BEGINS)]
+    found = [line for number in told for line in lines[number : number + 1 + lines[number].endswith(":")]]
+    return " ".join(found or lines[-3:] or [f"exit code {done.returncode}"])[:SAYING]
 
 
 def _of_line(version: str, prefix: str) -> bool:

@@ -74,6 +74,10 @@ class Payload:
         wanted = self.packages.items()
         return [name for name, entry in wanted if name not in has or not (entry["needed"] or has[name] == entry["version"])]
 
+    def settled(self) -> bool:
+        """Return whether all is installed, and held."""
+        return not self.missing() and not (self.manager and set(self.named) - set(self.manager.held(self.named)))
+
     @contextmanager
     def ready(self, timeout: float) -> Iterator[None]:
         """Keep others from installing, and refuse what cannot be installed while everything still runs."""
@@ -81,22 +85,26 @@ class Payload:
             yield
             return
         with self.manager.locked(timeout):
+            broken = self.manager.broken()
+            if others := sorted(set(broken) - set(self.packages)):
+                raise PackageError(
+                    f"{', '.join(others[:5])} half installed, which is not ours: mend that first (dpkg --configure -a)"
+                )
             lacking = self.missing()
-            if lacking:
-                self.manager.refuse_broken(list(self.packages))
+            if lacking and not broken:  # else this goes on with what was found fit, and was interrupted
                 self._refuse_unfit(self.manager, lacking)
             yield
 
-    def install(self) -> bool:
-        """Install what is missing and hold the named ones; whether that was a change."""
+    def install(self) -> None:
+        """Install what is missing and hold the named ones."""
         if not self.manager:
-            return False
+            return
         lacking = self.missing()
         if lacking:
             self.manager.install(self._files(lacking))
         if left := self.missing():
             raise PackageError(f"{', '.join(left)}: {self.manager.name} does not have it installed as it was staged")
-        return self.manager.hold(self.named) or bool(lacking)
+        self.manager.hold(self.named)
 
     def _refuse_unfit(self, manager: Manager, lacking: list[str]) -> None:
         further = manager.needed(self._files(lacking))

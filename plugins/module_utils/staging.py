@@ -55,7 +55,9 @@ def reason(store: Store, wanted: dict[str, Any]) -> str:
     version = wanted["version"]
     manifest = store.manifest(version)
     why = store.damage(version, hashed=True)
-    if not why and manifest and not _same(manifest, wanted):
+    if why and not wanted["artifacts"]:
+        raise NotToBeHad(f"{version} {why}, and is offered no more; nothing was staged: give nodewise_releases where it comes from")
+    if not why and manifest and wanted["artifacts"] and not _same(manifest, wanted):
         why = "was staged from other artifacts"
     runs_there = not all(artifact["kind"] == "package" for artifact in wanted["artifacts"])
     user = store.used_by(version) if why and runs_there and os.path.isdir(store.path(version)) else ""

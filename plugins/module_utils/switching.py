@@ -38,13 +38,14 @@ def switch(store: Store, unit: Unit, version: str, timeout: float, check: bool =
     _refuse_unusable(store, version)
     state, previous, payload = unit.loaded(), store.linked(), Payload(store, version)
     idle = not start and state.active in ("inactive", "failed")
-    done = (store.linked() == version if idle else settled(store, version, state)) and not payload.missing()
-    result: dict[str, Any] = {"changed": not done, "version": version, "previous": previous}
-    if not check:
+    right = previous == version if idle else settled(store, version, state)
+    changed = not (right and payload.settled())
+    result: dict[str, Any] = {"changed": changed, "version": version, "previous": previous}
+    if changed and not check:
         with payload.ready(timeout):
-            if done or idle:
-                result["changed"] = payload.install() or not done
-                if not done:
+            if idle or (right and not payload.missing()):
+                payload.install()
+                if not right:
                     point(store.link, store.path(version))
             else:
                 state = _change(store, unit, payload, version, timeout, result)

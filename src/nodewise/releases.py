@@ -146,8 +146,11 @@ def resolve(rules: Rules, version: str, overrides: dict[str, Any], arch: str, no
 
 def back(rules: Rules, version: str, nodes: Nodes) -> Release | None:
     """What has to be staged so that the running version can be put back: its packages, which installing others takes away."""
-    from_host = rules.any is not None and rules.any.packages and version not in rules.releases
-    return _unlisted(rules, version, nodes) if from_host else None
+    source = rules.releases.get(version)
+    if source:
+        whole = any(artifact.kind == "package" for artifact in source.artifacts)
+        return Release(version=version, artifacts=source.artifacts, binaries=source.binaries) if whole else None
+    return _unlisted(rules, version, nodes) if rules.any and rules.any.packages else None
 
 
 def _unlisted(rules: Rules, version: str, nodes: Nodes) -> Release:

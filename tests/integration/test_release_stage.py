@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.release import ReleaseError, Store
-from ansible_collections.nodewise.cluster.plugins.module_utils.staging import stage
+from ansible_collections.nodewise.cluster.plugins.module_utils.staging import NotToBeHad, stage
 
 MODULE = """
 import json, sys
@@ -215,6 +215,18 @@ def test_damage_is_repaired(server: str, store: Store) -> None:
     (place / "release.json").write_text("{")
     assert "has no readable" in stage(store, release(f"{server}/good/4"), LIMITS)["says"]
     assert left(store) == []
+
+
+def test_what_nobody_offers_any_more(server: str, store: Store) -> None:
+    """Without artifacts a release is what was staged; one that was not, or is damaged, cannot be had."""
+    kept = {"version": "1.0", "artifacts": [], "binaries": {}}
+    with pytest.raises(NotToBeHad, match=r"1\.0 is not staged, and is offered no more; nothing was staged"):
+        stage(store, kept, LIMITS)
+    place = Path(stage(store, release(f"{server}/good/6"), LIMITS)["path"])
+    assert not stage(store, kept, LIMITS)["changed"]
+    (place / "bin/demo").write_bytes(b"other")
+    with pytest.raises(NotToBeHad, match="is damaged"):
+        stage(store, kept, LIMITS)
 
 
 def test_release_in_use_is_left_alone(server: str, store: Store) -> None:

@@ -35,9 +35,9 @@ class Host:
         """What release_switch returned."""
         return self.ask("release_switch", **{**PLACE, "unit": "demo", "version": version, "timeout_s": 20, **arguments})
 
-    def shell(self, line: str) -> str:
+    def shell(self, line: str, seconds: float = 60) -> str:
         """What a line printed on the node, as root."""
-        done = self.net.run("n1", f"sudo sh -c {shlex.quote(line)}")
+        done = self.net.run("n1", f"sudo sh -c {shlex.quote(line)}", seconds)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -69,6 +69,8 @@ def test_release_and_what_goes_back() -> None:
         assert {"package"} == {artifact.kind for artifact in release.artifacts}
     artifact = {"url": "https://example.org/x.deb", "sha256": "ab" * 32, "kind": "package"}
     own = releases.with_overrides(RULES, {"15.8": {"artifacts": [artifact]}})
+    assert releases.back(own, "15.8", some) == releases.resolve(own, "15.8", {}, "x86_64", some)
+    own = releases.with_overrides(RULES, {"15.8": {"artifacts": [{**artifact, "kind": "tar"}], "binaries": {"db": "x"}}})
     assert releases.back(own, "15.8", some) is None
     assert releases.back(Rules(), "15.8", some) is None
     with pytest.raises(Refused, match=r"n1 is offered no db-15 15\.7 by apt, but 15\.9, 15\.8"):
