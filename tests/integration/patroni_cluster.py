@@ -189,6 +189,14 @@ class PatroniCluster(PostgresqlCluster):
         except ProcessLookupError:
             return
 
+    def certify_by(self, other: PostgresqlCluster) -> None:
+        """Have the authority of another cluster, so that members of both may be asked at once."""
+        shutil.rmtree(self.folder / "pki")
+        shutil.copytree(other.folder / "pki", self.folder / "pki")
+        for name, address in self.addresses.items():
+            shutil.rmtree(self.folder / name)
+            self.certify(name, address)
+
     def remake(self, name: str) -> None:
         """Give a member its data anew."""
         self.kill(name)
