@@ -12,8 +12,8 @@ import pytest
 
 from tests.system.bad_days import Day, bad_day
 from tests.system.bad_packages import installed, offered
-from tests.system.cluster import in_a_switch, until
-from tests.system.postgresql_cluster import NEW, OLD, Cluster, Running, anew, healthy, made
+from tests.system.cluster import Running, in_a_switch, until
+from tests.system.postgresql_cluster import NEW, OLD, Cluster, anew, healthy, made
 from tests.system.tarballs import Shop, opened
 
 QUICK = {"ttl": 20, "loop_wait": 3, "retry_timeout": 5}  # Patroni's own times, so that a failover takes 20 s and not 40
@@ -26,12 +26,15 @@ nft add chain inet bad $way "{{ type filter hook $way priority 0; }}"; for end i
 nft add rule inet bad $way ip saddr {others} tcp $end '{{5432, 8008}}' drop
 nft add rule inet bad $way ip daddr {others} tcp $end '{{5432, 8008}}' drop; done; done"""
 HEAL = "nft delete table inet bad"
-SLEEPER = 'nohup runuser -u postgres -- psql -XAtqc "begin isolation level repeatable read; select 1; select pg_sleep(900)" >/dev/null 2>&1 &'
+SLEEP = "begin isolation level repeatable read; select 1; select pg_sleep(900)"
+SLEEPER = f"nohup runuser -u postgres -- psql -XAtqc '{SLEEP}' >/dev/null 2>&1 &"
+SLEEPS = "select count(*) from pg_stat_activity where query like '%pg_sleep(900)%' and pid <> pg_backend_pid()"
 # The data of a member on a file system of its own, that has little room.
 SMALL = """systemctl stop patroni; cd /var/lib/nodewise; mv postgresql kept; mkdir postgresql; chown postgres: postgresql
 mount -t tmpfs -o size=$(( $(du -sm kept | cut -f1) + 200 ))m,mode=700,uid=postgres,gid=postgres small postgresql
 cp -a kept/. postgresql; systemctl start patroni"""
-LARGE = """systemctl stop patroni; cd /var/lib/nodewise; rm -f postgresql/filler; rm -rf kept; mkdir -m 700 kept; chown postgres: kept
+LARGE = """systemctl stop patroni; cd /var/lib/nodewise; rm -f postgresql/filler; rm -rf kept
+mkdir -m 700 kept; chown postgres: kept
 cp -a postgresql/. kept; umount postgresql; rmdir postgresql; mv kept postgresql; systemctl start patroni"""
 FILL = "dd if=/dev/zero of=/var/lib/nodewise/postgresql/filler bs=1M >/dev/null 2>&1; true"
 
@@ -176,7 +179,7 @@ def test_the_primary_does_not_come_back(cluster: Cluster) -> None:
 
 @pytest.mark.slow
 def test_a_replica_that_cannot_catch_up(cluster: Cluster) -> None:
-    """After its restart it replays an hour late: it is waited for until the deadline and named; mended, the same command goes on."""
+    """After its restart it replays an hour late: waited for until the deadline and named; mended, the same command goes on."""
     node = canary_of(cluster)
     with bad_day(cluster, "a replica that cannot catch up") as day:
         cluster.sql(node, "alter system set recovery_min_apply_delay = '1h'")
