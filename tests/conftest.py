@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from nodewise import testnet
+from nodewise.testnet.state import checkout
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 COMMAND = [str(Path(sys.executable).with_name("testnet"))]
@@ -21,6 +22,9 @@ COMMAND = [str(Path(sys.executable).with_name("testnet"))]
 def testnet_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The home of the test run, as NODEWISE_HOME; whatever is up in it at the end is removed."""
     home = tmp_path_factory.mktemp("home")
+    for kept in ("apt", "pypi"):  # what was looked up stays: a mirror's index, and wheels, are the same for every run
+        (checkout() / ".cache" / kept).mkdir(parents=True, exist_ok=True)
+        (home / kept).symlink_to(checkout() / ".cache" / kept)
     os.environ["NODEWISE_HOME"] = str(home)
     yield home
     subprocess.run([*COMMAND, "down", "--all"], check=True)
