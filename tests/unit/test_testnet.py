@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from click.testing import CliRunner
 
 from nodewise.cli.lifecycle import variables
 from nodewise.cli.main import main
-from nodewise.errors import UsageError
-from nodewise.testnet import image, inventory, provision, ssh, state, subnets
+from nodewise.errors import SetupError, UsageError
+from nodewise.testnet import image, inventory, provision, ssh, state, subnets, tools
 from nodewise.testnet.state import Node
 
 CASES = Path(__file__).parents[1] / "cases"
@@ -157,6 +158,21 @@ def test_several_words_reach_the_program_as_they_are() -> None:
     node = Node("dev-n1", "10.213.0.11")
     assert "ls 'a b'" == ssh.command(_testnet(), node, ["ls", "a b"])[-1]
     assert "ls | wc" == ssh.command(_testnet(), node, ["ls | wc"])[-1]
+
+
+def test_when_the_store_fails_the_other_playbook_ends(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which cluster failed is said, with the reason and the log; nothing goes on behind our back."""
+    program = home / "ansible-playbook"
+    program.write_text('#!/bin/sh\ncase "$*" in *_store) sleep 0.2; echo "[ERROR]: no room"; exit 2;; esac\nsleep 60\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(provision.sys, "executable", str(home / "python"))
+    began = time.monotonic()
+    with pytest.raises(
+        SetupError, match=r"provisioning dev_store failed: \[ERROR\]: no room\nAll of it: .*-dev_store.log"
+    ):
+        provision.provision(_testnet(system="postgresql"))
+    assert 10 > time.monotonic() - began
+    assert [] == [words for _, words in tools.processes() if str(program) in words]
 
 
 def test_a_failed_playbook_is_told_by_its_first_error() -> None:
