@@ -72,6 +72,15 @@ def writes(history: Iterable[Operation]) -> Mapping[Any, list[Attempt]]:
     return found
 
 
+def writers(history: Iterable[Operation]) -> Mapping[tuple[Any, Any], list[Attempt]]:
+    """Attempts by key and value, those alone that may have written it; too many to look through for each read."""
+    found: dict[tuple[Any, Any], list[Attempt]] = defaultdict(list)
+    for attempt in attempts(history):
+        if attempt.asked.f in WRITES and not attempt.failed:
+            found[attempt.asked.key, attempt.value].append(attempt)
+    return found
+
+
 def reads(history: Iterable[Operation], *, final: bool | None = None) -> list[Attempt]:
     """Attempts to read; only the final ones, or only the others, when asked."""
     return [a for a in attempts(history) if a.asked.f == "read" and final in (None, a.asked.final)]

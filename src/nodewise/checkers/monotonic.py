@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from nodewise.checkers.attempts import Attempt, attempts, writes
+from nodewise.checkers.attempts import Attempt, attempts, writers
 from nodewise.model import Operation, Verdict
 
 NAME = "monotonic"
@@ -16,7 +17,7 @@ def monotonic(history: Sequence[Operation]) -> Verdict:
     Legal to ask of systems whose reads are linearizable, or sticky to one node; reads of a replica (`stale`) may go back, and
     are left out. Unknown when no client read a key twice.
     """
-    wrote = writes(history)
+    wrote = writers(history)
     latest: dict[tuple[int, object], Attempt] = {}
     compared = 0
     backwards: list[tuple[Attempt, Attempt]] = []
@@ -27,7 +28,7 @@ def monotonic(history: Sequence[Operation]) -> Verdict:
         seen = latest.get(where)
         if seen and attempt.asked.f == "read":
             compared += 1
-            if _before(attempt, seen, wrote.get(attempt.asked.key, [])):
+            if _before(attempt, seen, wrote):
                 backwards.append((seen, attempt))
         latest[where] = attempt
     if backwards:
@@ -37,12 +38,11 @@ def monotonic(history: Sequence[Operation]) -> Verdict:
     return Verdict(NAME, "valid", f"reads that went back: 0 (of {compared})")
 
 
-def _before(read: Attempt, seen: Attempt, wrote: Sequence[Attempt]) -> bool:
+def _before(read: Attempt, seen: Attempt, wrote: Mapping[tuple[Any, Any], list[Attempt]]) -> bool:
     """The value read was over before the value seen was asked to be written."""
     if read.value == seen.value:
         return False
-    of_seen = [a for a in wrote if a.value == seen.value and not a.failed]
-    of_read = [a for a in wrote if a.value == read.value and not a.failed]
+    of_seen, of_read = (wrote.get((read.asked.key, one.value), []) for one in (seen, read))
     if read.value is not None and not of_read:
         return False  # nobody wrote it: a phantom is another checker's
     return bool(of_seen) and all(older.until < a.asked.time for a in of_seen for older in of_read)

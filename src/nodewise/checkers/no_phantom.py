@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nodewise.checkers.attempts import Attempt, reads, writes
+from nodewise.checkers.attempts import reads, writers
 from nodewise.model import Operation, Verdict
 
 NAME = "no_phantom"
@@ -15,11 +15,15 @@ def no_phantom(history: Sequence[Operation]) -> Verdict:
 
     Unknown when no read was answered.
     """
-    wrote = writes(history)
+    wrote = writers(history)
     answered = [read for read in reads(history) if read.ok]
     if not answered:
         return Verdict(NAME, "unknown", "no read was answered: nothing to judge")
-    phantoms = [read for read in answered if read.value is not None and not _written(read, wrote.get(read.asked.key, []))]
+    phantoms = [
+        read
+        for read in answered
+        if read.value is not None and not any(a.asked.time < read.until for a in wrote.get((read.asked.key, read.value), []))
+    ]
     if not phantoms:
         return Verdict(NAME, "valid", f"phantom values: 0 (of {len(answered)} reads)")
     first = phantoms[0]
@@ -30,7 +34,3 @@ def no_phantom(history: Sequence[Operation]) -> Verdict:
         f"phantom values: {len(phantoms)} ({first.asked.key} = {first.value!r}, read through {first.asked.node}, is no write's)",
         evidence,
     )
-
-
-def _written(read: Attempt, wrote: Sequence[Attempt]) -> bool:
-    return any(a.value == read.value and not a.failed and a.asked.time < read.until for a in wrote)
