@@ -34,7 +34,7 @@ def check(parameters: dict[str, Any], may_install: bool) -> dict[str, Any]:
     installed = _provide(access, port, about, may_install, until)
     found = _run(access, port, about["databases"], max(1.0, until - time.monotonic()))
     if found:
-        more = f" and {len(found) - _SHOWN} lines more" if len(found) > _SHOWN else ""
+        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         raise Damaged(f"pg_amcheck found damage: {'; '.join(found[:_SHOWN])}{more}")
     return {"databases": about["databases"], "installed": installed, "seconds": round(time.monotonic() - began, 3)}
 
@@ -74,5 +74,15 @@ def _run(access: Access, port: int, names: list[str], limit: float) -> list[str]
     printed, said = (text.decode("utf-8", "replace") for text in (done.stdout, done.stderr))
     if done.returncode not in (0, DAMAGED):
         raise PostgresqlError(f"pg_amcheck: {complaint(said) or f'exit code {done.returncode}'}")
-    lines = [" ".join(line.split()) for line in printed.splitlines() if line.strip()]
-    return (lines or ["it does not say what"]) if done.returncode == DAMAGED else []
+    return (_findings(printed) or ["it does not say what"]) if done.returncode == DAMAGED else []
+
+
+def _findings(printed: str) -> list[str]:
+    """Return one line for each finding; pg_amcheck writes where it is, and indented below that what it is."""
+    found: list[str] = []
+    for line in printed.splitlines():
+        if found and line[:1].isspace():
+            found[-1] += f" {line.strip()}"
+        elif line.strip():
+            found.append(line.strip())
+    return found

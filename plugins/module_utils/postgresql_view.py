@@ -129,7 +129,7 @@ def _own(name: str, found: dict[str, Any], errors: list[str]) -> dict[str, Any]:
         errors.append("replay is paused on it; select pg_wal_replay_resume() goes on")
     failures = sql.get("checksum_failures")
     if failures:
-        errors.append(f"{failures} data pages failed their checksums: this member's disk cannot be trusted")
+        errors.append(f"data pages that failed their checksums: {failures}; this member's disk cannot be trusted")
     return {
         "state": patroni.get("state"),
         "timeline": sql.get("timeline"),
@@ -317,8 +317,8 @@ def _follow(
     if leader is None:
         return
     seen = {row["name"]: {**row, "by": name} for name, found in answers.items() for row in found.get("sql", {}).get("standbys", [])}
-    details["standbys"] = {name: _standby(members[name], seen.get(name)) for name in answers if name != leader}
     target = answers[leader].get("sql", {}).get("lsn")
+    details["standbys"] = {name: _standby(members[name], seen.get(name), target is not None) for name in answers if name != leader}
     for name in answers:
         _one_follows(members[name], details["standbys"].get(name), target, details)
     if details["synchronous"] and not any(row["sync_state"] in SYNC for row in details["standbys"].values()):
@@ -326,11 +326,12 @@ def _follow(
         members[leader]["errors"].append("synchronous mode, and no standby is synchronous")
 
 
-def _standby(member: dict[str, Any], row: dict[str, Any] | None) -> dict[str, Any]:
+def _standby(member: dict[str, Any], row: dict[str, Any] | None, asked: bool) -> dict[str, Any]:
     """Return a standby as its upstream sees it; one that nobody sees, or of which no position is known, gets an error."""
     none: dict[str, Any] = {"state": None, "sync_state": None, "replay_lsn": None, "by": None}
     if row is None:
-        member["errors"].append("no member has it in pg_stat_replication: it does not stream")
+        nobody = "no member has it in pg_stat_replication: it does not stream"
+        member["errors"].append(nobody if asked else "the leader does not tell whether it streams")
     elif row["state"] != "streaming" or row["replay_lsn"] is None:
         position = "unknown" if row["replay_lsn"] is None else row["replay_lsn"]
         member["errors"].append(f"{row['by']} has it in pg_stat_replication as {row['state']}, replayed up to {position}")

@@ -17,7 +17,9 @@ from tests.integration.patroni_cluster import PatroniCluster
 from tests.integration.postgresql_cluster import AS_POSTGRES, BIN, HBA
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.observation import missing
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_amcheck import Damaged, check
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_info import observe
+from ansible_collections.nodewise.cluster.plugins.module_utils.sampling import Request
 from nodewise import gates
 from nodewise.gates import Judgement
 from nodewise.model import Observation
@@ -138,6 +140,20 @@ def test_a_prepared_transaction(cluster: PatroniCluster, healthy: Observation) -
     fires("no_prepared_transactions", '"gid":"orders-7"', '"count":1', now=look(cluster))
     cluster.sql(first, "rollback prepared 'orders-7'", "nodewise")
     passes("no_prepared_transactions", look(cluster))
+
+
+def test_what_a_member_is_asked_while_it_is_watched(cluster: PatroniCluster) -> None:
+    """The probe of a sample is good on the primary and on replicas, again and again; a Patroni that hangs fails it."""
+    probes = {}
+    for name in NAMES:
+        request = {"url": cluster.access.member(name).rest, "paths": ["/health"], "body": None}
+        probes[name] = Request({**request, **{file: cluster.options[file] for file in ("ca", "cert", "key")}}, 1.0)
+        assert [""] * 3 == [probes[name].ask() for _ in range(3)]
+    cluster.signal("n3", signal.SIGSTOP)
+    try:
+        assert "timed out" in probes["n3"].ask()
+    finally:
+        cluster.signal("n3", signal.SIGCONT)
 
 
 @contextmanager
@@ -439,7 +455,7 @@ def test_data_that_differs(cluster: PatroniCluster, healthy: Observation) -> Non
 
 
 def test_a_page_that_is_damaged(cluster: PatroniCluster, healthy: Observation) -> None:
-    """A page whose checksum is wrong is counted once somebody reads it, and the member is named."""
+    """A page whose checksum is wrong is counted once somebody reads it, and the member is named; pg_amcheck finds where it is."""
     first, other = leader(healthy), replica(healthy)
     cluster.sql(first, "create table rows as select generate_series(1, 10000) as id; checkpoint", "nodewise")
     look(cluster, HEALTHY)
@@ -456,8 +472,17 @@ def test_a_page_that_is_damaged(cluster: PatroniCluster, healthy: Observation) -
     now = until(cluster, "no_checksum_failures", ok=False)
     fires("no_checksum_failures", f'"name":"{other}","failures":1', now=now)
     assert "disk cannot be trusted" in errors(now, other)
+    assert {"nodewise", "postgres"} == set(verify(cluster, first)["installed"])
+    assert [] == verify(cluster, first)["installed"]
+    with pytest.raises(Damaged, match=r'heap table "nodewise\.public\.rows": ERROR: +invalid page in block 0'):
+        verify(cluster, other)
     cluster.sql(first, "drop table rows", "nodewise")
     cluster.remake(other)
+
+
+def verify(cluster: PatroniCluster, name: str) -> dict[str, Any]:
+    """What postgresql_amcheck returns on a member's node."""
+    return check({**cluster.options, "member": name, "deadline": 120.0, "socket_dir": str(cluster.folder / name)}, may_install=True)
 
 
 def test_a_slot_that_was_lost(cluster: PatroniCluster, healthy: Observation) -> None:
