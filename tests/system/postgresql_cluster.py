@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,9 @@ ASK = """import json, ssl, sys, urllib.request as r; c = ssl.create_default_cont
 r.HTTPErrorProcessor.https_response = lambda _, request, answer: answer
 print(r.urlopen("https://{address}:8008/{path}", context=c, timeout=5).read().decode())"""
 # Begins a member anew with another minor, which has the same data: by its packages as they were staged.
-PACKAGES = """systemctl stop patroni; rm -f /opt/nodewise/postgresql/state.json /etc/nodewise/postgresql/patroni.d/90-tags.yml
-ln -sfn releases/{version} /opt/nodewise/postgresql/.next && mv -T /opt/nodewise/postgresql/.next /opt/nodewise/postgresql/current
-find /opt/nodewise/postgresql/current/files -name 'postgresql*.deb' | xargs dpkg --install --force-downgrade"""
+PACKAGES = """rm -f /opt/nodewise/postgresql/state.json /etc/nodewise/postgresql/patroni.d/90-tags.yml; cd /opt/nodewise/postgresql
+ln -sfn releases/{version} .next && mv -T .next current && export DEBIAN_FRONTEND=noninteractive
+dpkg --force-downgrade --force-confold --install current/files/postgresql-[0-9]*.deb current/files/postgresql-client-[0-9]*.deb"""
 
 
 class Cluster(any_cluster.Cluster):
@@ -123,7 +124,9 @@ def anew(cluster: Cluster, new: int = 0) -> None:
     leader = cluster.leader()
     order = [node for node in cluster.names if node != leader] + [leader]
     for node in order:
-        cluster.root(node, PACKAGES.format(version=wanted[node]))
+        cluster.root(node, "systemctl stop patroni")
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda node: cluster.root(node, PACKAGES.format(version=wanted[node])), order))
     for node in reversed(order):
         cluster.root(node, "systemctl start patroni")
     healthy(cluster)
