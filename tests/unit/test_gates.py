@@ -19,9 +19,9 @@ ROOT = Path(__file__).parents[2]
 CASES = sorted((ROOT / "tests/cases/gates").glob("*.json"))
 
 
-def defined(system: str | None) -> dict[str, Gate]:
-    """The gates that a case is about: the engine's, or those of a system's role."""
-    return gates.parse_gates(declaration(ROOT / "roles" / system).gates) if system else gates.builtin()
+def defined(system: str | None, component: str = "") -> dict[str, Gate]:
+    """The gates that a case is about: the engine's, or those of a system's role, or of a component, which has the system's, too."""
+    return gates.parse_gates(declaration(ROOT / "roles" / system, component).gates) if system else gates.builtin()
 
 
 @pytest.mark.parametrize("case", [pytest.param(json.loads(path.read_text()), id=path.stem) for path in CASES])
@@ -32,16 +32,16 @@ def test_gate(case: dict[str, Any]) -> None:
     successor = case.get("successor")
     asked = gates.context(now, before, ["n1", "n2", "n3"], to="3.5.16", node=case.get("node"), successor=successor)
     asked["regressions"] = case.get("regressions", [])
-    found = gates.judge(defined(case.get("system"))[case["gate"]], asked)
+    found = gates.judge(defined(case.get("system"), case.get("component", ""))[case["gate"]], asked)
     assert case["ok"] == found.ok, str(found)
     assert case.get("shows", "") in str(found)
 
 
-@pytest.mark.parametrize("system", [None, "etcd", "postgresql"])
-def test_every_gate_has_a_case_in_which_it_fires(system: str | None) -> None:
+@pytest.mark.parametrize(("system", "component"), [(None, ""), ("etcd", ""), ("postgresql", ""), ("postgresql", "patroni")])
+def test_every_gate_has_a_case_in_which_it_fires(system: str | None, component: str) -> None:
     """A gate without a case in which it fails does not exist."""
     fired = {case["gate"] for case in map(json.loads, (path.read_text() for path in CASES)) if not case["ok"]}
-    assert set(defined(system)) - fired == set()
+    assert set(defined(system, component)) - fired == set()
 
 
 @pytest.mark.parametrize(
