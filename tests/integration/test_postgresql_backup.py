@@ -67,7 +67,7 @@ def given(cluster: PostgresqlCluster) -> Iterator[dict[str, Any]]:
         "member": "n1",
         "path": str(folder / "run.tgz"),
         "restore": True,
-        "deadline": 60.0,
+        "deadline": 200.0,
     }
     shutil.rmtree(folder, ignore_errors=True)
 
