@@ -84,20 +84,21 @@ EXAMPLES = r"""
 RETURN = r"""
 observation:
   description:
-    - What the cluster says about itself, with C(system), C(at), C(cluster) and C(members). What is unknown is null, with an error.
-    - C(cluster) has C(id) (the system identifier), C(version) (the major version), C(leader), C(quorum) (2 in synchronous mode),
-      C(fingerprint), C(fingerprint_at) (the position in the log that all had replayed) and C(alarms) (none).
-    - In its C(details) are C(timeline), C(timelines) (that it came from, oldest first, itself last), C(paused), C(paused_by) (the member
-      for which Nodewise paused), C(scheduled) (switchovers and restarts), C(synchronous), C(standbys) (by name, as their upstream sees
-      them), C(slots) of the leader (one that a member should have and has not is V(missing)), C(archiver), C(prepared) and
-      C(prepared_transactions), C(oldest_transaction_s) and C(long_transactions), C(data_checksums), C(checksum_failures) and C(store)
-      (who has not seen Patroni's store for longer than its C(ttl_s)).
-    - Each of C(members) has C(name), C(version), C(role), C(serving) (answers SQL, and runs by its Patroni), C(lag) (bytes between
-      what the primary had written and what the member has replayed since; null unless it streams), C(fingerprint), C(started_at)
-      (of PostgreSQL) and C(errors).
-    - In its C(details) are C(postgresql) and C(patroni) (versions), C(state), C(timeline), C(replay_lsn) (of a primary the end of its
-      log), C(replay_paused), C(tags), C(unfinished) (whether Nodewise left it in the middle of its turn), C(candidate) (whether it may
-      take over), C(pending_restart), C(sessions), C(checksum_failures) and C(store_seen_s).
+    - What the cluster says about itself, with C(system), C(at), C(cluster) and C(members). What is unknown is null, with an
+      error.
+    - C(cluster) has C(id) (the system identifier), C(version) (the major version), C(leader), C(quorum) (2 in synchronous
+      mode), C(fingerprint), C(fingerprint_at) (the position in the log that all had replayed) and C(alarms) (none).
+    - In its C(details) are C(timeline), C(timelines) (that it came from, oldest first, itself last), C(paused), C(paused_by)
+      (the member for which Nodewise paused), C(scheduled) (switchovers and restarts), C(synchronous), C(standbys) (by name, as
+      their upstream sees them), C(slots) of the leader (one that a member should have and has not is V(missing)), C(archiver),
+      C(prepared) and C(prepared_transactions), C(oldest_transaction_s) and C(long_transactions), C(data_checksums),
+      C(checksum_failures) and C(store) (who has not seen Patroni's store for longer than its C(ttl_s)).
+    - Each of C(members) has C(name), C(version), C(role), C(serving) (answers SQL, and runs by its Patroni), C(lag) (bytes
+      between what the primary had written and what the member has replayed since; null unless it streams), C(fingerprint),
+      C(started_at) (of PostgreSQL) and C(errors).
+    - In its C(details) are C(postgresql) and C(patroni) (versions), C(state), C(timeline), C(replay_lsn) (of a primary the end
+      of its log), C(replay_paused), C(tags), C(unfinished) (whether Nodewise left it in the middle of its turn), C(candidate)
+      (whether it may take over), C(pending_restart), C(sessions), C(checksum_failures) and C(store_seen_s).
   returned: always
   type: dict
 missing:
