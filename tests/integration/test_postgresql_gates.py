@@ -457,7 +457,9 @@ def test_data_that_differs(cluster: PatroniCluster, healthy: Observation) -> Non
 def test_a_page_that_is_damaged(cluster: PatroniCluster, healthy: Observation) -> None:
     """A page whose checksum is wrong is counted once somebody reads it, and the member is named; pg_amcheck finds where it is."""
     first, other = leader(healthy), replica(healthy)
-    cluster.sql(first, "create table rows as select generate_series(1, 10000) as id; checkpoint", "nodewise")
+    cluster.sql(
+        first, "create table rows with (autovacuum_enabled = off) as select generate_series(1, 10000) as id; checkpoint", "nodewise"
+    )
     look(cluster, HEALTHY)
     cluster.sql(other, "checkpoint")
     path = cluster.data(other) / cluster.sql(other, "select pg_relation_filepath('rows')", "nodewise")
