@@ -29,6 +29,10 @@ HEAL = "nft delete table inet bad"
 SLEEP = "begin isolation level repeatable read; select 1; select pg_sleep(900)"
 SLEEPER = f"nohup runuser -u postgres -- psql -XAtqc '{SLEEP}' >/dev/null 2>&1 &"
 SLEEPS = "select count(*) from pg_stat_activity where query like '%pg_sleep(900)%' and pid <> pg_backend_pid()"
+# Once it is restarted, a replica replays an hour late. Patroni takes such a setting from its own configuration alone.
+CONFIG = "/etc/nodewise/postgresql/patroni.d"
+LATE = f"""echo '{{"postgresql": {{"recovery_conf": {{"recovery_min_apply_delay": "1h"}}}}}}' >{CONFIG}/95-late.yml"""
+ON_TIME = f"rm {CONFIG}/95-late.yml; systemctl reload patroni"
 # The data of a member on a file system of its own, that has little room.
 SMALL = """systemctl stop patroni; cd /var/lib/nodewise; mv postgresql kept; mkdir postgresql; chown postgres: postgresql
 mount -t tmpfs -o size=$(( $(du -sm kept | cut -f1) + 200 ))m,mode=700,uid=postgres,gid=postgres small postgresql
@@ -182,11 +186,10 @@ def test_a_replica_that_cannot_catch_up(cluster: Cluster) -> None:
     """After its restart it replays an hour late: waited for until the deadline and named; mended, the same command goes on."""
     node = canary_of(cluster)
     with bad_day(cluster, "a replica that cannot catch up") as day:
-        cluster.sql(node, "alter system set recovery_min_apply_delay = '1h'")
+        cluster.root(node, LATE)
         ended = day.upgrade("held", "rolled_back", nodewise_deadline=20)
         assert node in str(ended.summary["reason"])
-        cluster.sql(node, "alter system reset recovery_min_apply_delay")
-        cluster.sql(node, "select pg_reload_conf()")
+        cluster.root(node, ON_TIME)
         healthy(cluster)
         again(day)
 
@@ -255,7 +258,7 @@ def test_a_long_transaction_on_a_replica(cluster: Cluster) -> None:
 
 @pytest.mark.slow
 def test_a_long_transaction_on_the_primary(cluster: Cluster) -> None:
-    """Nobody's writes are cut off unasked: the handover does not happen, and says whose transaction it is; ended, the run goes on."""
+    """Nobody's writes are cut off unasked: the handover does not happen and says whose they are; ended, the run goes on."""
     with bad_day(cluster, "a long transaction blocks the handover") as day:
         leader = cluster.leader()
         cluster.root(leader, SLEEPER.replace("select 1;", "create temporary table busy();"))
@@ -405,7 +408,8 @@ def refusals() -> dict[str, tuple[str, str, str]]:
         ),
         "disk full while staging": (
             f"mv {packages} /var/tmp/kept; mkdir {packages}; "
-            f"mount -t tmpfs -o size=$(( $(du -sm /var/tmp/kept | cut -f1) + 70 ))m small {packages}; cp -a /var/tmp/kept/. {packages}",
+            f"mount -t tmpfs -o size=$(( $(du -sm /var/tmp/kept | cut -f1) + 70 ))m small {packages}; "
+            f"cp -a /var/tmp/kept/. {packages}",
             f"umount {packages}; rmdir {packages}; mv /var/tmp/kept {packages}",
             "MiB",
         ),
