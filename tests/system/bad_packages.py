@@ -38,10 +38,10 @@ def offered(cluster: Cluster, shop: Shop, folder: Path) -> dict[str, Any]:
     old, new = (debian_version(cluster, version) for version in (cluster.old, cluster.new))
     node, names = cluster.names[0], ("postgresql-15", "postgresql-client-15")
     wanted = [f"{name}={version}" for name in names for version in (old, new)]
-    cluster.root(node, f"mkdir -p -m 777 /var/tmp/debs && cd /var/tmp/debs && apt-get download -qq {' '.join(wanted)} >&2")
-    sent = subprocess.run(Podman().exec_command(node, ["tar", "-C", "/var/tmp/debs", "-c", "."]), capture_output=True, check=True)
+    cluster.root(node, f"mkdir -p -m 777 /opt/debs && cd /opt/debs && apt-get download -qq {' '.join(wanted)} >&2")
+    sent = subprocess.run(Podman().exec_command(node, ["tar", "-C", "/opt/debs", "-c", "."]), capture_output=True, check=True)
     subprocess.run(["tar", "-C", str(folder), "-x"], input=sent.stdout, check=True)
-    cluster.root(node, "rm -r /var/tmp/debs")
+    cluster.root(node, "rm -r /opt/debs")
     files = {
         (name, version): next(folder.glob(f"{name}_{version.replace(':', '%3a')}_*.deb"))
         for name in names

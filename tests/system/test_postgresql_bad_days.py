@@ -399,6 +399,10 @@ def test_two_operators_at_once(cluster: Cluster) -> None:
 def refusals() -> dict[str, tuple[str, str, str]]:
     """By the day's name: what is done to a replica's node, what takes it back, and what the reason names."""
     packages = "/opt/nodewise/postgresql/releases"
+    small = (
+        f"mv {packages} /var/tmp/kept; mkdir {packages}; "
+        f"mount -t tmpfs -o size=$(( $(du -sm /var/tmp/kept | cut -f1) + 70 ))m small {packages}; cp -a /var/tmp/kept/. {packages}"
+    )
     return {
         "a member stopped": ("systemctl stop patroni", "systemctl start patroni", "members_serving"),
         "configuration on disk differs": (
@@ -407,9 +411,7 @@ def refusals() -> dict[str, tuple[str, str, str]]:
             "changed after the process began",
         ),
         "disk full while staging": (
-            f"mv {packages} /var/tmp/kept; mkdir {packages}; "
-            f"mount -t tmpfs -o size=$(( $(du -sm /var/tmp/kept | cut -f1) + 70 ))m small {packages}; "
-            f"cp -a /var/tmp/kept/. {packages}",
+            small,
             f"umount {packages}; rmdir {packages}; mv /var/tmp/kept {packages}",
             "MiB",
         ),
