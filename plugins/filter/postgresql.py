@@ -39,7 +39,7 @@ def postgresql_hba(members: list[dict[str, Any]], more: list[str]) -> list[str]:
 
 def postgresql_packages(version: str) -> list[str]:
     """Return what the package manager is asked for: `postgresql-15=15.18`; for a major alone any version; for none nothing."""
-    major, _, minor = str(version).partition(".")
+    major, _dot, minor = str(version).partition(".")
     names = [f"postgresql-{major}", f"postgresql-client-{major}"] if major else []
     return [f"{name}={version}" for name in names] if minor else names
 

@@ -36,7 +36,7 @@ class Wanted:
     """One package as it is asked for: a name, and a version of its own (exactly) or none."""
 
     def __init__(self, text: str) -> None:
-        self.name, _, self.version = text.partition("=")
+        self.name, _equals, self.version = text.partition("=")
 
 
 class Manager:

@@ -11,7 +11,7 @@ import select
 import subprocess
 import time
 import uuid
-from typing import IO, Any, cast
+from typing import Any, BinaryIO, cast
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import (
     Access,
@@ -73,7 +73,7 @@ class Session:
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), cwd="/"
         )
-        self._stdin, self._stdout = cast("IO[bytes]", self._process.stdin), cast("IO[bytes]", self._process.stdout)
+        self._stdin, self._stdout = cast(BinaryIO, self._process.stdin), cast(BinaryIO, self._process.stdout)
 
     def ask(self, statement: str, limit: float) -> str:
         """Return what one statement prints. Gone where the session ended over it, PostgresqlError where it took too long."""

@@ -175,7 +175,7 @@ def verifier(word: str, salt: bytes | None = None, rounds: int = ROUNDS) -> str:
 def verified(kept: str, word: str) -> bool:
     """Return whether it is the verifier of this password."""
     try:
-        _, measure, _ = kept.split("$")
+        _method, measure, _keys = kept.split("$")
         rounds, salt = measure.split(":")
         return hmac.compare_digest(kept, verifier(word, base64.b64decode(salt), int(rounds)))
     except ValueError:

@@ -34,11 +34,11 @@ try:
 except ImportError as missing:
     ENGINE_ERROR = str(missing)
     # Names only, so that plugins load and can say in a task's result what is missing.
-    msgspec = __version__ = backups = lease = plan = releases = roll = smoke = smoke_finish = soak = summary = judge_step = (
+    msgspec = __version__ = backups = lease = plan = pypi = releases = roll = smoke = smoke_finish = soak = summary = judge_step = (
         unseen
     ) = refuse_unfit = new_folder = None
     GateFailed = Held = NodewiseError = Refused = RuntimeError
-    Hop = Observation = Outcome = Plan = Settings = Step = Subject = Run = good = None
+    Artifact = Hop = Observation = Outcome = Plan = Settings = Step = Subject = Run = good = None
 
 __all__ = [
     "ApprovingAction",

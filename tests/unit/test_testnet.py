@@ -167,9 +167,7 @@ def test_when_the_store_fails_the_other_playbook_ends(home: Path, monkeypatch: p
     program.chmod(0o755)
     monkeypatch.setattr(provision.sys, "executable", str(home / "python"))
     began = time.monotonic()
-    with pytest.raises(
-        SetupError, match=r"provisioning dev_store failed: \[ERROR\]: no room\nAll of it: .*-dev_store.log"
-    ):
+    with pytest.raises(SetupError, match=r"provisioning dev_store failed: \[ERROR\]: no room\nAll of it: .*-dev_store.log"):
         provision.provision(_testnet(system="postgresql"))
     assert 10 > time.monotonic() - began
     assert [] == [words for _, words in tools.processes() if str(program) in words]
