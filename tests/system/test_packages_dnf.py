@@ -53,6 +53,8 @@ MADE = [
 ASK = """import json, sys; sys.path.insert(0, "/srv/py")
 from ansible_collections.nodewise.cluster.plugins.module_utils.package_dnf import Dnf
 from ansible_collections.nodewise.cluster.plugins.module_utils.package_manager import PackageError
+
+pytestmark = pytest.mark.slow  # a node with dnf and rpm is made first
 method, arguments = json.load(sys.stdin)
 try:
     print(json.dumps(getattr(Dnf(), method)(*arguments)))

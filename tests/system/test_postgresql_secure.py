@@ -11,6 +11,8 @@ import pytest
 
 from tests.system.postgresql_cluster import OLD, Cluster, healthy, made
 
+pytestmark = pytest.mark.slow  # three whole upgrades
+
 STANZA = """import json, time; print(json.dumps([{"name": "main", "status": {"code": 0, "message": "ok"},
 "db": [{"id": 1, "repo-key": 1, "system-id": SYSTEM}], "backup": [{"label": "20260101-000000F", "error": False,
 "database": {"id": 1, "repo-key": 1}, "timestamp": {"stop": int(time.time()) - AGE}}]}]))"""

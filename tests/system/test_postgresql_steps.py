@@ -10,6 +10,8 @@ import pytest
 from tests.system.cluster import in_a_switch, until
 from tests.system.postgresql_cluster import PATRONI_NEW, PATRONI_OLD, Cluster, healthy, made
 
+pytestmark = pytest.mark.slow  # two upgrades of Patroni
+
 COMPONENT = {"nodewise_component": "patroni", "nodewise_to": PATRONI_NEW}
 LOCK = "/run/nodewise/postgresql.lock"
 # Kills the process that holds the node for its change, the module itself, while Patroni is stopped.
