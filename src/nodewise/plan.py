@@ -276,8 +276,19 @@ def refuse_unready(
 
 
 def without(seen: Observation, excused: Container[str]) -> Observation:
-    """An observation without the members that are known to be down."""
-    return msgspec.structs.replace(seen, members=[member for member in seen.members if member.name not in excused])
+    """An observation without the members that are known to be down, and without what it says of them in the cluster's details."""
+    cluster = msgspec.structs.replace(seen.cluster, details=_pruned(seen.cluster.details, excused))
+    members = [member for member in seen.members if member.name not in excused]
+    return msgspec.structs.replace(seen, cluster=cluster, members=members)
+
+
+def _pruned(details: Any, excused: Container[str]) -> Any:
+    """Details without members: what belongs to one has its name for a key, or says so in `member`."""
+    if isinstance(details, dict):
+        return {key: _pruned(value, excused) for key, value in details.items() if key not in excused}
+    if isinstance(details, list):
+        return [_pruned(one, excused) for one in details if not (isinstance(one, dict) and one.get("member") in excused)]
+    return details
 
 
 def refuse_outage(observations: Observations, settings: Settings, plan: Plan) -> None:

@@ -307,3 +307,16 @@ def test_commands_name_the_component() -> None:
     """A command that is printed does what it says when it is copied."""
     assert "-e nodewise_cluster=c -e nodewise_component=sidecar" == plan.named("c", "sidecar")
     assert "-e nodewise_cluster=c" == plan.named("c", "")
+
+
+def test_members_that_are_down_are_left_out_of_the_details_too() -> None:
+    """A gate over what the cluster says of each member does not stumble over one that is brought back first."""
+    details = {
+        "standbys": {"n2": {"state": None}, "n3": {}},
+        "slots": [{"member": "n2"}, {"member": "n3"}],
+        "timeline": 2,
+        "alarms": [],
+    }
+    seen = plan.without(observation({"details": details}), ["n2"])
+    assert {"standbys": {"n3": {}}, "slots": [{"member": "n3"}], "timeline": 2, "alarms": []} == seen.cluster.details
+    assert ["n1", "n3"] == [member.name for member in seen.members]
