@@ -110,15 +110,20 @@ def make(
 
 def record_of(state: Mapping[str, Any] | None, component: str) -> dict[str, Any] | None:
     """What a node remembers of the last upgrade of one component, from its state."""
-    known = [*((state or {}).get("others") or {}).values(), (state or {}).get("upgrade")]
-    return next((record for record in known if record and record.get("component", "") == component), None)
+    return next((record for record in _records(state) if record.get("component", "") == component), None)
+
+
+def _records(state: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """Every record that a node keeps, of whichever component."""
+    known = state or {}
+    return [record for record in [*(known.get("others") or {}).values(), known.get("upgrade")] if record]
 
 
 def refuse_unfinished(states: Mapping[str, Mapping[str, Any] | None], subject: Subject) -> None:
     """Raise Refused while the upgrade of another component has begun to change members and has not ended."""
     for name, state in states.items():
-        for record in [*((state or {}).get("others") or {}).values(), (state or {}).get("upgrade")]:
-            if not record or record.get("component", "") == subject.component or record["outcome"] in (*FINISHED, "refused"):
+        for record in _records(state):
+            if record.get("component", "") == subject.component or record["outcome"] in (*FINISHED, "refused"):
                 continue
             if record["steps"]:
                 what, of = record.get("component") or subject.system, named(subject.cluster, record.get("component", ""))
