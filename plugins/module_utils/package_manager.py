@@ -14,6 +14,7 @@ import os
 import re
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from typing import Any, Iterator
 
@@ -39,7 +40,7 @@ class Wanted:
         self.name, _equals, self.version = text.partition("=")
 
 
-class Manager:
+class Manager(ABC):
     """What both package managers have in common; methods raise PackageError."""
 
     name = ""
@@ -63,44 +64,44 @@ class Manager:
             raise PackageError(trouble)
         return found
 
+    @abstractmethod
     def installed(self, names: list[str]) -> dict[str, str]:
         """Return the version of each package that is whole and configured."""
-        raise NotImplementedError
 
+    @abstractmethod
     def held(self, names: list[str]) -> list[str]:
         """Return those that are held at their version."""
-        raise NotImplementedError
 
+    @abstractmethod
     def hold(self, names: list[str]) -> None:
         """Hold packages at their version."""
-        raise NotImplementedError
 
+    @abstractmethod
     def about(self, file: str) -> tuple[str, str, int]:
         """Return name, version and installed size (bytes) of a package file."""
-        raise NotImplementedError
 
+    @abstractmethod
     def download(self, wanted: list[str], folder: str, timeout: float) -> None:
         """Fetch packages (`name=version`, exactly) into a folder; the manager checks them against its signed index."""
-        raise NotImplementedError
 
+    @abstractmethod
     def needed(self, files: list[str]) -> list[str]:
         """Return what else (`name=version`) has to be installed with the files, in the order of installing.
 
         What would remove a package, or change one that is installed and not among the files, is refused.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def install(self, files: list[str]) -> None:
         """Install files in this order, also over a higher version. No service is started or stopped by it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def broken(self) -> list[str]:
         """Return the packages that are half installed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def locked(self, timeout: float) -> Any:
         """Keep everybody else from installing, until the context ends."""
-        raise NotImplementedError
 
     def cached(self, name: str, version: str) -> str | None:
         """Return a file of exactly that version in the manager's own cache, or None."""
@@ -116,9 +117,9 @@ class Manager:
     def _offered(self, names: list[str]) -> dict[str, list[dict[str, Any]]]:
         raise NotImplementedError
 
+    @abstractmethod
     def _refresh(self) -> str:
         """Fetch the index; what went wrong, or nothing."""
-        raise NotImplementedError
 
     def _fresh(self, age: float) -> bool:
         try:
