@@ -79,7 +79,7 @@ def read(text: str, system: str) -> tuple[str, str, float]:
 
 def moment(text: str) -> float:
     """Return an ISO 8601 time as seconds since the epoch."""
-    day, minute, second, _zulu, hours, minutes = ISO.fullmatch(text).groups()  # type: ignore[union-attr]
+    day, minute, second, _zulu, hours, minutes = ISO.fullmatch(text).groups()  # type: ignore[union-attr]  # the caller matched it
     try:
         zone = f"{hours or '+00'}:{minutes or '00'}"
         return datetime.datetime.fromisoformat(f"{day}T{minute}{second or ':00'}{zone}").timestamp()
