@@ -18,6 +18,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     msgspec,
     plain,
     plan,
+    plan_text,
     refuse_unfit,
     releases,
     role_path,
@@ -42,7 +43,7 @@ class ActionModule(EngineAction):
             return halt(run, "refused", str(problem))
         run.write_plan(made)
         run.add(to=made.to, plan=made.hash)
-        lines = plan.describe(made)
+        lines = plan_text.describe(made)
         run.note(lines[0], plan="\n".join(lines[1:]))
         run.end("plan", ok=True)
         self.tell(lines)

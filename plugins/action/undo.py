@@ -39,12 +39,13 @@ class ActionModule(EngineAction):
         """Back on the old version with a healthy cluster, or a case for a human."""
         old = old_version(run, node)
         off = why or judge_step(run, roll.BACK, node, old)
-        run.end("undo", ok=not off, node=node)
+        failure = f"{node}: {run.failure()}"
+        run.end("undo", ok=not off, node=node, **({"error": str(off)} if off else {}))
         if off:
             outcome = roll.stuck(run.observations()[run.read_plan().group_of(node)], node)
-            return halt(run, outcome, f"{node}: {run.failure()}\nIt could not be put back on {old}: {off}")
+            return halt(run, outcome, f"{failure}\nIt could not be put back on {old}: {off}")
         outcome = "rolled_back" if run.read_plan().kind == "upgrade" else "held"
-        return halt(run, outcome, f"{node}: {run.failure()}\nIt is back on {old} and the cluster is healthy")
+        return halt(run, outcome, f"{failure}\nIt is back on {old} and the cluster is healthy")
 
 
 def old_version(run: Any, node: str) -> str:

@@ -27,8 +27,12 @@ class SwitchError(Exception):
         self.journal = journal or []
 
 
-def switch(store: Store, unit: Unit, version: str, timeout: float, check: bool = False, start: bool = True) -> dict[str, Any]:
+def switch(
+    store: Store, unit: Unit, version: str, timeout: float, check: bool = False, start: bool = True, kill: bool = False
+) -> dict[str, Any]:
     """Have the unit run from `version`; call it under the node's lock. Without `start` a unit that does not run is left so.
+
+    With `kill` one that does not stop in time is killed: of a release that does not work, to which nothing else may help.
 
     A unit that is active and runs from it already, with its packages installed, is left alone. Stopping and starting may each take
     `timeout` seconds. A unit that does not start is left stopped, with the link on `version`: nothing flaps, and the caller decides
@@ -48,7 +52,7 @@ def switch(store: Store, unit: Unit, version: str, timeout: float, check: bool =
                 if not right:
                     point(store.link, store.path(version))
             else:
-                state = _change(store, unit, payload, version, timeout, result)
+                state = _change(store, unit, payload, version, timeout, kill, result)
     result.update(state.as_dict(), seconds=round(time.monotonic() - began, 3))
     return result
 
@@ -88,11 +92,11 @@ def _refuse_unusable(store: Store, version: str) -> None:
         raise ReleaseError(f"{store.link} is no link; nothing was changed: name the link that the unit's ExecStart goes through")
 
 
-def _change(store: Store, unit: Unit, payload: Payload, version: str, timeout: float, result: dict[str, Any]) -> State:
+def _change(store: Store, unit: Unit, payload: Payload, version: str, timeout: float, kill: bool, result: dict[str, Any]) -> State:
     unit.forget_failures()
     moment = time.monotonic()
     try:
-        unit.stop(timeout)
+        (unit.end if kill else unit.stop)(timeout)
     except UnitError as error:
         raise SwitchError(f"{error}; {store.link} was not changed") from None
     stopped = time.monotonic()

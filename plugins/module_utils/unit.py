@@ -85,6 +85,14 @@ class Unit:
             why = f"exit code {done.returncode}" if done.returncode else f"{timeout:.0f} s"
             raise UnitError(f"{self.name} did not stop ({why}): it is {state.active} ({state.sub})")
 
+    def end(self, timeout: float) -> None:
+        """Stop it; what has not ended within the timeout is killed with all its processes. UnitError when that ends it neither."""
+        try:
+            self.stop(timeout)
+        except UnitError:
+            _systemctl("kill", "--signal=SIGKILL", self.name, timeout=10)
+            self.stop(timeout)
+
     def start(self, timeout: float) -> State:
         """Start it and return its state. Unless it is active within the timeout it is stopped again, and UnitError says so."""
         since = time.time()

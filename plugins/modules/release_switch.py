@@ -46,6 +46,10 @@ options:
     description: Whether to have the unit started at boot, too. False leaves that as it is.
     type: bool
     default: false
+  kill:
+    description: Whether to kill what does not stop in time. True is for taking back a release that does not work.
+    type: bool
+    default: false
   lease_root:
     description: Folder of the system whose lease fences the change, when that is not O(root), such as for one of its components.
     type: path
@@ -144,6 +148,7 @@ SPEC = {
     "timeout_s": {"type": "float", "default": 60.0},
     "start": {"type": "bool", "default": True},
     "enabled": {"type": "bool", "default": False},
+    "kill": {"type": "bool", "default": False},
     "lease_root": {"type": "path"},
     "lease": {"type": "dict", "default": {}},
 }
@@ -164,7 +169,7 @@ def main() -> None:
             given["version"],
         ):
             store, unit = Store(given["root"], given["link"]), Unit(given["unit"])
-            result = switch(store, unit, given["version"], given["timeout_s"], module.check_mode, given["start"])
+            result = switch(store, unit, given["version"], given["timeout_s"], module.check_mode, given["start"], given["kill"])
             enabled = given["enabled"] and unit.enable(module.check_mode)
             result["changed"] = result["changed"] or enabled
     except (LockError, StateError, ReleaseError, PackageError, SwitchError, UnitError) as error:

@@ -21,7 +21,7 @@ from ansible.plugins.action import ActionBase
 try:
     import msgspec
 
-    from nodewise import __version__, backups, lease, plan, pypi, releases, roll, smoke, soak, summary
+    from nodewise import __version__, backups, lease, plan, plan_text, pypi, releases, roll, smoke, soak, summary
     from nodewise.errors import GateFailed, Held, NodewiseError, Refused
     from nodewise.judging import judge_step
     from nodewise.model import Artifact, Hop, Observation, Outcome, Plan, Settings, Step, Subject, good
@@ -34,9 +34,8 @@ try:
 except ImportError as missing:
     ENGINE_ERROR = str(missing)
     # Names only, so that plugins load and can say in a task's result what is missing.
-    msgspec = __version__ = backups = lease = plan = pypi = releases = roll = smoke = smoke_finish = soak = summary = judge_step = (
-        unseen
-    ) = refuse_unfit = new_folder = None
+    msgspec = __version__ = backups = lease = plan = plan_text = pypi = releases = roll = smoke = smoke_finish = None
+    soak = summary = judge_step = unseen = refuse_unfit = new_folder = None
     GateFailed = Held = NodewiseError = Refused = RuntimeError
     Artifact = Hop = Observation = Outcome = Plan = Settings = Step = Subject = Run = good = None
 
@@ -67,6 +66,7 @@ __all__ = [
     "options",
     "plain",
     "plan",
+    "plan_text",
     "pypi",
     "refuse_unfit",
     "releases",

@@ -215,6 +215,9 @@ def test_patroni_that_lets_anybody_change_things(suite: Suite) -> None:
         for name in cluster.addresses:
             cluster.configure(name)
             cluster.signal(name, signal.SIGHUP)
+        deadline = time.monotonic() + 20
+        while any(suite.run(name, "60-patroni").returncode for name in cluster.addresses):
+            assert time.monotonic() < deadline, "Patroni has not read its file again"
 
 
 def test_patroni_that_does_not_answer(suite: Suite) -> None:

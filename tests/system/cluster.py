@@ -221,6 +221,14 @@ class Cluster:
         """Write something through a member, or raise."""
         raise NotImplementedError
 
+    def serves(self, node: str) -> bool:
+        """Whether a member answers a client on its own node."""
+        raise NotImplementedError
+
+    def anew(self, new: int = 0) -> None:
+        """Put the cluster back to the old version, the first `new` of its members to the new one: much cheaper than other nodes."""
+        raise NotImplementedError
+
     def versions(self) -> set[str]:
         """What the members' processes say that they are."""
         return {self.version(name) for name in self.names}

@@ -12,7 +12,7 @@ from nodewise.scenario import clients_of
 from tests.system import cluster as any_cluster
 from tests.system.cluster import Ended, Running, in_a_switch, read
 
-__all__ = ["ETCDCTL", "NEW", "OLD", "Cluster", "Ended", "Running", "anew", "in_a_switch", "made", "read"]
+__all__ = ["ETCDCTL", "NEW", "OLD", "Cluster", "Ended", "Running", "in_a_switch", "made", "read"]
 
 OLD, NEW = "3.4.23", "3.5.16"
 ETCDCTL = """cd /etc/nodewise/etcd; ETCDCTL_API=3 /opt/nodewise/etcd/current/bin/etcdctl \
@@ -20,7 +20,7 @@ ETCDCTL = """cd /etc/nodewise/etcd; ETCDCTL_API=3 /opt/nodewise/etcd/current/bin
 ASK = """import ssl, urllib.request as r; c = ssl.create_default_context(cafile="ca.crt"); c.check_hostname = False
 c.load_cert_chain("node.crt", "node.key"); print(r.urlopen("https://127.0.0.1:2379/version", context=c).read().decode())"""
 
-# Begins a cluster anew with its old version: data that has moved to the new one cannot go back.
+# Begins a member anew with a version and no data.
 ANEW = """systemctl stop etcd; rm -rf /var/lib/nodewise/etcd/member /opt/nodewise/etcd/state.json
 ln -sfn releases/{} /opt/nodewise/etcd/current"""
 
@@ -60,18 +60,21 @@ class Cluster(any_cluster.Cluster):
             client.open()
             client.put({"/nodewise/serves": "yes"})  # type: ignore[attr-defined]
 
+    def serves(self, node: str) -> bool:
+        """Whether a member says that it is healthy."""
+        return "is healthy" in self.root(node, f"{ETCDCTL} endpoint health 2>&1 || true")
+
+    def anew(self, new: int = 0) -> None:
+        """The same members with nothing but the data set: what has moved to the new version cannot go back."""
+        if {OLD} != self.versions() or new:
+            for number, name in enumerate(self.names):
+                self.root(name, ANEW.format(NEW if number < new else OLD))
+            self.everywhere("systemctl start etcd")
+            self.seed()
+
 
 @contextmanager
 def made(runs: Path, nodes: int = 3, version: str = OLD) -> Iterator[Cluster]:
     """A cluster of its own, with data in it, removed at the end."""
     with any_cluster.made(Cluster, runs, nodes, version=version) as cluster:
         yield cluster
-
-
-def anew(cluster: Cluster, new: int = 0) -> None:
-    """The same members with nothing but the data set, the first `new` of them on the new version: much cheaper than other nodes."""
-    if {OLD} != cluster.versions() or new:
-        for number, name in enumerate(cluster.names):
-            cluster.root(name, ANEW.format(NEW if number < new else OLD))
-        cluster.everywhere("systemctl start etcd")
-        cluster.seed()

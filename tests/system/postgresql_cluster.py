@@ -92,6 +92,34 @@ grep -l nodewise_unfinished /etc/nodewise/postgresql/patroni.d/*"""
             done = client.invoke(Operation(0, "invoke", "write", "/nodewise/serves", "yes", 0))
         assert "ok" == done.type, done.error
 
+    def serves(self, node: str) -> bool:
+        """Whether a member's server answers."""
+        return self.root(node, "cd /; " + PSQL.format(database="postgres", statement="'select 1'") + " 2>&1 || true") == "1"
+
+    def hand_over(self, to: str) -> None:
+        """Make a member the primary, unless it is."""
+        if (leader := self.leader()) != to:
+            self.patronictl(leader, f"switchover --force --leader {leader} --candidate {to} {self.net.name}")
+            any_cluster.until(lambda: self.leader() == to, 30)
+            healthy(self)
+
+    def anew(self, new: int = 0) -> None:
+        """The same members and data. Of some on the new minor the last is primary, whose turn is the one that is left."""
+        wanted = {node: NEW if number < new else OLD for number, node in enumerate(self.names)}
+        if new:
+            self.hand_over(self.names[-1])
+        if wanted == {node: self.version(node) for node in self.names}:
+            return
+        leader = self.leader()
+        order = [node for node in self.names if node != leader] + [leader]  # the primary stops last and starts first
+        for node in order:
+            self.root(node, "systemctl stop patroni")
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda node: self.root(node, PACKAGES.format(version=wanted[node])), order))
+        for node in reversed(order):
+            self.root(node, "systemctl start patroni")
+        healthy(self)
+
     def offered(self) -> set[str]:
         """The minors of PostgreSQL 15 that the nodes' package manager offers."""
         lines = self.root(self.names[0], "apt-get update -qq >&2; apt-cache madison postgresql-15").splitlines()
@@ -114,22 +142,6 @@ def made(runs: Path, nodes: int = 3, version: str = OLD, **variables: Any) -> It
         if f"{version}" in str(error) and "offered" in str(error):
             pytest.skip(str(error))
         raise
-
-
-def anew(cluster: Cluster, new: int = 0) -> None:
-    """The same members and data, the first `new` of them on the new minor: the primary stops last and starts first."""
-    wanted = {node: NEW if number < new else OLD for number, node in enumerate(cluster.names)}
-    if wanted == {node: cluster.version(node) for node in cluster.names}:
-        return
-    leader = cluster.leader()
-    order = [node for node in cluster.names if node != leader] + [leader]
-    for node in order:
-        cluster.root(node, "systemctl stop patroni")
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda node: cluster.root(node, PACKAGES.format(version=wanted[node])), order))
-    for node in reversed(order):
-        cluster.root(node, "systemctl start patroni")
-    healthy(cluster)
 
 
 def healthy(cluster: Cluster, seconds: float = 60) -> None:

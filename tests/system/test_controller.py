@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 
 from nodewise.testnet.state import checkout
+from tests.system import etcd_cluster, postgresql_cluster
 from tests.system.bad_days import ROWS, Day, Row, bad_day
-from tests.system.etcd_cluster import ETCDCTL, NEW, Cluster, Ended, anew, in_a_switch, made
+from tests.system.cluster import Cluster, Ended, in_a_switch
 
 Kind = tuple[str, ...]
 KINDS = ("step", "gate", "observe", "note")
 NOTES = ("plan", "backup", "hop", "turn", "approved", "outcome", "members")
 # The holder was on a machine that is not this one, and its lease is about to end.
-ELSEWHERE = """cd /opt/nodewise/etcd; python3 -c '
+ELSEWHERE = """cd /opt/nodewise/{system}; python3 -c '
 import json, time
 state = json.load(open("state.json"))
 state["lease"]["controller"]["boot"] = "another"
@@ -29,10 +30,17 @@ json.dump(state, open("state.json", "w"))'"""
 SERVES_S = 60  # seconds in which a node whose controller died in the middle of its step serves again
 
 
-@pytest.fixture(scope="module")
-def cluster(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:  # noqa: ARG001  (in that home)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(etcd_cluster, id="etcd"), pytest.param(postgresql_cluster, id="postgresql", marks=pytest.mark.slow)],
+)
+def cluster(
+    request: pytest.FixtureRequest,
+    testnet_home: Path,  # noqa: ARG001  (in that home)
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Cluster]:
     """Three members that are taken from the old version to the new one again and again."""
-    with made(tmp_path_factory.mktemp("runs")) as three:
+    with request.param.made(tmp_path_factory.mktemp("runs")) as three:
         yield three
 
 
@@ -56,7 +64,7 @@ def serves(cluster: Cluster, node: str) -> float:
     """Seconds until a node serves, with nobody to help it."""
     began = time.monotonic()
     while time.monotonic() - began < SERVES_S:
-        if "is healthy" in cluster.root(node, f"{ETCDCTL} endpoint health 2>&1 || true"):
+        if cluster.serves(node):
             return time.monotonic() - began
         time.sleep(0.2)
     raise AssertionError(f"{node} does not serve {SERVES_S} s after its controller died")
@@ -89,12 +97,12 @@ def test_killed_after_each_kind_of_entry(cluster: Cluster, tmp_path: Path) -> No
     while left:
         before = len(left)
         one = not any("prove" in kind for kind in left)  # what happens in the last turn, too, needs no other
-        anew(cluster, new=2 if one else 0)
+        cluster.anew(new=2 if one else 0)
         with bad_day(cluster, "controller killed") as day:
             began = time.monotonic()
             day.ended(to_the_end(day, left, controllers), "upgraded", "unchanged", began=began)
             day.restarted = dict.fromkeys(cluster.names[2 if one else 0 :], 1)
-        assert {NEW} == cluster.versions()
+        assert {cluster.new} == cluster.versions()
         assert len(left) < before, f"never written again: {left}"
     rows = ROWS[first:]
     name = f"controller killed at each of {kinds} kinds of entry"
@@ -104,7 +112,7 @@ def test_killed_after_each_kind_of_entry(cluster: Cluster, tmp_path: Path) -> No
 
 def test_killed_in_the_middle_of_a_switch(cluster: Cluster) -> None:
     """It has judged nothing, and the node serves again by itself. The same command finishes it, and no member is started twice."""
-    anew(cluster)
+    cluster.anew()
     with bad_day(cluster, "controller killed in a switch") as day:
         began, running = time.monotonic(), cluster.start()
         record = running.until(in_a_switch)
@@ -114,13 +122,13 @@ def test_killed_in_the_middle_of_a_switch(cluster: Cluster) -> None:
         serves(cluster, record["node"])
         day.ended(cluster.upgrade(), "upgraded", began=began)
         day.restarted = dict.fromkeys(cluster.names, 1)
-    assert {NEW} == cluster.versions()
+    assert {cluster.new} == cluster.versions()
 
 
 @pytest.mark.slow
 def test_killed_while_it_takes_the_lease(cluster: Cluster) -> None:
     """Workers outlive a controller that was killed and end their task: what they took is the controller's, and as dead as it is."""
-    anew(cluster)
+    cluster.anew()
     with bad_day(cluster, "controller killed while it takes the lease") as day:
         began, running = time.monotonic(), cluster.start()
         assert running.until(lambda record: record.get("step") == "plan" and record["phase"] == "end")
@@ -133,7 +141,7 @@ def test_killed_while_it_takes_the_lease(cluster: Cluster) -> None:
 @pytest.mark.slow
 def test_two_operators_at_once(cluster: Cluster, tmp_path: Path) -> None:
     """Of two that begin at the same moment from two checkouts one upgrades the cluster; the other is told who does."""
-    anew(cluster)
+    cluster.anew()
     controllers = clones(tmp_path)
     with bad_day(cluster, "two operators at once") as day:
         began = time.monotonic()
@@ -143,25 +151,25 @@ def test_two_operators_at_once(cluster: Cluster, tmp_path: Path) -> None:
         day.ended(first, "refused", began=time.monotonic())
         assert second.folder.name in first.summary["reason"], first.said
         day.restarted = dict.fromkeys(cluster.names, 1)
-    assert {NEW} == cluster.versions()
+    assert {cluster.new} == cluster.versions()
 
 
 @pytest.mark.slow
 def test_a_dead_holder(cluster: Cluster) -> None:
     """Of a run on another machine nobody knows whether it is dead: it is named with its expiry, and waited for."""
-    anew(cluster)
+    cluster.anew()
     with bad_day(cluster, "holder of the lock dead") as day:
         running = cluster.start()
         record = running.until(in_a_switch)
         assert record
         running.kill()
         serves(cluster, record["node"])
-        cluster.everywhere(ELSEWHERE)
+        cluster.everywhere(ELSEWHERE.format(system=cluster.system))
         reason = str(day.upgrade("refused").summary["reason"])
-        state = json.loads(cluster.root(cluster.names[0], "cat /opt/nodewise/etcd/state.json"))
+        state = json.loads(cluster.root(cluster.names[0], f"cat /opt/nodewise/{cluster.system}/state.json"))
         until = time.strftime("%H:%M:%S", time.gmtime(state["lease"]["expires"]))
         assert [] == [word for word in (running.folder.name, until) if word not in reason], reason
         time.sleep(max(0.0, state["lease"]["expires"] - time.time()) + 1)
         day.upgrade("upgraded")
         day.restarted = dict.fromkeys(cluster.names, 1)
-    assert {NEW} == cluster.versions()
+    assert {cluster.new} == cluster.versions()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.bad_days import Day, bad_day
-from tests.system.etcd_cluster import NEW, Cluster, Running, anew, in_a_switch, made
+from tests.system.etcd_cluster import NEW, Cluster, Running, in_a_switch, made
 
 # Cuts a member off from its peers, and from nobody else.
 CUT = """nft add table inet bad; for way in input output; do
@@ -29,7 +29,7 @@ def shared(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.fixture
 def cluster(shared: Cluster) -> Cluster:
     """On the old version."""
-    anew(shared)
+    shared.anew()
     return shared
 
 

@@ -18,6 +18,8 @@ from nodewise import testnet
 from nodewise.testnet.podman import Podman
 from tests.system.host import ROOT, Host
 
+pytestmark = pytest.mark.slow  # a node with dnf and rpm is made first
+
 UTILS = "ansible_collections/nodewise/cluster/plugins"
 DNF = "dnf rpm createrepo-c dnf-plugins-core"
 REPO = "[demo]\nname=demo\nbaseurl=file:///srv/rpm\ngpgcheck=0\n"
@@ -54,7 +56,6 @@ ASK = """import json, sys; sys.path.insert(0, "/srv/py")
 from ansible_collections.nodewise.cluster.plugins.module_utils.package_dnf import Dnf
 from ansible_collections.nodewise.cluster.plugins.module_utils.package_manager import PackageError
 
-pytestmark = pytest.mark.slow  # a node with dnf and rpm is made first
 method, arguments = json.load(sys.stdin)
 try:
     print(json.dumps(getattr(Dnf(), method)(*arguments)))

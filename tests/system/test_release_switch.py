@@ -130,6 +130,18 @@ def test_unit_that_does_not_stop(host: Host) -> None:
     assert f"releases/{OLD}" == host.linked()
 
 
+def test_unit_that_does_not_stop_is_killed(host: Host) -> None:
+    """When a release that does not work is taken back, there is nothing to wait for."""
+    host.shell("systemctl stop demo")
+    host.unit(STUBBORN)
+    stubborn = host.switch(NEW)["pid"]
+    host.unit(UNIT)
+    answer = host.switch(OLD, timeout_s=3, kill=True)
+    assert ("active", True) == (answer["active"], answer["changed"]), answer
+    assert f"releases/{OLD}" == host.linked()
+    assert "gone" == host.shell(f"test -e /proc/{stubborn} || echo gone").strip()
+
+
 def test_unit_that_is_none(host: Host) -> None:
     """A unit that systemd does not know is refused, and nothing is switched."""
     assert "unit nope is not-found" in host.switch(NEW, unit="nope")["msg"]

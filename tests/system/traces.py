@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nodewise.testnet import state, tools
+from nodewise.testnet.podman import CONF
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ def had(testnet: state.Testnet) -> Had:
 
 
 def podman(*words: str) -> str:
-    """What podman prints."""
-    return output(*tools.as_root(["podman", *words]))
+    """What podman prints, told of our kind of network: what it would take by itself depends on what the machine had first."""
+    return output(*tools.as_root(["podman", *words], {"CONTAINERS_CONF": str(CONF)}))
 
 
 def output(*words: str) -> str:

@@ -17,7 +17,7 @@ COLLECTION = "ansible_collections.nodewise.cluster."
 LAYERS = [
     {"cli"},
     {"bench", "scenario", "playbook", "view", "board", "telling", "testnet"},
-    {"plan", "gates", "roll", "journal", "lease", "record", "releases", "debian", "offered", "pypi", "pki"}
+    {"plan", "plan_text", "gates", "roll", "journal", "lease", "record", "releases", "debian", "offered", "pypi", "pki"}
     | {"workloads", "checkers"}
     | {"backups", "judging", "observing", "preflight", "smoke", "soak", "summary"},
     {"model", "errors", "nodewise"},

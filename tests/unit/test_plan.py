@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from nodewise import plan
+from nodewise import plan, plan_text
 from nodewise.errors import Refused
 from nodewise.model import Artifact, Hop, Observation, Plan, Release, Settings, Subject
 from nodewise.preflight import refuse_unfit
@@ -166,7 +166,7 @@ def test_a_target_several_minors_away_is_several_hops() -> None:
     three = plan.make(subject, DECLARED, {"c": old}, plan.Route(way), Settings(), {})
     assert [["n1"], ["n3"], ["n2"]] == [turn.nodes for turn in three.turns if turn.to == "3.4.23"]
     assert ["3.4.23"] * 3 + ["3.5.16"] * 3 + ["3.5.30"] * 3 == [turn.to for turn in three.turns]
-    assert "3.3.25 → 3.4.23 → 3.5.16 → 3.5.30" in "\n".join(plan.describe(three))
+    assert "3.3.25 → 3.4.23 → 3.5.16 → 3.5.30" in "\n".join(plan_text.describe(three))
 
 
 def test_stops_of_an_operator_replace_the_rules() -> None:

@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nodewise import plan, roll
+from nodewise import plan, plan_text, roll
 from nodewise.model import Hop, Member, Observation, Plan, Release, Settings, Subject
 
 from .observed import observation
@@ -85,7 +85,7 @@ def test_a_thousand_nodes_are_planned_within_a_second() -> None:
     seen = simulated([5] * 200, [0, 1, 2, 3, 4])
     began = time.perf_counter()
     made = planned(seen, 5)
-    text = plan.describe(made)
+    text = plan_text.describe(made)
     took = time.perf_counter() - began
     assert len(made.members) == 1000
     assert text
