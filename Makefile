@@ -9,6 +9,8 @@ export ANSIBLE_HOME := $(CURDIR)/.cache/ansible
 export XDG_CACHE_HOME := $(CURDIR)/.cache
 export PYTHON
 
+# Most tests wait for nodes: two at once, a file at a time, in the order of the layers.
+SPREAD := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 LAYERS := unit integration system e2e simulation
 existing = $(wildcard $(addprefix tests/,$(1)))
 
@@ -27,7 +29,7 @@ demo: setup-demo ## a cluster on a testnet, upgraded under load, judged
 	@testnet run rolling-upgrade $(if $(KEEP),--keep)
 
 test: setup-test ## all tests that a change has to pass, the bad days that matter most among them
-	@pytest -m 'not slow' $(call existing,$(LAYERS)) $(ARGS)
+	@pytest $(SPREAD) -m 'not slow' $(call existing,$(LAYERS)) $(ARGS)
 
 test-unit: setup-lint ## no node, no network: seconds
 	@pytest tests/unit $(ARGS)

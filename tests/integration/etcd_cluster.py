@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import platform
 import shutil
@@ -9,7 +10,8 @@ import signal
 import socket
 import subprocess
 import urllib.request
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,9 @@ HEALTHY = {"members": ["n1", "n2", "n3"], "serving": True, "leader": True, "fing
 def programs(version: str) -> Path:
     """The folder of etcd and etcdctl, unpacked from the packages of a release into the cache."""
     folder = debian.cache_dir() / "tests" / f"etcd-programs-{version}"
-    if not (folder / "usr/bin/etcdctl").exists():
-        folder.mkdir(parents=True, exist_ok=True)
+    with made_once(folder) as missing:
+        if not missing:
+            return folder / "usr" / "bin"
         release = releases.resolve(releases.load_rules(ROLE), version, {}, platform.machine())
         for artifact in sorted(release.artifacts, key=lambda one: "client" in one.url):
             with urllib.request.urlopen(artifact.url) as answer:  # noqa: S310  (the machine's own mirror)
@@ -34,6 +37,17 @@ def programs(version: str) -> Path:
             (folder / "package.deb").write_bytes(package)
             subprocess.run(["dpkg-deb", "-x", "package.deb", "."], cwd=folder, check=True)
     return folder / "usr" / "bin"
+
+
+@contextmanager
+def made_once(folder: Path) -> Iterator[bool]:
+    """Whether a folder of the cache is still to be made, by who holds it now: other processes wait. What fails is made anew."""
+    folder.mkdir(parents=True, exist_ok=True)
+    done = folder / ".made"
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield not done.exists()
+        done.touch()
 
 
 def free_ports(count: int) -> list[int]:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tests.integration.etcd_cluster import free_ports, programs
+from tests.integration.etcd_cluster import free_ports, made_once, programs
 from tests.integration.postgresql_cluster import AS_POSTGRES, BIN, HBA, SCHEMA, USER, PostgresqlCluster
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import Access, argument_spec
@@ -47,10 +47,11 @@ SETTINGS: dict[str, Any] = {  # small, and quick to see changes
 def patroni(version: str = PATRONI) -> Path:
     """The folder of Patroni and what it needs, from wheels, in the cache."""
     folder = debian.cache_dir() / "tests" / f"patroni-{version}"
-    if not (folder / "patroni").is_dir():
-        wanted = [f"patroni[etcd3]=={version}", "psycopg2-binary"]
-        command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(folder), *wanted]
-        subprocess.run(command, check=True, capture_output=True)
+    with made_once(folder) as missing:
+        if missing:
+            wanted = [f"patroni[etcd3]=={version}", "psycopg2-binary"]
+            command = [sys.executable, "-m", "pip", "install", "-q", "--upgrade", "--target", str(folder), *wanted]
+            subprocess.run(command, check=True, capture_output=True)
     return folder
 
 

@@ -47,6 +47,7 @@ class Notes:
             "nodewise_system": "acme.demo.notes",
             "notes_folder": str(self.folder),
             "ansible_connection": "local",
+            "ansible_pipelining": True,
             "ansible_python_interpreter": sys.executable,
             "nodewise_deadline": 0.3,
         }

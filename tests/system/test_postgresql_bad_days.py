@@ -22,8 +22,8 @@ from tests.system.tarballs import Shop, opened
 
 QUICK = {"ttl": 20, "loop_wait": 3, "retry_timeout": 5}  # Patroni's own times, so that a failover takes 20 s and not 40
 # The service's machine is gone as far as the others can tell: neither Patroni nor PostgreSQL come back by themselves.
-DIE = "systemctl mask --runtime patroni; systemctl kill --signal=KILL patroni; pkill -9 -x postgres"
-LIVE = "systemctl unmask --runtime patroni; systemctl reset-failed patroni; systemctl start patroni"
+DIE = "systemctl kill --signal=KILL patroni; pkill -9 -x postgres; systemctl stop patroni"
+LIVE = "systemctl reset-failed patroni; systemctl start patroni"
 # Cuts a member's PostgreSQL and Patroni off from the other members, and from nobody else.
 CUT = """nft add table inet bad; for way in input output; do
 nft add chain inet bad $way "{{ type filter hook $way priority 0; }}"; for end in sport dport; do
