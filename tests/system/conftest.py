@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Any
+
 import pytest
 
-from tests.system.bad_days import ROWS, table
+from tests.system.bad_days import ROWS, Row, table
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -13,3 +16,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("bad days")
         for line in table(ROWS):
             terminalreporter.write_line(line)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where tests run in processes of their own, their rows have to come from there."""
+    if output := getattr(session.config, "workeroutput", None):
+        output["bad_days"] = [asdict(row) for row in ROWS]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take the rows of a process that has ended."""
+    ROWS.extend(Row(**row) for row in getattr(node, "workeroutput", {}).get("bad_days", []))
