@@ -140,7 +140,8 @@ def test_a_minor_and_back(cluster: Cluster) -> None:
         day.restarted = dict.fromkeys(cluster.names, 2)
 
 
-@pytest.mark.parametrize("how", ["dies", *(pytest.param(how, marks=pytest.mark.slow) for how in BAD if how != "dies")])
+@pytest.mark.slow
+@pytest.mark.parametrize("how", BAD)
 def test_bad_on_the_first_node(cluster: Cluster, release: dict[str, Any], how: str) -> None:
     """The node in hand goes back to its old packages, the evidence is named, and no other member is restarted."""
     node = canary_of(cluster)
