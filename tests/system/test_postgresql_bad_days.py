@@ -50,7 +50,7 @@ BY_HAND = f"""apt-get update -qq; new=$(apt-cache madison postgresql-15 | awk '$
 DEBIAN_FRONTEND=noninteractive apt-get install -qqy --allow-change-held-packages postgresql-15=$new postgresql-client-15=$new
 systemctl restart patroni"""
 # Programs of PostgreSQL of which one takes backups that are damaged.
-BACKUPS = "ls -A /opt/nodewise/postgresql/backups 2>/dev/null || true"
+BACKUPS = "ls /opt/nodewise/postgresql/backups 2>/dev/null || true"
 BAD_BIN = "/opt/bad-bin"
 BAD_BACKUP = """#!/bin/sh
 /usr/lib/postgresql/15/bin/pg_basebackup "$@" || exit
@@ -217,7 +217,7 @@ def test_a_standby_that_is_not_in_pg_stat_replication(cluster: Cluster) -> None:
             f"nft add rule inet bad output ip daddr {primary} tcp dport 5432 reject with tcp reset",
         )
         try:
-            until(lambda: node not in cluster.streaming(), 60)
+            until(lambda: node not in cluster.streaming(), 120)  # the primary waits for it for wal_sender_timeout
             day.refused("replaying", node)
         finally:
             cluster.root(node, HEAL)
@@ -455,13 +455,14 @@ def test_a_certificate(cluster: Cluster, tmp_path: Path, days: int) -> None:
     for file in (tmp_path / "pki/nodes").glob(f"{node}.*"):
         file.unlink()
     short = pki.node(tmp_path / "pki", cluster.net.name, node, [cluster.net.node(node).address], days=days, renew_days=0)
-    text = base64.b64encode(short.certificate.encode()).decode()
-    cluster.root(node, f"cd {folder}; cp -p node.crt /var/tmp/kept; echo {text} | base64 -d >node.crt")
+    files = {"node.crt": short.certificate, "node.key": short.key}
+    write = "; ".join(f"echo {base64.b64encode(text.encode()).decode()} | base64 -d >{name}" for name, text in files.items())
+    cluster.root(node, f"cd {folder}; mkdir -m 700 /var/tmp/kept; cp -p node.crt node.key /var/tmp/kept; {write}")
     with bad_day(cluster, f"{'expiring' if days else 'expired'} certificate") as day:
         try:
-            day.refused(f"{node}: {folder}/node.crt ")
+            day.refused(node, f"{folder}/node.crt ends at " if days else "expired")
         finally:
-            cluster.root(node, f"mv /var/tmp/kept {folder}/node.crt")
+            cluster.root(node, f"mv /var/tmp/kept/* {folder}; rmdir /var/tmp/kept")
 
 
 @pytest.mark.slow
@@ -484,6 +485,7 @@ def test_a_backup_that_does_not_verify(cluster: Cluster) -> None:
 def test_a_plan_that_was_approved_before_something_changed(cluster: Cluster) -> None:
     """A member that somebody took to another version since is drift, and is named."""
     node = canary_of(cluster)
+    cluster.everywhere("rm -f /opt/nodewise/postgresql/state.json")  # of an upgrade that had begun, this would be a part
     with bad_day(cluster, "plan approved, cluster changed since") as day:
         planned = cluster.upgrade("--check")
         assert "planned" == planned.outcome, planned.said
