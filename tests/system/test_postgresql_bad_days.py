@@ -460,7 +460,7 @@ def test_a_certificate(cluster: Cluster, tmp_path: Path, days: int) -> None:
     cluster.root(node, f"cd {folder}; mkdir -m 700 /var/tmp/kept; cp -p node.crt node.key /var/tmp/kept; {write}")
     with bad_day(cluster, f"{'expiring' if days else 'expired'} certificate") as day:
         try:
-            day.refused(node, f"{folder}/node.crt ends at " if days else "expired")
+            day.refused(node, f"{folder}/node.crt ends at " if days else "CERTIFICATE_EXPIRED")
         finally:
             cluster.root(node, f"mv /var/tmp/kept/* {folder}; rmdir /var/tmp/kept")
 
