@@ -12,9 +12,9 @@ export PYTHON
 LAYERS := unit integration system e2e simulation
 # Layers without testnets: two files at once. Whole clusters under load have the machine to themselves.
 QUIET := unit integration
+# pytest's exit code when nothing was selected: what ARGS selects may lie in one half alone.
+NOTHING := 5
 SPREAD := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
-# What ARGS selects may lie in one half alone: pytest's exit code 5 says that it selected nothing.
-NONE = $(if $(ARGS),|| [ $$? = 5 ])
 existing = $(wildcard $(addprefix tests/,$(1)))
 
 .PHONY: help demo test lint bench setup setup-demo setup-test setup-lint clean $(LAYERS:%=test-%) test-benchmark test-molecule
@@ -32,8 +32,10 @@ demo: setup-demo ## a cluster on a testnet, upgraded under load, judged
 	@testnet run rolling-upgrade $(if $(KEEP),--keep)
 
 test: setup-test ## all tests that a change has to pass, the bad days that matter most among them
-	@pytest $(SPREAD) -m 'not slow' $(call existing,$(QUIET)) $(ARGS) $(NONE)
-	@pytest -m 'not slow' $(call existing,$(filter-out $(QUIET),$(LAYERS))) $(ARGS) $(NONE)
+	@pytest $(SPREAD) -m 'not slow' $(call existing,$(QUIET)) $(ARGS); quiet=$$?; \
+	[ $$quiet = 0 ] $(if $(ARGS),|| [ $$quiet = $(NOTHING) ]) || exit $$quiet; \
+	pytest -m 'not slow' $(call existing,$(filter-out $(QUIET),$(LAYERS))) $(ARGS); rest=$$?; \
+	[ $$rest = $(NOTHING) ] && exit $$quiet; exit $$rest
 
 test-unit: setup-lint ## no node, no network: seconds
 	@pytest tests/unit $(ARGS)

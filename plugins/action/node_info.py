@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -17,5 +18,6 @@ class ActionModule(ActionBase):
         result.update(self._execute_module(module_name="nodewise.cluster.node_info", task_vars=task_vars))
         if not result.get("failed"):
             told = {key: value for key, value in result.items() if not key.startswith("_") and key not in ("invocation", "changed")}
+            told["ahead_s"] = (told["clock"] - time.time_ns()) / 1e9
             result["ansible_facts"] = {"nodewise_node": told}
         return result

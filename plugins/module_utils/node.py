@@ -48,7 +48,6 @@ class Node:
             "state": self.ask("state", lambda: nodestate.read(root)),
             "machine": os.uname().machine,
             "boot_id": self.ask(BOOT_ID, boot_id),
-            "clock": time.time_ns(),
             "staged": self.ask(store.releases, store.staged),
             "linked": self.ask(store.link, store.linked),
             "components": {
@@ -61,6 +60,7 @@ class Node:
             "certificates": {path: self.ask(path, partial(certificate, path)) for path in given.get("certificates") or []},
             **(self.ask(PYTHON, python) or {"python": None, "libc": None}),
             "packages": self.ask("packages", lambda: packages.read(names)) if names else None,
+            "clock": time.time_ns(),  # last: it is held against the controller's, which looks at its own when this arrives
             "errors": self.errors,
         }
 

@@ -40,6 +40,7 @@ Acquire::Retries "3";
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
 """
+DATABASE = "/var/lib/dpkg/status"  # which dpkg replaces by a rename
 FRONTEND_LOCK, LOCK = "/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock"
 POLICY, SAVED = "/usr/sbin/policy-rc.d", "/usr/sbin/policy-rc.d.nodewise-saved"
 MARK = "# Nodewise"
@@ -116,6 +117,11 @@ class Apt(Manager):
     def broken(self) -> list[str]:
         """What waits for triggers only is not broken."""
         return [name for name, _want, status, flag, _version in _status([]) if _half(status, flag)]
+
+    def state(self) -> str:
+        """Return which file the database is: dpkg writes a new one for every change."""
+        found = os.stat(DATABASE)
+        return f"{found.st_ino} {found.st_size} {found.st_mtime_ns}"
 
     @contextmanager
     def locked(self, timeout: float) -> Iterator[None]:

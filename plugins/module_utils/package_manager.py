@@ -100,6 +100,10 @@ class Manager(ABC):
         """Return the packages that are half installed."""
 
     @abstractmethod
+    def state(self) -> str:
+        """Return a text that is another one after anything was installed or removed."""
+
+    @abstractmethod
     def locked(self, timeout: float) -> Any:
         """Keep everybody else from installing, until the context ends."""
 

@@ -76,10 +76,12 @@ class Access:
         folder: str | None = None,
     ) -> Any:
         """Have the node's own PostgreSQL run one statement, as superuser over its socket in `folder` (by default `socket_dir`)."""
-        words: dict[str, Any] = {"user": self.os_user, "dbname": database, "port": port}
-        if folder or self.socket_dir:
-            words["host"] = folder or self.socket_dir
-        return self._psql(self.as_superuser(), words, statement, timeout or self.timeout)
+        return self._psql(self.as_superuser(), self._local(database, port, folder), statement, timeout or self.timeout)
+
+    def local_session(self, port: int) -> list[str]:
+        """Return the command of a psql that does to the node's own PostgreSQL what it reads, as superuser over its socket."""
+        words = conninfo(self._local("postgres", port), self.timeout)
+        return [*self.as_superuser(), self.program("psql"), *_PLAIN, "-d", words]
 
     def as_superuser(self) -> list[str]:
         """Return the words that go before a command which PostgreSQL's own user is to run."""
@@ -110,6 +112,10 @@ class Access:
     def _psql(self, before: list[str], words: dict[str, Any], statement: str, limit: float) -> Any:
         output = run([*before, self.program("psql"), *_PLAIN, "-d", conninfo(words, limit), "-f", "-"], limit + 1, statement)
         return value(output)
+
+    def _local(self, database: str, port: int, folder: str | None = None) -> dict[str, Any]:
+        host = folder or self.socket_dir
+        return {"user": self.os_user, "dbname": database, "port": port, **({"host": host} if host else {})}
 
     def _remote(self, member: Member, database: str) -> dict[str, Any]:
         words = {"host": member.host, "port": member.port, "user": self.user, "dbname": database}

@@ -17,6 +17,7 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.files import writ
 from ansible_collections.nodewise.cluster.plugins.module_utils.patroni import SYNCHRONOUS, Patroni, member_of, tags_of, wait
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import Access, PostgresqlError
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_sentinel import read, write
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_session import Sql, superuser
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_sessions import empty, terminate, told
 
 BEFORE = "nodewise_before"
@@ -75,15 +76,16 @@ def drain(parameters: dict[str, Any], dry: bool = False) -> dict[str, Any]:
     began = time.monotonic()
     access, own = Access(parameters), parameters["member"]
     here, tags = access.member(own), Tags(parameters["tags_file"])
-    if not access.local_sql("select to_json(pg_is_in_recovery())", port=here.port):
-        raise PostgresqlError(f"{own} is the primary, which is never taken out of use; nothing was changed: hand over first")
     result: dict[str, Any] = {"changed": not tags.ours, "idle": [], "terminated": []}
-    if not dry:
-        changed = tags.write(tags.taken_out())
-        _have_tags(access, own, out=True, until=began + parameters["deadline"])
-        result["idle"], result["terminated"] = _without_sessions(access, own, parameters)
-        access.local_sql("checkpoint", parameters["deadline"], port=here.port)  # what it does not write now it writes when it stops
-        result["changed"] = changed or bool(result["idle"] or result["terminated"])
+    with superuser(access, here.port) as sql:
+        if not sql("select to_json(pg_is_in_recovery())"):
+            raise PostgresqlError(f"{own} is the primary, which is never taken out of use; nothing was changed: hand over first")
+        if not dry:
+            changed = tags.write(tags.taken_out())
+            _have_tags(access, own, out=True, until=began + parameters["deadline"])
+            result["idle"], result["terminated"] = _without_sessions(sql, own, parameters)
+            sql("checkpoint", parameters["deadline"])  # what it does not write now it writes when it stops
+            result["changed"] = changed or bool(result["idle"] or result["terminated"])
     return {**result, "tags": tags.taken_out()["tags"], "seconds": round(time.monotonic() - began, 3)}
 
 
@@ -138,12 +140,8 @@ def _have_tags(access: Access, own: str, *, out: bool, until: float) -> None:
         raise PostgresqlError(f"{own}: Patroni did not take the tags over in time: {left}")
 
 
-def _without_sessions(access: Access, own: str, parameters: dict[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _without_sessions(sql: Sql, own: str, parameters: dict[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the sessions that were ended while they did nothing, and those that were cut off."""
-
-    def sql(statement: str) -> Any:
-        return access.local_sql(statement, port=access.member(own).port)
-
     idle, busy = empty(sql, parameters["drain_s"])
     if busy and not parameters["terminate"]:
         raise PostgresqlError(

@@ -23,6 +23,7 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.patroni import (
     wait,
 )
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import Access, Member, PostgresqlError
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_session import superuser
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_sessions import terminate, told, wait_for_transactions
 
 PATIENCE_S = 30.0  # a primary that still leads after that was not moved: Patroni looks at what it is asked for every 10 s or so
@@ -166,19 +167,17 @@ def _refuse(access: Access, own: str, candidate: str) -> None:
 
 def _prepare(access: Access, here: Member, there: Member, parameters: dict[str, Any]) -> list[dict[str, Any]]:
     """All that takes time, while the primary still takes writes. Returns the sessions that were ended, with an operator's leave."""
-
-    def sql(statement: str) -> Any:
-        return access.local_sql(statement, port=here.port)
-
-    access.local_sql("checkpoint", parameters["deadline"], port=here.port)  # or it is written while there is no primary
-    _catch_up(access, there, sql(STANDING)["lsn"])
-    left = wait_for_transactions(sql, parameters["drain_s"])
-    if left and not parameters["terminate"]:
-        raise PostgresqlError(
-            f"a switchover would cut off what is under way on {here.name}: {told(left)}. Nothing was changed: {here.name} leads.\n"
-            "Let it end, or accept that it is cut off: -e nodewise_drain_terminate=always"
-        )
-    return terminate(sql, left)
+    with superuser(access, here.port) as sql:
+        sql("checkpoint", parameters["deadline"])  # or it is written while there is no primary
+        _catch_up(access, there, sql(STANDING)["lsn"])
+        left = wait_for_transactions(sql, parameters["drain_s"])
+        if left and not parameters["terminate"]:
+            raise PostgresqlError(
+                f"a switchover would cut off what is under way on {here.name}: {told(left)}. "
+                f"Nothing was changed: {here.name} leads.\n"
+                "Let it end, or accept that it is cut off: -e nodewise_drain_terminate=always"
+            )
+        return terminate(sql, left)
 
 
 def _catch_up(access: Access, there: Member, lsn: int) -> None:

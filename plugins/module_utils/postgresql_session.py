@@ -11,7 +11,8 @@ import select
 import subprocess
 import time
 import uuid
-from typing import Any, BinaryIO, cast
+from contextlib import contextmanager
+from typing import Any, BinaryIO, Iterator, Protocol, cast
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import (
     Access,
@@ -23,6 +24,30 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import
 )
 
 _READ = 65536
+
+
+class Sql(Protocol):
+    """Has a PostgreSQL run one statement that returns one JSON value (or nothing: None)."""
+
+    def __call__(self, statement: str, timeout: float | None = None) -> Any:
+        """PostgresqlError where it failed, or took longer than `timeout` seconds."""
+
+
+@contextmanager
+def superuser(access: Access, port: int) -> Iterator[Sql]:
+    """Ask the node's own PostgreSQL as Access.local_sql does, over one session."""
+    try:
+        session = Session(access.local_session(port))
+    except OSError as error:
+        raise PostgresqlError(f"{error.filename}: {error.strerror}") from None
+
+    def sql(statement: str, timeout: float | None = None) -> Any:
+        return value(session.ask(statement, timeout or access.timeout))
+
+    try:
+        yield sql
+    finally:
+        session.end()
 
 
 class Sessions:

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable
+from typing import Any
+
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_session import Sql
 
 INTERVAL = 0.2
 IDLE = ("idle", "disabled")
@@ -20,8 +22,6 @@ _ROW = f"""json_build_object('pid', pid, 'user', usename, 'application', applica
 'client', coalesce(host(client_addr), 'local'), 'state', state, 'age_s', {_AGE})"""
 _ALL = f"select coalesce(json_agg({_ROW} order by xact_start nulls last, pid), '[]') from pg_stat_activity where {_CLIENTS}"  # noqa: S608
 NOW = "select extract(epoch from clock_timestamp())::float8"
-
-Sql = Callable[[str], Any]
 
 
 def begun_before(moment: float) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.fetch import FetchError, fetch, name_of
 from ansible_collections.nodewise.cluster.plugins.module_utils.package_manager import PackageError, run
-from ansible_collections.nodewise.cluster.plugins.module_utils.packages import Unavailable, fetch_all
+from ansible_collections.nodewise.cluster.plugins.module_utils.packages import Payload, Unavailable, fetch_all, note_fit, of_host
 from ansible_collections.nodewise.cluster.plugins.module_utils.release import MANIFEST, ReleaseError, Store, note, sync
 from ansible_collections.nodewise.cluster.plugins.module_utils.unpack import UnpackError, unpack
 
@@ -43,6 +43,8 @@ def stage(store: Store, wanted: dict[str, Any], limits: dict[str, float], check:
         result["bytes"] = _stage(store, wanted, limits, began + limits["deadline"])
     if not check:
         sweep(store)
+        if not why:
+            _vet(store, wanted["version"])
     manifest = store.manifest(wanted["version"]) or {}
     result["binaries"] = {name: entry["sha256"] for name, entry in manifest.get("binaries", {}).items()}
     result["packages"] = {name: entry["version"] for name, entry in manifest.get("packages", {}).items()}
@@ -92,6 +94,13 @@ def _with_sums(wanted: dict[str, Any], packages: dict[str, dict[str, Any]]) -> d
     return {**wanted, "artifacts": known}
 
 
+def _vet(store: Store, version: str) -> None:
+    try:
+        Payload(store, version).vet()
+    except PackageError as error:
+        raise ReleaseError(str(error)) from None
+
+
 def _check_names(wanted: dict[str, Any]) -> None:
     for name, path in wanted["binaries"].items():
         if "/" in name or name in ("", ".", "..") or os.path.isabs(path):
@@ -136,7 +145,10 @@ def _fill(folder: str, wanted: dict[str, Any], until: float) -> int:
         of_kind.setdefault(artifact["kind"], []).append(artifact)
     whole = of_kind.pop("package")
     fetched = _unpack_all(folder, [artifact for some in of_kind.values() for artifact in some], until)
-    packages = fetch_all(whole, files, until) if whole else {}
+    packages: dict[str, dict[str, Any]] = {}
+    if whole:
+        note_fit(folder, of_host().state())  # before they are resolved: what is installed meanwhile was not seen
+        packages = fetch_all(whole, files, until)
     kept = [os.path.join(files, entry["file"]) for entry in packages.values()]
     fetched += sum(os.path.getsize(file) for file in kept)
     if "wheel" in of_kind:

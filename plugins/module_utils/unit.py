@@ -28,6 +28,10 @@ class UnitError(Exception):
         self.journal = journal or []
 
 
+class StillRuns(UnitError):
+    """A unit that was to stop, and did not in its time."""
+
+
 class State:
     """What systemd said of a unit at one moment."""
 
@@ -83,13 +87,13 @@ class Unit:
         state = self.state()
         if state.active not in ("inactive", "failed"):
             why = f"exit code {done.returncode}" if done.returncode else f"{timeout:.0f} s"
-            raise UnitError(f"{self.name} did not stop ({why}): it is {state.active} ({state.sub})")
+            raise StillRuns(f"{self.name} did not stop ({why}): it is {state.active} ({state.sub})")
 
     def end(self, timeout: float) -> None:
         """Stop it; what has not ended within the timeout is killed with all its processes. UnitError when that ends it neither."""
         try:
             self.stop(timeout)
-        except UnitError:
+        except StillRuns:
             _systemctl("kill", "--signal=SIGKILL", self.name, timeout=10)
             self.stop(timeout)
 

@@ -12,7 +12,7 @@ import time
 import traceback
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
@@ -94,6 +94,13 @@ class EngineAction(ActionBase):
     """
 
     _requires_connection = False
+    spec: ClassVar[dict[str, Any]]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Read the options where ansible loads the plugin: each task runs in a copy of that process."""
+        super().__init_subclass__(**kwargs)
+        package, _dot, name = cls.__module__.rpartition(".")
+        cls.spec = options(name) if package.endswith("plugins.action") else {}
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Check the arguments, act, and turn any error into a failed task with its text."""
@@ -101,7 +108,7 @@ class EngineAction(ActionBase):
         if ENGINE_ERROR:
             return {**result, "failed": True, "msg": NO_ENGINE.format(sys.executable, ENGINE_ERROR)}
         try:
-            _checked, args = self.validate_argument_spec(options(type(self).__module__.rpartition(".")[2]))
+            _checked, args = self.validate_argument_spec(self.spec)
             result.update(self.act(plain(args), task_vars or {}))
         except NodewiseError as problem:
             result.update(failed=True, msg=str(problem))

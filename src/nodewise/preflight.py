@@ -18,9 +18,9 @@ MAX_SKEW = 5.0  # seconds between two nodes' clocks: certificates and leases go 
 def refuse_unfit(plan: Plan, nodes: Mapping[str, Any]) -> None:
     """Raise Refused with a line for each node that cannot carry the plan. What a node could not say counts against it."""
     said = [f"{name}: {why}" for name in plan.members for why in unfit(plan, name, nodes[name])]
-    clocks = [node["clock"] for node in nodes.values() if node.get("clock")]
-    if clocks and max(clocks) - min(clocks) > MAX_SKEW * 1e9:
-        apart = (max(clocks) - min(clocks)) / 1e9
+    ahead = [node["ahead_s"] for node in nodes.values() if node.get("ahead_s") is not None]
+    apart = max(ahead) - min(ahead) if ahead else 0.0
+    if apart > MAX_SKEW:
         said.append(f"the nodes' clocks are {apart:.1f} s apart, allowed are {MAX_SKEW:.0f} s; mend their time source")
     if said:
         raise Refused("\n".join(said))
@@ -46,7 +46,7 @@ def unfit(plan: Plan, name: str, node: Mapping[str, Any]) -> list[str]:
     if data and data["free_bytes"] < data["bytes"]:
         had, left = data["bytes"] >> 20, data["free_bytes"] >> 20
         problems.append(f"its data takes {had} MiB and {left} MiB are free; a member needs as much again: make room")
-    if node.get("clock") is None:
+    if node.get("ahead_s") is None:
         problems.append("the clock could not be read")
     for path, certificate in (node.get("certificates") or {}).items():
         if certificate and certificate["seconds_left"] < MIN_VALID:

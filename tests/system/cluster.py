@@ -5,9 +5,11 @@ What a system adds is in a file of its own: etcd_cluster.py, postgresql_cluster.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
-from nodewise import testnet
+from nodewise import pki, testnet
 from nodewise.scenario import clients_of
 from nodewise.testnet.podman import Podman
 from nodewise.testnet.provision import environment
@@ -285,3 +287,20 @@ def read(folder: Path) -> list[dict[str, Any]]:
     path = folder / "journal.jsonl"
     lines = path.read_text().split("\n")[:-1] if path.exists() else []
     return [json.loads(line) for line in lines]
+
+
+@contextmanager
+def short_lived(cluster: Cluster, node: str, days: int, scratch: Path) -> Iterator[str]:
+    """Have a node's certificate end in some days (0: now), and have its own one back afterwards. Yields its path on the node."""
+    folder, kept = f"/etc/nodewise/{cluster.system}", "/root/kept-certificate"
+    shutil.copytree(cluster.net.pki, scratch / "pki")
+    for file in (scratch / "pki/nodes").glob(f"{node}.*"):
+        file.unlink()
+    short = pki.node(scratch / "pki", cluster.net.name, node, [cluster.net.node(node).address], days=days, renew_days=0)
+    files = {"node.crt": short.certificate, "node.key": short.key}
+    write = "; ".join(f"echo {base64.b64encode(text.encode()).decode()} | base64 -d >{name}" for name, text in files.items())
+    cluster.root(node, f"cd {folder}; mkdir -m 700 {kept}; cp -p node.crt node.key {kept}; {write}")
+    try:
+        yield f"{folder}/node.crt"
+    finally:
+        cluster.root(node, f"mv {kept}/* {folder}; rmdir {kept}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,10 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from nodewise import pki
 from tests.system.bad_days import Day, bad_day
 from tests.system.bad_packages import installed, offered
-from tests.system.cluster import Running, in_a_switch, until
+from tests.system.cluster import Running, in_a_switch, short_lived, until
 from tests.system.postgresql_cluster import NEW, OLD, Cluster, healthy, made
 from tests.system.tarballs import Shop, opened
 
@@ -32,7 +30,8 @@ nft add rule inet bad $way ip daddr {others} tcp $end '{{5432, 8008}}' drop; don
 HEAL = "nft delete table inet bad"
 SLEEP = "begin isolation level repeatable read; select 1; select pg_sleep(900)"
 SLEEPER = f"nohup runuser -u postgres -- psql -XAtqc '{SLEEP}' >/dev/null 2>&1 &"
-SLEEPS = "select count(*) from pg_stat_activity where query like '%pg_sleep(900)%' and pid <> pg_backend_pid()"
+SLEEPERS = "from pg_stat_activity where query like '%pg_sleep(900)%' and pid <> pg_backend_pid()"
+SLEEPS = f"select count(*) {SLEEPERS}"
 # Once it is restarted, a replica replays an hour late. Patroni takes such a setting from its own configuration alone.
 CONFIG = "/etc/nodewise/postgresql/patroni.d"
 LATE = f"""echo '{{"postgresql": {{"recovery_conf": {{"recovery_min_apply_delay": "1h"}}}}}}' >{CONFIG}/95-late.yml"""
@@ -268,7 +267,8 @@ def test_a_long_transaction_on_the_primary(cluster: Cluster) -> None:
         ended = day.upgrade("held", "rolled_back", nodewise_drain=3, nodewise_deadline=20)
         assert f"a switchover would cut off what is under way on {leader}: pid " in str(ended.summary["reason"])
         assert leader == cluster.leader()
-        cluster.root(leader, "pkill -f 'pg_sleep[(]900'")
+        cluster.sql(leader, f"select pg_terminate_backend(pid) {SLEEPERS}")  # it goes on without the psql that asked
+        until(lambda: cluster.sql(leader, SLEEPS) == "0", 20)
         again(day)
 
 
@@ -450,19 +450,13 @@ def test_an_unreachable_node(cluster: Cluster) -> None:
 @pytest.mark.parametrize("days", [0, 1], ids=["expired", "expiring"])
 def test_a_certificate(cluster: Cluster, tmp_path: Path, days: int) -> None:
     """A node whose certificate ends may not come back after a restart: it is named, with the file."""
-    node, folder = canary_of(cluster), "/etc/nodewise/postgresql"
-    shutil.copytree(cluster.net.pki, tmp_path / "pki")
-    for file in (tmp_path / "pki/nodes").glob(f"{node}.*"):
-        file.unlink()
-    short = pki.node(tmp_path / "pki", cluster.net.name, node, [cluster.net.node(node).address], days=days, renew_days=0)
-    files = {"node.crt": short.certificate, "node.key": short.key}
-    write = "; ".join(f"echo {base64.b64encode(text.encode()).decode()} | base64 -d >{name}" for name, text in files.items())
-    cluster.root(node, f"cd {folder}; mkdir -m 700 /var/tmp/kept; cp -p node.crt node.key /var/tmp/kept; {write}")
-    with bad_day(cluster, f"{'expiring' if days else 'expired'} certificate") as day:
-        try:
-            day.refused(node, f"{folder}/node.crt ends at " if days else "CERTIFICATE_EXPIRED")
-        finally:
-            cluster.root(node, f"mv /var/tmp/kept/* {folder}; rmdir /var/tmp/kept")
+    node = canary_of(cluster)
+    with (
+        bad_day(cluster, f"{'expiring' if days else 'expired'} certificate") as day,
+        short_lived(cluster, node, days, tmp_path) as file,
+    ):
+        # The first member observes, with its own certificate: the others refuse one that has ended before anybody reads its end.
+        day.refused(node, "CERTIFICATE_EXPIRED" if not days and node == cluster.names[0] else f"{file} ends at ")
 
 
 @pytest.mark.slow

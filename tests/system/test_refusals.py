@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 import ssl
 import urllib.request
 from collections.abc import Iterator
@@ -15,10 +14,10 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from nodewise import pki
 from nodewise.testnet import ssh
 from nodewise.testnet.inventory import tree
 from tests.system.bad_days import bad_day
+from tests.system.cluster import short_lived
 from tests.system.etcd_cluster import NEW, OLD, Cluster, made
 from tests.system.tarballs import Shop, opened
 
@@ -217,15 +216,9 @@ def test_a_host_that_is_no_member(cluster: Cluster, tmp_path: Path) -> None:
 )
 def test_a_certificate(cluster: Cluster, tmp_path: Path, days: int, says: str, named: str) -> None:
     """A node whose certificate ends may not come back after a restart: it is named, with the file."""
-    node, folder = third(cluster), "/etc/nodewise/etcd"
-    shutil.copytree(cluster.net.pki, tmp_path / "pki")
-    for file in (tmp_path / "pki/nodes").glob(f"{node}.*"):
-        file.unlink()
-    short = pki.node(tmp_path / "pki", cluster.net.name, node, [cluster.net.node(node).address], days=days, renew_days=0)
-    files = {"node.crt": short.certificate, "node.key": short.key}
-    write = "; ".join(f"echo {base64.b64encode(text.encode()).decode()} | base64 -d >{name}" for name, text in files.items())
-    kept = f"mkdir /tmp/kept && cd {folder} && cp -p node.crt node.key /tmp/kept && {write}"
-    with bad_day(cluster, f"{says} certificate") as day, undone(cluster, node, kept, f"mv /tmp/kept/* {folder}; rmdir /tmp/kept"):
+    node = third(cluster)
+    with bad_day(cluster, f"{says} certificate") as day, short_lived(cluster, node, days, tmp_path):
+        ssh.close(cluster.net.name)
         day.refused(node, named)
 
 

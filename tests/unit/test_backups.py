@@ -36,7 +36,7 @@ def file(tmp_path: Path) -> Path:
 
 def node(**fields: Any) -> dict[str, Any]:
     """What a node says of itself that is fit to be restored."""
-    return {"state": {}, "errors": [], "clock": 10**18, "data": {"free_bytes": 1 << 30}, **fields}
+    return {"state": {}, "errors": [], "clock": 10**18, "ahead_s": 0.0, "data": {"free_bytes": 1 << 30}, **fields}
 
 
 def test_a_backup_is_what_the_journal_says(file: Path) -> None:

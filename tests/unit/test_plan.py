@@ -19,7 +19,7 @@ from .observed import observation
 ETCD = Path(__file__).parents[2] / "roles" / "etcd"
 NAMES = ["n1", "n2", "n3"]
 RELEASE = Release(version="3.5.16", artifacts=[Artifact(url="http://x/etcd.deb", sha256="0" * 64, kind="deb", size=10 << 20)])
-FIT = {"free_bytes": 1 << 30, "errors": [], "clock": 10**18}
+FIT = {"free_bytes": 1 << 30, "errors": [], "ahead_s": -0.2}
 
 
 RULES, DECLARED = load_rules(ETCD), plan.declaration(ETCD)
@@ -112,9 +112,9 @@ def test_an_unknown_quorum_is_refused() -> None:
         ({"n1": {**FIT, "free_bytes": 10 << 20}}, "n1: 10 MiB are free"),
         ({"n1": {**FIT, "free_bytes": None}}, "n1: free disk space could not be read"),
         ({"n3": {**FIT, "errors": ["n3.crt expires tomorrow"]}}, "expires tomorrow"),
-        ({"n2": {**FIT, "clock": 10**18 + 10 * 10**9}}, "10.0 s apart"),
+        ({"n2": {**FIT, "ahead_s": 9.8}}, "10.0 s apart"),
         ({"n3": {**FIT, "certificates": {"node.crt": {"seconds_left": 60, "not_after": "T"}}}}, "n3: node.crt ends at T"),
-        ({"n2": {**FIT, "clock": None}}, "n2: the clock could not be read"),
+        ({"n2": {**FIT, "ahead_s": None}}, "n2: the clock could not be read"),
         ({"n2": {**FIT, "data": {"bytes": 3 << 20, "free_bytes": 2 << 20}}}, "n2: its data takes 3 MiB and 2 MiB are free"),
     ],
 )
