@@ -40,7 +40,8 @@ Acquire::Retries "3";
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
 """
-DATABASE = "/var/lib/dpkg/status"  # which dpkg replaces by a rename
+# No archives, and no cache of what is in them.
+NONE = ("Dir::Etc::sourcelist=/dev/null", "Dir::Etc::sourceparts=/dev/null", "Dir::Cache::pkgcache=", "Dir::Cache::srcpkgcache=")
 FRONTEND_LOCK, LOCK = "/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock"
 POLICY, SAVED = "/usr/sbin/policy-rc.d", "/usr/sbin/policy-rc.d.nodewise-saved"
 MARK = "# Nodewise"
@@ -52,6 +53,7 @@ exit 0
 """
 STATUS = "${Package}\t${db:Status-Want}\t${db:Status-Status}\t${db:Status-Eflag}\t${Version}\n"
 URI = re.compile(r"'([^']+)' (\S+) (\d+) SHA256:([0-9a-f]{64})$")
+UNMET = re.compile(r"^ ?(\S+ : (?:Pre)?Depends: .+)$", re.MULTILINE)
 PLANNED = re.compile(r"(Inst|Remv) (\S+?)(?::\S+)? (?:\[(\S+)\] ?)?(?:\((\S+) )?")
 QUIET = {"DEBIAN_FRONTEND": "noninteractive", "DEBIAN_PRIORITY": "critical", "UCF_FORCE_CONFFOLD": "1", "NEEDRESTART_SUSPEND": "1"}
 
@@ -96,11 +98,21 @@ class Apt(Manager):
         """Ask apt's resolver, which only simulates."""
         with self._index_lock():
             trouble = "" if self._fresh(MAX_AGE_S) else self._refresh()
+        return self._resolved(files, ["-c", CONFIG], trouble)
+
+    def fits(self, files: list[str]) -> None:
+        """Ask the resolver without any archive, which is how it knows of nothing else, and takes a tenth of the time."""
+        self._resolved(files, [word for option in NONE for word in ("-o", option)])
+
+    def _resolved(self, files: list[str], options: list[str], trouble: str = "") -> list[str]:
+        """What apt, which only simulates, would install besides the files."""
         ours = {self.about(file)[0] for file in files}
         words = ["--simulate", "--yes", "--no-install-recommends", "--allow-downgrades", "--allow-change-held-packages"]
-        done = _apt(["apt-get", "install", "-q", *words, *files])
+        done = run(["apt-get", *options, "install", "-q", *words, *files], FETCH_S)
         if done.returncode:
-            raise PackageError(f"apt cannot install {', '.join(sorted(ours))}: {said(done)} {trouble}".strip())
+            unmet = "; ".join(UNMET.findall(done.stdout))
+            why = f"{unmet}: install that first" if unmet else said(done)
+            raise PackageError(f"apt cannot install {', '.join(sorted(ours))}: {why} {trouble}".strip())
         return _further(done.stdout, ours)
 
     def install(self, files: list[str]) -> None:
@@ -117,11 +129,6 @@ class Apt(Manager):
     def broken(self) -> list[str]:
         """What waits for triggers only is not broken."""
         return [name for name, _want, status, flag, _version in _status([]) if _half(status, flag)]
-
-    def state(self) -> str:
-        """Return which file the database is: dpkg writes a new one for every change."""
-        found = os.stat(DATABASE)
-        return f"{found.st_ino} {found.st_size} {found.st_mtime_ns}"
 
     @contextmanager
     def locked(self, timeout: float) -> Iterator[None]:

@@ -9,7 +9,6 @@ Scriptlets cannot start or stop a service: to systemctl the system looks as if i
 from __future__ import annotations
 
 import glob
-import hashlib
 import json
 import os
 import time
@@ -144,11 +143,6 @@ class Dnf(Manager):
     def broken(self) -> list[str]:
         """None: a transaction is checked whole, and packages are there or not."""
         return []
-
-    def state(self) -> str:
-        """Return a digest of all that is installed: reading alone touches the files of the database."""
-        done = run(["rpm", "-qa", "--queryformat", f"%{{NAME}} {EVR} %{{INSTALLTID}}\n"])
-        return hashlib.sha256("".join(sorted(done.stdout.splitlines(keepends=True))).encode()).hexdigest()
 
     @contextmanager
     def locked(self, timeout: float) -> Iterator[None]:

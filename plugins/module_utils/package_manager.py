@@ -91,6 +91,11 @@ class Manager(ABC):
         What would remove a package, or change one that is installed and not among the files, is refused.
         """
 
+    def fits(self, files: list[str]) -> None:
+        """Refuse files that cannot be installed as they are, with nothing else."""
+        if further := self.needed(files):
+            raise PackageError(f"{', '.join(further)} is needed now and was not staged: stage the release again")
+
     @abstractmethod
     def install(self, files: list[str]) -> None:
         """Install files in this order, also over a higher version. No service is started or stopped by it."""
@@ -98,10 +103,6 @@ class Manager(ABC):
     @abstractmethod
     def broken(self) -> list[str]:
         """Return the packages that are half installed."""
-
-    @abstractmethod
-    def state(self) -> str:
-        """Return a text that is another one after anything was installed or removed."""
 
     @abstractmethod
     def locked(self, timeout: float) -> Any:

@@ -17,7 +17,6 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.package_dnf impor
 from ansible_collections.nodewise.cluster.plugins.module_utils.package_manager import Manager, PackageError, Wanted
 from ansible_collections.nodewise.cluster.plugins.module_utils.release import Store, digest
 
-FIT = "fit"  # file of a release: the state of the node's packages in which all that is staged could be installed
 SYSTEM = "/usr"  # where packages put most of what is in them
 
 
@@ -58,17 +57,11 @@ def fetch_all(artifacts: list[dict[str, Any]], folder: str, until: float) -> dic
     return {name: {**found[name], "needed": name not in named} for name in order}
 
 
-def note_fit(folder: str, state: str) -> None:
-    """Note in a release's folder in which state of the node's packages its own were resolved."""
-    with open(os.path.join(folder, FIT), "w", encoding="utf-8") as stream:
-        stream.write(state)
-
-
 class Payload:
     """The packages of a staged release, which may have none."""
 
     def __init__(self, store: Store, version: str) -> None:
-        self.place = store.path(version)
+        self.folder = os.path.join(store.path(version), "files")
         self.packages: dict[str, dict[str, Any]] = (store.manifest(version) or {}).get("packages") or {}
         self.named = [name for name, entry in self.packages.items() if not entry["needed"]]
         self.manager = of_host() if self.packages else None
@@ -119,27 +112,15 @@ class Payload:
         self.manager.hold(self.named)
 
     def _refuse_unfit(self, manager: Manager, lacking: list[str]) -> None:
-        """The resolver takes seconds on a busy node, so it is not asked again where nothing was installed or removed since."""
-        state = manager.state()
-        if state != self._noted():
-            if further := manager.needed(self._files(lacking)):
-                raise PackageError(f"{', '.join(further)} is needed now and was not staged: stage the release again")
-            note_fit(self.place, state)
+        manager.fits(self._files(lacking))
         needs, free = sum(self.packages[name]["bytes"] for name in lacking), shutil.disk_usage(SYSTEM).free
         if free < needs:
             raise PackageError(
                 f"{SYSTEM} has {free >> 20} MiB free, expected {needs >> 20} MiB for {', '.join(lacking)}: make room"
             )
 
-    def _noted(self) -> str:
-        try:
-            with open(os.path.join(self.place, FIT), encoding="utf-8") as stream:
-                return stream.read()
-        except FileNotFoundError:
-            return ""
-
     def _files(self, names: list[str]) -> list[str]:
-        return [os.path.join(self.place, "files", self.packages[name]["file"]) for name in names]
+        return [os.path.join(self.folder, self.packages[name]["file"]) for name in names]
 
 
 def _download(manager: Manager, artifacts: list[dict[str, Any]], folder: str, until: float) -> None:

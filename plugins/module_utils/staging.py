@@ -14,7 +14,7 @@ from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.fetch import FetchError, fetch, name_of
 from ansible_collections.nodewise.cluster.plugins.module_utils.package_manager import PackageError, run
-from ansible_collections.nodewise.cluster.plugins.module_utils.packages import Payload, Unavailable, fetch_all, note_fit, of_host
+from ansible_collections.nodewise.cluster.plugins.module_utils.packages import Payload, Unavailable, fetch_all
 from ansible_collections.nodewise.cluster.plugins.module_utils.release import MANIFEST, ReleaseError, Store, note, sync
 from ansible_collections.nodewise.cluster.plugins.module_utils.unpack import UnpackError, unpack
 
@@ -145,10 +145,7 @@ def _fill(folder: str, wanted: dict[str, Any], until: float) -> int:
         of_kind.setdefault(artifact["kind"], []).append(artifact)
     whole = of_kind.pop("package")
     fetched = _unpack_all(folder, [artifact for some in of_kind.values() for artifact in some], until)
-    packages: dict[str, dict[str, Any]] = {}
-    if whole:
-        note_fit(folder, of_host().state())  # before they are resolved: what is installed meanwhile was not seen
-        packages = fetch_all(whole, files, until)
+    packages = fetch_all(whole, files, until) if whole else {}
     kept = [os.path.join(files, entry["file"]) for entry in packages.values()]
     fetched += sum(os.path.getsize(file) for file in kept)
     if "wheel" in of_kind:
