@@ -9,7 +9,15 @@ from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 
-from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import EngineAction, Observation, Run, msgspec, plain, unseen
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
+    EngineAction,
+    NodewiseError,
+    Observation,
+    Run,
+    msgspec,
+    plain,
+    unseen,
+)
 
 
 class ActionModule(EngineAction):
@@ -30,13 +38,14 @@ class ActionModule(EngineAction):
         settled = args["settled"] if args["settled"] is not None else step.get("settled", {})
         settled = {"members": about["groups"][group], **settled} if settled else {}
         deadline = args["deadline"] if args["deadline"] is not None else step.get("deadline", 10.0)
-        if run and settled:
+        settles = run and settled and not args["changes"]
+        if settles:
             run.begin("settle", node=node)
         observation, missing = self.ask(args, {"settled": settled, "deadline": deadline}, group, task_vars)
         if run:
             run.observed(observation, missing, node=node, group=group)
-            if settled:
-                run.end("settle", ok=not missing, node=node)
+        if settles:
+            run.end("settle", ok=not missing, node=node)
         return {"ansible_facts": {"nodewise_observation": msgspec.to_builtins(observation), "nodewise_missing": missing}}
 
     def needless(self, run: Run | None, group: str, names: list[str], node: str | None, task_vars: dict[str, Any]) -> bool:
@@ -62,6 +71,8 @@ class ActionModule(EngineAction):
                 raise  # the node in hand is lost: what happens next is decided by those that are left
             answer = {"failed": True, "msg": f"{self.host(task_vars)} cannot be reached: {lost}"}
         if answer.get("failed"):
+            if args["changes"]:
+                raise NodewiseError(str(answer.get("msg") or answer.get("module_stderr") or "the module ended without a word"))
             why = str(answer.get("msg") or answer.get("module_stderr") or "the info module ended without a word")
             return unseen(about["system"], about["groups"][group], why), [why]
         try:

@@ -62,6 +62,19 @@ select json_build_object(
 from pg_is_in_recovery() r"""
 
 
+OPTIONS: dict[str, Any] = {
+    "component": {"type": "str", "choices": ["postgresql", "patroni"], "default": "postgresql"},
+    "long_transaction_s": {"type": "float", "default": 300.0},
+    "catch_up": {"type": "float", "default": 5.0},
+    "tables": {"type": "bool", "default": False},
+}
+
+
+def observe_after(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return what a module that has changed something adds to its result: the observation, where `settled` was given."""
+    return {} if parameters["settled"] is None else observe(parameters)
+
+
 def observe(parameters: dict[str, Any]) -> dict[str, Any]:
     """Return what postgresql_info returns, from its module parameters."""
     observer = Observer(parameters)

@@ -14,7 +14,7 @@ version_added: 0.1.0
 description:
   - Runs the module on the node, holds its answer against the one shape of an observation, and writes it to the run's journal.
   - Sets the facts V(nodewise_observation) and V(nodewise_missing). What could not be asked is an observation too, in which
-    nobody was seen; the task itself does not fail for it.
+    nobody was seen; the task itself does not fail for it, unless O(changes) is true.
   - The module takes V(settled) and V(deadline) beside its own arguments, and returns V(observation) and V(missing).
 options:
   module:
@@ -31,6 +31,12 @@ options:
   deadline:
     description: Seconds to wait for it. Those of the step in hand when not given.
     type: float
+  changes:
+    description:
+      - Whether the module changes something before it looks, as that of a step which V(observes) does. It may be run twice, since a
+        connection that is cut is tried again; when it fails, so does the task.
+    type: bool
+    default: false
 author:
   - Nodewise maintainers (@nodewise)
 extends_documentation_fragment:

@@ -49,6 +49,11 @@ options:
       - Whether to cut off sessions that do not end it in that time. Otherwise the module fails, and says whose they are.
     type: bool
     default: true
+  settled:
+    description:
+      - When given, the cluster is observed afterwards, as by M(nodewise.cluster.postgresql_info), until what is named here is so or
+        O(deadline) has passed. The result has C(observation) and C(missing) then, too.
+    type: dict
   root:
     description: Folder of the system on the node. With it, O(lease) is asked for; without it, nobody is asked.
     type: path
@@ -60,6 +65,7 @@ options:
     default: {}
 extends_documentation_fragment:
   - nodewise.cluster.postgresql
+  - nodewise.cluster.postgresql_observed
   - ansible.builtin.action_common_attributes
 attributes:
   check_mode:
@@ -112,6 +118,19 @@ sentinel:
   description: The row that was read on the member, with the primary that it was written through. Null in check mode.
   returned: with state back
   type: dict
+observation:
+  description: As M(nodewise.cluster.postgresql_info) returns it.
+  returned: when O(settled) was given
+  type: dict
+missing:
+  description: One line for each thing in O(settled) that is not so.
+  returned: when O(settled) was given
+  type: list
+  elements: str
+polls:
+  description: How many times the members were asked for it.
+  returned: when O(settled) was given
+  type: int
 seconds:
   description: How long it took on the node.
   returned: success
@@ -127,6 +146,7 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.nodelock import L
 from ansible_collections.nodewise.cluster.plugins.module_utils.nodestate import StateError, fenced
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import PostgresqlError, argument_spec
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_drain import drain, rejoin
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_info import OPTIONS, observe_after
 
 SPEC = {
     "state": {"type": "str", "required": True, "choices": ["drained", "back"]},
@@ -136,6 +156,7 @@ SPEC = {
     "deadline": {"type": "float", "default": 60.0},
     "drain_s": {"type": "float", "default": 10.0},
     "terminate": {"type": "bool", "default": True},
+    "settled": {"type": "dict"},
     "root": {"type": "path"},
     "lease": {"type": "dict", "default": {}},
 }
@@ -143,14 +164,15 @@ PARTS = {"drained": drain, "back": rejoin}
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={**argument_spec(), **SPEC}, supports_check_mode=True)
+    module = AnsibleModule(argument_spec={**argument_spec(), **OPTIONS, **SPEC}, supports_check_mode=True)
     given = module.params
     asked = given["root"] and not module.check_mode
     lock = fenced(given["root"], given["deadline"], "postgresql_drain", given["lease"]) if asked else nullcontext()
     try:
         with lock:
             result = PARTS[given["state"]](given, dry=module.check_mode)
-    except (FilesError, LockError, PostgresqlError, StateError) as error:
+        result = {**observe_after(given), **result}
+    except (FilesError, LockError, PostgresqlError, StateError, ValueError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)
 

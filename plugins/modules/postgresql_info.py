@@ -29,29 +29,9 @@ options:
     description: Seconds after which waiting ends. Without O(settled) the cluster is observed once.
     type: float
     default: 30.0
-  component:
-    description: Whose version the members' version is.
-    type: str
-    choices:
-      - postgresql
-      - patroni
-    default: postgresql
-  long_transaction_s:
-    description: Seconds after which a transaction counts as a long one.
-    type: float
-    default: 300.0
-  catch_up:
-    description: Seconds that replicas may take to replay what the primary had written when it was asked.
-    type: float
-    default: 5.0
-  tables:
-    description:
-      - Whether the fingerprint has every row of every table, too. These are equal only while nobody writes, and all data is read.
-      - It is for test hosts.
-    type: bool
-    default: false
 extends_documentation_fragment:
   - nodewise.cluster.postgresql
+  - nodewise.cluster.postgresql_observed
   - ansible.builtin.action_common_attributes
 attributes:
   check_mode:
@@ -119,20 +99,16 @@ seconds:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import PostgresqlError, argument_spec
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_info import observe
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_info import OPTIONS, observe
 
 SPEC = {
     "settled": {"type": "dict", "default": {}},
     "deadline": {"type": "float", "default": 30.0},
-    "component": {"type": "str", "choices": ["postgresql", "patroni"], "default": "postgresql"},
-    "long_transaction_s": {"type": "float", "default": 300.0},
-    "catch_up": {"type": "float", "default": 5.0},
-    "tables": {"type": "bool", "default": False},
 }
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={**argument_spec(), **SPEC}, supports_check_mode=True)
+    module = AnsibleModule(argument_spec={**argument_spec(), **OPTIONS, **SPEC}, supports_check_mode=True)
     try:
         module.exit_json(changed=False, **observe(module.params))
     except (PostgresqlError, ValueError) as error:

@@ -42,6 +42,11 @@ options:
       - Whether to cut off transactions that do not end in that time. Otherwise the module fails, and says whose they are.
     type: bool
     default: false
+  settled:
+    description:
+      - When given, the cluster is observed afterwards, as by M(nodewise.cluster.postgresql_info), until what is named here is so or
+        O(deadline) has passed. The result has C(observation) and C(missing) then, too.
+    type: dict
   root:
     description: Folder of the system on the node. With it, O(lease) is asked for; without it, nobody is asked.
     type: path
@@ -53,6 +58,7 @@ options:
     default: {}
 extends_documentation_fragment:
   - nodewise.cluster.postgresql
+  - nodewise.cluster.postgresql_observed
   - ansible.builtin.action_common_attributes
 attributes:
   check_mode:
@@ -112,6 +118,19 @@ switch_s:
   description: Seconds from the request until both members had their new roles.
   returned: success
   type: float
+observation:
+  description: As M(nodewise.cluster.postgresql_info) returns it.
+  returned: when O(settled) was given
+  type: dict
+missing:
+  description: One line for each thing in O(settled) that is not so.
+  returned: when O(settled) was given
+  type: list
+  elements: str
+polls:
+  description: How many times the members were asked for it.
+  returned: when O(settled) was given
+  type: int
 seconds:
   description: How long it took on the node.
   returned: success
@@ -126,6 +145,7 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.nodelock import L
 from ansible_collections.nodewise.cluster.plugins.module_utils.nodestate import StateError, fenced
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import PostgresqlError, argument_spec
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_handover import hand_over
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_info import OPTIONS, observe_after
 
 SPEC = {
     "member": {"type": "str", "required": True},
@@ -133,20 +153,22 @@ SPEC = {
     "deadline": {"type": "float", "default": 60.0},
     "drain_s": {"type": "float", "default": 10.0},
     "terminate": {"type": "bool", "default": False},
+    "settled": {"type": "dict"},
     "root": {"type": "path"},
     "lease": {"type": "dict", "default": {}},
 }
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={**argument_spec(), **SPEC}, supports_check_mode=True)
+    module = AnsibleModule(argument_spec={**argument_spec(), **OPTIONS, **SPEC}, supports_check_mode=True)
     given = module.params
     asked = given["root"] and not module.check_mode
     lock = fenced(given["root"], given["deadline"], "postgresql_leader", given["lease"]) if asked else nullcontext()
     try:
         with lock:
             result = hand_over(given, dry=module.check_mode)
-    except (LockError, PostgresqlError, StateError) as error:
+        result = {**observe_after(given), **result}
+    except (LockError, PostgresqlError, StateError, ValueError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)
 

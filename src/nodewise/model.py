@@ -99,6 +99,8 @@ class Step(msgspec.Struct, forbid_unknown_fields=True):
     after: list[str] = []  # names of gates that must hold when it is done
     settled: dict[str, Any] = {}
     undo: str | None = None  # file that takes it back, or None when there is nothing to take back
+    observes: bool = False  # its own file ends with the observation, so the upgrade does not ask the node once more
+    proves: bool = False  # that observation shows that old and new members read each other's writes
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

@@ -141,6 +141,17 @@ def test_every_member_is_taken_to_the_target_the_leader_last(notes: Notes) -> No
     assert notes.member("n1")["role"] == "leader"
 
 
+def test_a_step_that_observes_fails_with_the_words_of_its_module(notes: Notes) -> None:
+    """What changes and looks in one task is a change: that it failed is no observation that went wrong."""
+    notes.member("n2", stubborn=True)
+    ended = notes.upgrade("-e", "nodewise_to=1.1.0")
+    assert ended.returncode != 0
+    assert "n2: drain failed: n2 does not let go" in notes.summary()["reason"]
+    assert notes.versions() == {"n1": "1.1.0", "n2": "1.0.0", "n3": "1.1.0"}
+    drains = [r for r in notes.journal() if r["kind"] == "step" and r["step"] == "drain"]
+    assert [("begin", None), ("end", False)] == [(r["phase"], r.get("ok")) for r in drains]
+
+
 def test_a_second_run_changes_nothing(notes: Notes) -> None:
     """With nothing to do the outcome is `unchanged` and no process restarts."""
     for name in ("n1", "n2", "n3"):

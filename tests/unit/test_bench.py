@@ -18,7 +18,7 @@ from nodewise.errors import SetupError, UnknownResult, UsageError
 from nodewise.model import Operation
 
 ROOT = Path(__file__).resolve().parents[2]
-POSTGRESQL = ("postgresql-roll", "postgresql-handover", "postgresql-failed")
+POSTGRESQL = ("postgresql-roll", "postgresql-upgrade", "postgresql-handover", "postgresql-failed")
 UPGRADED = ("cluster-5", "roll", "upgrade", "stall", "stall-whole", "failed", *POSTGRESQL)
 
 

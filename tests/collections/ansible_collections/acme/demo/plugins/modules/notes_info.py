@@ -56,8 +56,19 @@ def missing(observation: dict[str, Any], settled: dict[str, Any]) -> list[str]:
     return [f"{name} is down" for name in down] + [f"{name} does not run {wanted[name]}" for name in off]
 
 
+def hand_over(folder: pathlib.Path, old: str, new: str) -> str:
+    """Have another member lead; returns why that was not done."""
+    for name, role in ((old, "follower"), (new, "leader")):
+        path = folder / f"{name}.json"
+        state = json.loads(path.read_text())
+        if state.get("stubborn"):
+            return f"{name} does not let go"
+        path.write_text(json.dumps({**state, "role": role}))
+    return ""
+
+
 def main() -> None:
-    """Ask until settled or until the deadline."""
+    """Hand over where that is asked for. Ask until settled or until the deadline."""
     module = AnsibleModule(
         argument_spec={
             "folder": {"type": "path", "required": True},
@@ -65,9 +76,12 @@ def main() -> None:
             "version": {"type": "str", "default": "version"},
             "settled": {"type": "dict", "default": {}},
             "deadline": {"type": "float", "default": 1.0},
+            "handover": {"type": "list", "elements": "str"},  # from whom to whom, before it looks
         },
         supports_check_mode=True,
     )
+    if module.params["handover"] and (why := hand_over(pathlib.Path(module.params["folder"]), *module.params["handover"])):
+        module.fail_json(msg=why)
     folder, until = pathlib.Path(module.params["folder"]), time.monotonic() + module.params["deadline"]
     while True:
         observation = observe(folder, module.params["members"], module.params["version"])

@@ -16,7 +16,6 @@ def main() -> None:
             "folder": {"type": "path", "required": True},
             "name": {"type": "str", "required": True},
             "version": {"type": "str"},
-            "leader": {"type": "bool"},
             "ink": {"type": "str"},
         },
     )
@@ -30,8 +29,6 @@ def main() -> None:
         state["data"] = "gone" if module.params["version"] == state.get("forgets_on") else state["data"]
     if module.params["ink"]:
         state.update(ink=module.params["ink"])
-    if module.params["leader"] is not None:
-        state["role"] = "leader" if module.params["leader"] else "follower"
     path.write_text(json.dumps(state))
     module.exit_json(changed=True)
 
