@@ -53,7 +53,7 @@ class ActionModule(EngineAction):
         here = [name for name in names if name in task_vars["ansible_play_hosts"]]
         if not node and here[:1] != [self.host(task_vars)]:
             return True
-        age = float(task_vars.get("nodewise_max_age") or 0)
+        age = float(self._templar.template(task_vars.get("nodewise_max_age") or 0))
         seen = [r for r in run.records("observe") if r.get("group") == group] if run and age else []
         return bool(seen) and time.time_ns() - seen[-1]["t"] < age * 1e9
 
