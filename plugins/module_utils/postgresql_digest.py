@@ -56,7 +56,6 @@ with own as (select oid from pg_namespace where nspname !~ '^pg_(temp|toast)'), 
 select md5(string_agg(line, E'\\n' order by line collate "C")) from lines"""  # noqa: S608
 
 # The statement inside is only made where the table is there; rows that come later are not looked at.
-# The statement inside is only made where the table is there.
 _SENTINEL = """(select case when there is not null then
   (xpath('/row/d/text()', query_to_xml('{}', true, true, '')))[1]::text end from to_regclass('nodewise.sentinel') there)"""
 _BOUND = "select coalesce(max(id), 0) as d from nodewise.sentinel"

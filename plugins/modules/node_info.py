@@ -99,7 +99,9 @@ boot_id:
   returned: success
   type: str
 clock:
-  description: The node's clock, in nanoseconds since the epoch.
+  description:
+    - The node's clock, in nanoseconds since the epoch. The fact C(nodewise_node) has C(ahead_s), too, by how many seconds it is ahead
+      of the controller's.
   returned: success
   type: int
 staged:

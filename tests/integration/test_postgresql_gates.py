@@ -431,15 +431,13 @@ def test_a_member_of_another_cluster(cluster: PatroniCluster, healthy: Observati
         other.stop()
 
 
-def test_data_that_differs(cluster: PatroniCluster, healthy: Observation) -> None:
-    """One row that differs on one member, under checksums that are right, is found, and where."""
-    first, other = leader(healthy), replica(healthy)
-    write(cluster, first)
-    look(cluster, HEALTHY)  # reading it sets its hints, which would bring the page to the replica again
+def plant(cluster: PatroniCluster, first: str, other: str, table: str) -> None:
+    """Have one row of a table differ on one replica, under checksums that are right."""
+    look(cluster, HEALTHY, tables=True)  # reading it sets its hints, which would bring the page to the replica again
     cluster.sql(first, "checkpoint")
     look(cluster, HEALTHY)
     cluster.sql(other, "checkpoint")
-    path = cluster.data(other) / cluster.sql(other, "select pg_relation_filepath('nodewise.sentinel')", "nodewise")
+    path = cluster.data(other) / cluster.sql(other, f"select pg_relation_filepath('{table}')", "nodewise")
     cluster.end(other)
     data = path.read_bytes()
     assert b"PLANTED-VALUE-A" in data
@@ -447,10 +445,29 @@ def test_data_that_differs(cluster: PatroniCluster, healthy: Observation) -> Non
     for what in ("--disable", "--enable"):
         cluster.program("pg_checksums", what, "--no-sync", "-D", cluster.data(other))
     cluster.run(other)
+
+
+def test_data_that_differs(cluster: PatroniCluster, healthy: Observation) -> None:
+    """One row that differs on one member is found, and where."""
+    first, other = leader(healthy), replica(healthy)
+    write(cluster, first)
+    plant(cluster, first, other, "nodewise.sentinel")
     now = look(cluster, {"serving": True, "leader": True, "max_lag": 0})
     fires("fingerprints_equal", other, now=now)
     assert "fingerprint" in errors(now, other)
     assert "" == errors(now, first)
+    cluster.remake(other)
+
+
+def test_a_user_s_data_that_differs(cluster: PatroniCluster, healthy: Observation) -> None:
+    """A row of a table of the user's own is found by the digests of every row, and by nothing less."""
+    first, other = leader(healthy), replica(healthy)
+    cluster.sql(first, "create table kept with (autovacuum_enabled = off) as select 'PLANTED-VALUE-A' as word", "nodewise")
+    plant(cluster, first, other, "kept")
+    settled = {"serving": True, "leader": True, "max_lag": 0}
+    passes("fingerprints_equal", look(cluster, settled))
+    fires("fingerprints_equal", other, now=look(cluster, settled, tables=True))
+    cluster.sql(first, "drop table kept", "nodewise")
     cluster.remake(other)
 
 

@@ -128,7 +128,8 @@ def test_a_minor_and_back(cluster: Cluster) -> None:
     """Nothing goes wrong: each member is restarted once, one switchover, and as often on the way back; dpkg knows what runs."""
     before = cluster.timeline()
     with bad_day(cluster, "none: a minor, again, and back") as day:
-        day.upgrade("upgraded")
+        day.upgrade("upgraded", nodewise_verify=True)
+        assert "1" == cluster.sql(cluster.names[0], "select count(*) from pg_extension where extname = 'amcheck'")
         assert (before + 1, {NEW}) == (cluster.timeline(), cluster.versions())
         assert {"hi "} == {state[:3] for state in installed(cluster, cluster.names[0]).values()}
         day.upgrade("unchanged")

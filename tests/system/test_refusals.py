@@ -64,6 +64,12 @@ def test_a_corrupt_artifact(cluster: Cluster, shop: Shop) -> None:
     assert {OLD} == set(cluster.everywhere(STAGED).values())
 
 
+def test_a_verification_that_there_is_not(cluster: Cluster) -> None:
+    """What an operator asks for is never left out in silence."""
+    with bad_day(cluster, "no way to verify") as day:
+        day.refused("etcd has no way to verify its data in depth", nodewise_verify=True)
+
+
 @pytest.mark.slow
 def test_a_download_server_that_is_down_for_one_node(cluster: Cluster, shop: Shop) -> None:
     """The node that cannot fetch it is named; what the others have staged is whole, and changes nothing."""
