@@ -100,8 +100,8 @@ boot_id:
   type: str
 clock:
   description:
-    - The node's clock, in nanoseconds since the epoch. The fact C(nodewise_node) has C(ahead_s), too, by how many seconds it is ahead
-      of the controller's.
+    - The node's clock, in nanoseconds since the epoch. The fact C(nodewise_node) has C(ahead_s), too, by how many seconds it is
+      ahead of the controller's.
   returned: success
   type: int
 staged:
