@@ -27,7 +27,7 @@ OWN = "[Service]\nExecStart=/usr/bin/sleep 200000\n[Install]\nWantedBy=multi-use
 # What debhelper writes for a service, in short; and time to be killed in.
 POSTINST = """#!/bin/sh
 set -e
-[ ! -e /var/tmp/slow ] || { touch /var/tmp/inside; sleep 60; }
+[ ! -e /var/tmp/slow ] || { touch /var/tmp/inside; sleep 10; }
 deb-systemd-helper enable demo-own.service
 systemctl --system daemon-reload
 deb-systemd-invoke restart demo-own.service
