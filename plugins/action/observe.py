@@ -33,7 +33,7 @@ class ActionModule(EngineAction):
         node = self.host(task_vars) if step.get("node") else None
         group = next(name for name, names in about["groups"].items() if self.host(task_vars) in names)
         run = Run.of(about)
-        if self.needless(run, group, about["groups"][group], node, task_vars):
+        if not args["changes"] and self.needless(run, group, about["groups"][group], node, task_vars):
             return {"skipped": True}
         settled = args["settled"] if args["settled"] is not None else step.get("settled", {})
         settled = {"members": about["groups"][group], **settled} if settled else {}
