@@ -66,7 +66,7 @@ class ActionModule(EngineAction):
         if args["verify"] and not (folder / "tasks" / "verify.yml").exists():
             raise Refused(f"{about['system']} has no way to verify its data in depth; run it without nodewise_verify")
         said = {key: args[key] for key in ("accept_outage", "soak", "suites", "verify", "deadline")}
-        settings = Settings(**said, prove=not proved_by_steps(declared) and self.proves(args, about, task_vars))
+        settings = Settings(**said, prove=not proved_by(declared.steps) and self.proves(args, about, task_vars))
 
         resolver = plan.Resolver(
             lambda version: releases.resolve(rules, version, {}, machine, nodes),
@@ -85,7 +85,7 @@ class ActionModule(EngineAction):
         repair = {name: resolver.release(plan.repaired_to(name, subject.groups, observations, way)) for name in down}
         route = plan.Route(way, about["kind"], before, repair)
         made = plan.make(subject, declared, observations, route, settings, args["gates"])
-        made.gaps = self.gaps(made, declared, args, task_vars)
+        made.gaps = self.gaps(made, args, task_vars)
         refuse_unfit(made, nodes)
         return made
 
@@ -95,9 +95,9 @@ class ActionModule(EngineAction):
         wanted = test if args["prove"] is None else args["prove"]
         return wanted and (role_path(about["role"]) / "tasks" / "prove.yml").exists()
 
-    def gaps(self, made: Plan, declared: Any, args: dict[str, Any], task_vars: dict[str, Any]) -> list[str]:
+    def gaps(self, made: Plan, args: dict[str, Any], task_vars: dict[str, Any]) -> list[str]:
         """What this upgrade will not watch or prove, and why."""
-        proved = made.settings.prove or proved_by_steps(declared)
+        proved = made.settings.prove or proved_by(made.steps)
         found = [] if proved else ["mixed versions are not proved: not on test hosts, and nodewise_prove is not true"]
         if not made.settings.suites:
             found.append("no smoke suites: what the service is there for is not tried (nodewise_suite=NAME to run one)")
@@ -125,9 +125,9 @@ class ActionModule(EngineAction):
         return {**ended, "ansible_facts": {**facts, **ended["ansible_facts"]}}
 
 
-def proved_by_steps(declared: Any) -> bool:
+def proved_by(steps: list[Any]) -> bool:
     """Whether a step of each node shows by itself that old and new members read each other's writes."""
-    return any(step.proves for step in declared.steps)
+    return any(step.proves for step in steps)
 
 
 def refuse_drift(run: Run, made: Plan, approved: str) -> None:
