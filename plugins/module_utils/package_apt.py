@@ -40,8 +40,8 @@ Acquire::Retries "3";
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
 """
-# No archives, and no cache of what is in them.
-NONE = ("Dir::Etc::sourcelist=/dev/null", "Dir::Etc::sourceparts=/dev/null", "Dir::Cache::pkgcache=", "Dir::Cache::srcpkgcache=")
+NO_ARCHIVES = ("Dir::Etc::sourcelist=/dev/null", "Dir::Etc::sourceparts=/dev/null")
+NO_CACHE = ("Dir::Cache::pkgcache=", "Dir::Cache::srcpkgcache=")  # of what is in archives
 FRONTEND_LOCK, LOCK = "/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock"
 POLICY, SAVED = "/usr/sbin/policy-rc.d", "/usr/sbin/policy-rc.d.nodewise-saved"
 MARK = "# Nodewise"
@@ -102,7 +102,7 @@ class Apt(Manager):
 
     def fits(self, files: list[str]) -> None:
         """Ask the resolver without any archive, which is how it knows of nothing else, and takes a tenth of the time."""
-        self._resolved(files, [word for option in NONE for word in ("-o", option)])
+        self._resolved(files, [word for option in NO_ARCHIVES + NO_CACHE for word in ("-o", option)])
 
     def _resolved(self, files: list[str], options: list[str], trouble: str = "") -> list[str]:
         """What apt, which only simulates, would install besides the files."""

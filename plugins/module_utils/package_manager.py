@@ -94,7 +94,7 @@ class Manager(ABC):
     def fits(self, files: list[str]) -> None:
         """Refuse files that cannot be installed as they are, with nothing else."""
         if further := self.needed(files):
-            raise PackageError(f"{', '.join(further)} is needed now and was not staged: stage the release again")
+            raise PackageError(f"{', '.join(further)} is needed now and was not staged: install that first")
 
     @abstractmethod
     def install(self, files: list[str]) -> None:
