@@ -13,6 +13,9 @@ import pytest
 
 from nodewise import testnet
 from nodewise.testnet.state import checkout
+from tests.hooks import pytest_addoption, pytest_collection_modifyitems, pytest_configure
+
+__all__ = ["pytest_addoption", "pytest_collection_modifyitems", "pytest_configure"]
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 COMMAND = [str(Path(sys.executable).with_name("testnet"))]
