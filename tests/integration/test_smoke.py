@@ -12,7 +12,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from tests.integration.test_control_flow import FAR, NAMES, Notes
+from tests.integration.test_control_flow import FAR, Played
+from tests.notes import NAMES
 
 from nodewise import smoke
 
@@ -21,7 +22,7 @@ GOOD = "#!/bin/sh\n"
 SECRET = "correct horse/battery"  # noqa: S105  not one
 
 
-class Smoked(Notes):
+class Smoked(Played):
     """The cluster of notes, with a folder of suites beside its inventory."""
 
     def suite(self, name: str, scripts: dict[str, str], declared: str = "") -> None:
