@@ -8,7 +8,6 @@ import re
 import shlex
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,16 @@ import pytest
 from nodewise import releases
 from nodewise.testnet.state import checkout
 from tests.system.divergence import alter
-from tests.system.etcd_cluster import ETCDCTL, NEW, OLD, Cluster, Ended, made
+from tests.system.etcd_cluster import ETCDCTL, NEW, OLD, Cluster, Ended
 
 EVERYTHING = """systemctl disable --quiet --now etcd; rm -rf /var/lib/nodewise /etc/nodewise /opt/nodewise/etcd \
 /etc/systemd/system/etcd.service; systemctl daemon-reload; userdel etcd"""
 
 
 @pytest.fixture(scope="module")
-def cluster(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:  # noqa: ARG001  (in that home)
+def cluster(etcd: Cluster) -> Cluster:
     """Three members that survive what is done to them."""
-    with made(tmp_path_factory.mktemp("runs")) as three:
-        yield three
+    return etcd.reset()
 
 
 def repair(cluster: Cluster, node: str, version: str = OLD) -> Ended:

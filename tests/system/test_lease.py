@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import pytest
 
 from nodewise.testnet.provision import environment
 from nodewise.testnet.state import checkout
-from tests.system.etcd_cluster import OLD, Cluster, made
+from tests.system.etcd_cluster import OLD, Cluster
 
 STATE = "/opt/nodewise/etcd/state.json"
 
@@ -73,10 +72,9 @@ class Holder:
 
 
 @pytest.fixture(scope="module")
-def cluster(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:  # noqa: ARG001  (is made in that home)
+def cluster(etcd: Cluster) -> Cluster:
     """Three members that all tests here share: none of them changes what runs."""
-    with made(tmp_path_factory.mktemp("runs")) as one:
-        yield one
+    return etcd.reset()
 
 
 def states(cluster: Cluster) -> dict[str, dict[str, Any]]:

@@ -16,9 +16,9 @@ import yaml
 
 from nodewise.testnet import ssh
 from nodewise.testnet.inventory import tree
-from tests.system.bad_days import bad_day
+from tests.simulation.bad_days import bad_day
 from tests.system.cluster import short_lived
-from tests.system.etcd_cluster import NEW, OLD, Cluster, made
+from tests.system.etcd_cluster import NEW, OLD, Cluster
 from tests.system.tarballs import Shop, opened
 
 STAGED = "ls -A /opt/nodewise/etcd/releases"
@@ -26,10 +26,9 @@ RELEASES, BACKUPS = "/opt/nodewise/etcd/releases", "/opt/nodewise/etcd/backups"
 
 
 @pytest.fixture(scope="module")
-def cluster(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:  # noqa: ARG001  (in that home)
+def cluster(etcd: Cluster) -> Cluster:
     """Three members, never broken: what a test takes away it gives back."""
-    with made(tmp_path_factory.mktemp("runs")) as three:
-        yield three
+    return etcd.reset()
 
 
 @pytest.fixture(scope="module")
