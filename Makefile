@@ -9,15 +9,12 @@ export ANSIBLE_HOME := $(CURDIR)/.cache/ansible
 export XDG_CACHE_HOME := $(CURDIR)/.cache
 export PYTHON
 
-LAYERS := unit integration system e2e simulation
-# Layers without testnets: two files at once. Whole clusters under load have the machine to themselves.
-QUIET := unit integration
-# pytest's exit code when nothing was selected: what ARGS selects may lie in one half alone.
-NOTHING := 5
-SPREAD := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
-existing = $(wildcard $(addprefix tests/,$(1)))
+# What may be said to all targets of tests: SKIP_SLOW=1 WORKERS=N SEED=N|random RESULTS=1 ARGS="words for pytest"
+tests = python scripts/test.py $(1) $(if $(filter-out 0,$(SKIP_SLOW)),--skip-slow) $(if $(WORKERS),--workers $(WORKERS)) \
+  $(if $(SEED),--seed $(SEED)) $(if $(RESULTS),--results) -- $(ARGS)
 
-.PHONY: help demo test lint bench setup setup-demo setup-test setup-lint clean $(LAYERS:%=test-%) test-benchmark test-molecule
+.PHONY: help demo test test-all test-unit test-integration test-system test-simulation test-e2e test-benchmark test-molecule
+.PHONY: lint bench setup setup-demo setup-test setup-lint clean
 
 help: ## what there is to make (this)
 	@echo 'Nodewise rolls upgrades through clusters, one node at a time, behind gates.'
@@ -25,35 +22,35 @@ help: ## what there is to make (this)
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-17s %s\n", $$1, $$2}'
 	@echo
 	@echo '  make demo KEEP=1        leaves the cluster up and says how to look at it and remove it'
-	@echo '  make test-unit ARGS="-k plan -x"   hands words on to pytest'
+	@echo '  make test-unit ARGS="-k plan -x"   hands words on to pytest; SKIP_SLOW=1, WORKERS=4, SEED=random: tests/README.md'
 	@echo '  make setup PYTHON=/usr/bin/python3.13   makes .venv with that Python (3.11 or newer)'
 
 demo: setup-demo ## a cluster on a testnet, upgraded under load, judged
 	@testnet run rolling-upgrade $(if $(KEEP),--keep)
 
 test: setup-test ## all tests that a change has to pass, the bad days that matter most among them
-	@pytest $(SPREAD) -m 'not slow' $(call existing,$(QUIET)) $(ARGS); quiet=$$?; \
-	[ $$quiet = 0 ] $(if $(ARGS),|| [ $$quiet = $(NOTHING) ]) || exit $$quiet; \
-	pytest -m 'not slow' $(call existing,$(filter-out $(QUIET),$(LAYERS))) $(ARGS); rest=$$?; \
-	[ $$rest = $(NOTHING) ] && exit $$quiet; exit $$rest
+	@$(call tests,--skip-slow)
+
+test-all: setup-test ## every layer whole, with what takes long; writes docs/test-results.md
+	@$(call tests,--all)
 
 test-unit: setup-lint ## no node, no network: seconds
-	@pytest tests/unit $(ARGS)
+	@$(call tests,unit)
 
 test-integration: setup-test ## one real service on this machine
-	@pytest tests/integration $(ARGS)
+	@$(call tests,integration)
 
 test-system: setup-test ## testnets, provisioned, upgraded, and every bad day that is promised to end well
-	@pytest tests/system $(ARGS)
-
-test-e2e: setup-test ## the commands as a user types them
-	@pytest tests/e2e $(ARGS)
+	@$(call tests,system)
 
 test-simulation: setup-test ## whole runs against simulated clusters
-	@pytest tests/simulation $(ARGS)
+	@$(call tests,simulation)
+
+test-e2e: setup-test ## the commands as a user types them
+	@$(call tests,e2e)
 
 test-benchmark: setup-test ## the benchmarks' own tests
-	@pytest tests/benchmark $(ARGS)
+	@$(call tests,benchmark)
 
 test-molecule: setup-test ## each role on nodes of its own
 	@molecule test --all $(ARGS)

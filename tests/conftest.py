@@ -14,6 +14,9 @@ import pytest
 
 from nodewise import testnet
 from nodewise.testnet.state import checkout
+from tests.hooks import pytest_addoption, pytest_collection_modifyitems, pytest_configure
+
+__all__ = ["pytest_addoption", "pytest_collection_modifyitems", "pytest_configure"]
 
 if TYPE_CHECKING:
     from tests.system.cluster import Cluster

@@ -1,0 +1,89 @@
+"""The layers of tests and their report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import layers
+from layers import Case, Result
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def result(*cases: Case, name: str = "unit", budget: float | None = 60, seconds: float = 1) -> Result:
+    """A layer that has run."""
+    return Result(name, budget, seconds, list(cases))
+
+
+def test_every_folder_of_tests_is_a_layer() -> None:
+    """Each folder with tests in it has an entry in layers.toml, so that `make test-all` runs it."""
+    folders = {
+        path.relative_to(ROOT / "tests").parts[0] for path in (ROOT / "tests").rglob("test_*.py") if "collections" not in path.parts
+    }
+    assert set() == folders - set(layers.load(ROOT))
+
+
+def test_every_layer_has_a_target() -> None:
+    """Each layer is run by a target of its own, named after it."""
+    targets = (ROOT / "Makefile").read_text()
+    assert [] == [name for name in layers.load(ROOT) if f"\ntest-{name}: " not in targets]
+
+
+def test_the_budgets_of_make_test() -> None:
+    """What `make test` may take in all is less than 20 minutes, as the set-up takes some, too."""
+    assert sum(layer.budget or 0 for layer in layers.load(ROOT).values()) < 20
+
+
+def test_over_budget() -> None:
+    """A layer that took too long is named with both times; that is a failure where budgets are strict, and nowhere else."""
+    slow = [result(Case("test_a.py::test_a", "passed", 61), seconds=61)]
+    assert "over budget: unit took 1:01, expected at most 1:00" in layers.report(slow)
+    assert [False, True] == [layers.good(slow, strict=True), layers.good(slow, strict=False)]
+
+
+def test_a_part_of_a_layer_has_no_budget() -> None:
+    """Where only some tests were asked for, nothing is over budget."""
+    assert layers.good([result(Case("test_a.py::test_a", "passed", 61), budget=None, seconds=61)], strict=True)
+
+
+def test_the_report_fits() -> None:
+    """The report reads well in 100 columns: a row a layer, the slowest tests with their layer, how a failed one is run alone."""
+    long = f"test_bad_releases.py::test_{'and_so_on_' * 12}[3.4.23]"
+    ran = [
+        result(*(Case(f"{number}{long}", "passed", number) for number in range(20)), name=name) for name in ("unit", "integration")
+    ]
+    lines = layers.report(ran)
+    assert [] == [line for line in lines if len(line) > 100]
+    assert [5 * 2, 10] == [sum(" s  " in line for line in lines[:12]), len(lines[lines.index("slowest ten") + 1 :])]
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("test_data.py::test_a", "test_a"),
+        ("test_data.py::test_a[3.4.23]", "test_a[3.4.23]"),
+        ("test_data.py::test_a[3.3.25 to 3.4.23]", "test_a[3.3.25"),  # -k takes no space
+    ],
+)
+def test_the_command_for_one_test(name: str, word: str) -> None:
+    """A failed test is named with the command that runs it by itself."""
+    assert f'make test-system ARGS="-k {word}"' == layers.alone("system", name)
+
+
+def test_results_of_other_layers_stay() -> None:
+    """A row of the page of results is the last run of its layer; rows stand in the layers' order."""
+    order = ["unit", "system"]
+    page = layers.results_page("", [result(Case("test_a.py::test_a", "failed", 1), name="system")], "abc+", "2026-11-28", order)
+    page = layers.results_page(page, [result(Case("test_a.py::test_a", "passed", 1))], "def", "2026-11-29", order)
+    page = layers.results_page(page, [result(Case("test_a.py::test_a", "skipped", 1))], "fed", "2026-11-30", order)
+    rows = ["| unit | fed | 2026-11-30 | 0 | 0 | 1 | 0:01 |", "| system | abc+ | 2026-11-28 | 0 | 1 | 0 | 0:01 |"]
+    assert rows == page.splitlines()[-2:]
+
+
+def test_pytest_that_did_not_end_has_failed() -> None:
+    """A layer whose pytest did not get to its end counts as failed, also when no test is to blame."""
+    broken = result(Case("test_a.py::test_a", "passed", 1))
+    broken.broken.append("pytest did not get to its end (exit code 3)")
+    assert ["1 passed, 1 failed", False] == [layers.last_line([broken]), layers.good([broken], strict=False)]
