@@ -40,10 +40,10 @@ test-unit: setup-lint ## no node, no network: seconds
 test-integration: setup-test ## one real service on this machine
 	@$(call tests,integration)
 
-test-system: setup-test ## testnets, provisioned, upgraded, and every bad day that is promised to end well
+test-system: setup-test ## testnets, and clusters on them: provisioned, upgraded, restored, removed
 	@$(call tests,system)
 
-test-simulation: setup-test ## whole runs against simulated clusters
+test-simulation: setup-test ## bad days: faults while a cluster under load is upgraded
 	@$(call tests,simulation)
 
 test-e2e: setup-test ## the commands as a user types them
