@@ -82,6 +82,11 @@ def alone(layer: str, name: str) -> str:
     return f'make test-{layer} ARGS="-k {function.group()}"' if function else f"make test-{layer}"
 
 
+def record(layer: str, name: str) -> Path:
+    """The folder in which a test that failed (file::function) leaves the records of its runs, within the checkout."""
+    return Path("build/records") / layer / re.sub(r"[^\w.=-]+", "-", name).strip("-")[:150]
+
+
 def clock(seconds: float | None) -> str:
     """Minutes and seconds, as in 1:05; a dash when nothing is known."""
     return "-" if seconds is None else f"{round(seconds) // 60}:{round(seconds) % 60:02}"
@@ -92,9 +97,9 @@ def cut(text: str, width: int) -> str:
     return text if len(text) <= width else f"{text[: width // 2 - 1]}…{text[len(text) - (width - width // 2) :]}"
 
 
-def report(results: Sequence[Result]) -> list[str]:
-    """A row a layer with its slowest tests, and the slowest of all."""
-    return [*table(results), "", *slowest_of_all(results), *failures(results), *overruns(results)]
+def report(results: Sequence[Result], root: Path) -> list[str]:
+    """A row a layer with its slowest tests, the slowest of all, and what was not well."""
+    return [*table(results), "", *slowest_of_all(results), *failures(results, root), *overruns(results)]
 
 
 def table(results: Sequence[Result]) -> list[str]:
@@ -132,13 +137,15 @@ def slowest_of_all(results: Sequence[Result]) -> list[str]:
     return [f"slowest {_word(SLOWEST)}", *lines]
 
 
-def failures(results: Iterable[Result]) -> list[str]:
-    """Each test that failed and how it is run alone, and each layer that pytest did not get through."""
+def failures(results: Iterable[Result], root: Path) -> list[str]:
+    """Each test that failed, how it is run alone and where its records are, and each layer that pytest did not get through."""
     lines: list[str] = []
     for result in results:
         for case in result.cases:
             if case.outcome == "failed":
-                lines += ["", f"failed: {result.layer}/{case.name}", f"  alone: {alone(result.layer, case.name)}"]
+                lines += ["", f"failed: {result.layer}/{case.name}", f"  alone:  {alone(result.layer, case.name)}"]
+                folder = record(result.layer, case.name)
+                lines += [f"  record: {folder}"] if (root / folder).is_dir() else []
         lines += [line for why in result.broken for line in ("", f"failed: {result.layer}: {why}")]
     return lines
 
@@ -166,8 +173,8 @@ def good(results: Sequence[Result], strict: bool) -> bool:
 RESULTS = "docs/test-results.md"
 HEAD = """# Test results
 
-The last whole run of each layer, slow tests included. `make test-all` writes all rows, `make test-LAYER RESULTS=1` that of one layer.
-A `+` after the commit: there were changes that it does not have.
+The last whole run of each layer, slow tests included. `make test-all` writes all rows, `make test-LAYER RESULTS=1`
+that of one layer. A `+` after the commit: there were changes that it does not have.
 
 | layer | commit | date | passed | failed | skipped | took |
 |-------|--------|------|-------:|-------:|--------:|-----:|

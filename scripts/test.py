@@ -133,7 +133,7 @@ def main(words: Sequence[str]) -> int:
         (BUILD / "seed").write_text(f"{runner.seed}\n")
     if runner.given.results:
         write_results(results)
-    print("", *layers.report(results), "", layers.last_line(results), sep="\n", flush=True)
+    print("", *layers.report(results, ROOT), "", layers.last_line(results), sep="\n", flush=True)
     return 0 if passed else 1
 
 

@@ -15,8 +15,15 @@ import pytest
 from nodewise import testnet
 from nodewise.testnet.state import checkout
 from tests.hooks import pytest_addoption, pytest_collection_modifyitems, pytest_configure
+from tests.records import pytest_runtest_makereport, pytest_runtest_protocol
 
-__all__ = ["pytest_addoption", "pytest_collection_modifyitems", "pytest_configure"]
+__all__ = [
+    "pytest_addoption",
+    "pytest_collection_modifyitems",
+    "pytest_configure",
+    "pytest_runtest_makereport",
+    "pytest_runtest_protocol",
+]
 
 if TYPE_CHECKING:
     from tests.system.cluster import Cluster

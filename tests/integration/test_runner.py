@@ -27,7 +27,9 @@ def checkout(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / "tests/unit").mkdir(parents=True)
-    shutil.copy(ROOT / "tests/hooks.py", tmp_path / "tests/conftest.py")
+    for name in ("__init__", "hooks", "records"):
+        shutil.copy(ROOT / f"tests/{name}.py", tmp_path / "tests")
+    (tmp_path / "tests/conftest.py").write_text("from tests.hooks import *\nfrom tests.records import *\n")
     (tmp_path / "tests/layers.toml").write_text(LAYER.format(name="unit", budget=1, workers=1))
     return tmp_path
 
@@ -83,7 +85,7 @@ def test_failed(checkout: Path) -> None:
         (checkout / "tests" / name / "test_some.py").write_text(text)
     done = run(checkout, "--seed", "random")
     assert (1, "1 passed, 4 failed") == last(done)
-    assert '\nfailed: unit/test_some.py::test_fails\n  alone: make test-unit ARGS="-k test_fails"\n' in done.stdout
+    assert '\nfailed: unit/test_some.py::test_fails\n  alone:  make test-unit ARGS="-k test_fails"\n' in done.stdout
     assert f"seed {(checkout / 'build/seed').read_text()}" in done.stdout
 
 
@@ -96,6 +98,43 @@ def test_words_that_select_nothing(checkout: Path) -> None:
 def test_an_unknown_layer(checkout: Path) -> None:
     """A layer that is not there is named beside those that are."""
     assert "no layer sistem; expected some of unit" in run(checkout, "sistem").stderr
+
+
+def test_a_failed_test_shows_its_record(checkout: Path) -> None:
+    """The record that a failed test left is kept, without its backup; how its run ended is told, and older records are not."""
+    text = """
+import shutil
+
+import pytest
+
+from nodewise.record import Run
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory):
+    Run.create(folder := tmp_path_factory.mktemp("runs") / "older").note("begun before")
+    return folder
+
+def test_makes_it(old):
+    pass
+
+@pytest.mark.parametrize("how", ["a or b"])
+def test_fails(how, old, tmp_path):
+    run = Run.create(tmp_path / "upgrade-1")
+    run.conclude("held", "n2 did not come back")
+    (run.folder / "backup").mkdir()
+    (run.folder / "backup/n1.db").touch()
+    run.folder.with_name("upgrade-1.log").write_text("said")
+    assert False
+"""
+    (checkout / "tests/unit/test_some.py").write_text(text)
+    done = run(checkout)
+    record = "build/records/unit/test_some.py-test_fails-a-or-b"
+    assert (1, "1 passed, 1 failed") == last(done)
+    assert f"\n{record}/upgrade-1\nheld: n2 did not come back\nlast in its journal: {{" in done.stdout
+    assert done.stdout.endswith(f'  alone:  make test-unit ARGS="-k test_fails[a"\n  record: {record}\n\n1 passed, 1 failed\n')
+    assert ["journal.jsonl", "run.json", "upgrade-1.log"] == sorted(
+        path.name for path in (checkout / record).rglob("*") if path.is_file()
+    )
 
 
 @pytest.mark.parametrize("words", [("--results", "--skip-slow"), ("--all", "--", "-x")])

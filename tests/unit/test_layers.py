@@ -39,7 +39,7 @@ def test_the_budgets_of_make_test() -> None:
 def test_over_budget() -> None:
     """A layer that took too long is named with both times; that is a failure where budgets are strict, and nowhere else."""
     slow = [result(Case("test_a.py::test_a", "passed", 61), seconds=61)]
-    assert "over budget: unit took 1:01, expected at most 1:00" in layers.report(slow)
+    assert "over budget: unit took 1:01, expected at most 1:00" in layers.report(slow, ROOT)
     assert [False, True] == [layers.good(slow, strict=True), layers.good(slow, strict=False)]
 
 
@@ -54,7 +54,7 @@ def test_the_report_fits() -> None:
     ran = [
         result(*(Case(f"{number}{long}", "passed", number) for number in range(20)), name=name) for name in ("unit", "integration")
     ]
-    lines = layers.report(ran)
+    lines = layers.report(ran, ROOT)
     assert [] == [line for line in lines if len(line) > 100]
     assert [5 * 2, 10] == [sum(" s  " in line for line in lines[:12]), len(lines[lines.index("slowest ten") + 1 :])]
 
