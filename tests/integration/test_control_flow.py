@@ -149,6 +149,13 @@ def test_a_member_is_repaired_and_taken_through_two_hops(notes: Played) -> None:
     assert order[0] < hops[0] < order[1] < hops[1] < order[2]
 
 
+def test_a_member_that_cannot_be_repaired(notes: Played) -> None:
+    """What does not come back ends the run, and nobody else is touched."""
+    notes.member("n3", serving=False, breaks_on=["1.0.0"])
+    assert "n3 did not come back" in ends(notes, "held", *UP, "-e", "nodewise_repair=n3", code=2)
+    assert {"n1": 0, "n2": 0, "n3": 1} == notes.starts()
+
+
 def test_nobody_approved(notes: Played) -> None:
     """Without a terminal and without approval the run is held before the last member; the playbook that goes back does."""
     reason = ends(notes, "held", *UP, "-e", "nodewise_approve=", code=2)
