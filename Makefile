@@ -8,6 +8,8 @@ export PATH
 export ANSIBLE_HOME := $(CURDIR)/.cache/ansible
 export XDG_CACHE_HOME := $(CURDIR)/.cache
 export PYTHON
+# Compiled modules are kept: without them each start of ansible-playbook compiles all of ours anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 # What may be said to all targets of tests: SKIP_SLOW=1 WORKERS=N SEED=N|random RESULTS=1 ARGS="words for pytest"
 tests = python scripts/test.py $(1) $(if $(filter-out 0,$(SKIP_SLOW)),--skip-slow) $(if $(WORKERS),--workers $(WORKERS)) \
