@@ -201,6 +201,7 @@ def test_an_operator_at_the_terminal_is_asked(notes: Played, answer: str, outcom
     assert outcome == notes.summary()["outcome"], notes.summary()["reason"]
 
 
+@pytest.mark.slow
 def test_a_node_that_fails_its_suite_is_put_back(notes: Played) -> None:
     """A node that passes all gates and fails a script goes back, and nobody else is touched."""
     assert "service" in ends(notes, "rolled_back", *UP, *suite(notes, 'test "$NODEWISE_HOST" != n1'), code=2)
@@ -231,6 +232,7 @@ def test_a_component_is_upgraded_on_its_own(notes: Played) -> None:
     assert dict.fromkeys(NAMES, 0) == notes.starts()
 
 
+@pytest.mark.slow
 def test_data_is_verified_in_depth_where_that_is_asked_for(notes: Played) -> None:
     """Every member's, at the end; damage that is found holds the run, as the members run the target already."""
     reason = ends(notes, "held", *UP, "-e", "nodewise_verify=true", "-e", "notes_damaged=n3", code=2)
