@@ -11,12 +11,13 @@ export PYTHON
 # Compiled modules are kept: without them each start of ansible-playbook compiles all of ours anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-# What may be said to all targets of tests: SKIP_SLOW=1 WORKERS=N SEED=N|random RESULTS=1 ARGS="words for pytest"
+# What may be said to all targets of tests: SKIP_SLOW=1 WORKERS=N SEED=N|random COVERAGE=1 RESULTS=1 ARGS="words for pytest"
 tests = python scripts/test.py $(1) $(if $(filter-out 0,$(SKIP_SLOW)),--skip-slow) $(if $(WORKERS),--workers $(WORKERS)) \
-  $(if $(SEED),--seed $(SEED)) $(if $(RESULTS),--results) -- $(ARGS)
+  $(if $(SEED),--seed $(SEED)) $(if $(COVERAGE),--coverage $(COVERAGE)) $(if $(RESULTS),--results) \
+  -- $(ARGS)
 
 .PHONY: help demo test test-all test-unit test-integration test-system test-simulation test-e2e test-benchmark test-molecule
-.PHONY: lint bench setup setup-demo setup-test setup-lint clean
+.PHONY: coverage lint bench setup setup-demo setup-test setup-lint clean
 
 help: ## what there is to make (this)
 	@echo 'Nodewise rolls upgrades through clusters, one node at a time, behind gates.'
@@ -56,6 +57,9 @@ test-benchmark: setup-test ## the benchmarks' own tests
 
 test-molecule: setup-test ## each role on nodes of its own
 	@molecule test --all $(ARGS)
+
+coverage: setup-lint ## what the tests ran that were run with COVERAGE=1, and what not
+	@python scripts/covering.py
 
 bench: setup-test ## Nodewise beside a shell loop and a usual playbook, as ratios
 	@testnet bench $(ARGS)

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import covering
 import layers
 from layers import Layer, Result
 
@@ -39,6 +40,9 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--all", action="store_true", help="every layer, whole, and --results")
     parser.add_argument("--skip-slow", action="store_true", help="without the tests marked slow")
     parser.add_argument("--results", action="store_true", help=f"put the rows of these layers into {layers.RESULTS}")
+    parser.add_argument(
+        "--coverage", type=int, help="1: see which lines are run, without a budget, as it takes longer; 0: not with --all"
+    )
     parser.add_argument("--workers", type=int, help="how many files at once, instead of what tests/layers.toml says")
     parser.add_argument("--seed", default=SEED, help=f"of what is random in tests: a number, or `random` ({SEED})")
     cut = words.index("--") if "--" in words else len(words)
@@ -47,6 +51,7 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     if unknown := set(given.layer) - set(known):
         parser.error(f"no layer {', '.join(sorted(unknown))}; expected some of {', '.join(known)}")
     given.results = given.results or given.all
+    given.coverage = given.all if given.coverage is None else bool(given.coverage)
     if given.results and (given.words or given.skip_slow):
         parser.error(f"{layers.RESULTS} is about whole layers; expected neither --skip-slow nor words for pytest")
     usual = [layer for layer in known.values() if layer.budget or given.all]
@@ -61,17 +66,23 @@ class Runner:
         self.given = given
         self.seed = str(random.randrange(2**32)) if given.seed == "random" else given.seed
         self.interrupted = False
+        # The variable that keeps Python from storing what it compiled makes each start slow.
+        kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        self.env = {**kept, "NODEWISE_SEED": self.seed}
 
     def layer(self, layer: Layer) -> Result:
         """Run one layer, its files that may run beside others first."""
         budget = layer.budget if self.given.skip_slow else layer.whole
-        result = Result(layer.name, None if self.given.words or budget is None else budget * 60)
+        result = Result(layer.name, None if self.given.words or self.given.coverage or budget is None else budget * 60)
         shutil.rmtree(BUILD / "records" / layer.name, ignore_errors=True)
+        self.env |= covering.environment(layer.name) if self.given.coverage else {}
         started = time.monotonic()
         for part, words in self.parts(layer):
             if not self.interrupted:
                 self.pytest(result, part, words)
         result.seconds = time.monotonic() - started
+        if self.given.coverage:
+            covering.gather(layer.name)
         if not (result.cases or result.broken or self.given.words):
             result.broken.append("it has no tests to run")
         return result
@@ -92,9 +103,8 @@ class Runner:
         slow = ["--skip-slow"] if self.given.skip_slow else []
         seed = ["--hypothesis-profile=default", f"--hypothesis-seed={self.seed}"]  # in CI its own profile would mind no seed
         command = [sys.executable, "-m", "pytest", *words, *slow, f"--junitxml={junit}"]
-        env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}  # it makes each start slow
         with scratch() as folder:
-            env |= {"NODEWISE_SEED": self.seed, "TMPDIR": folder}
+            env = {**self.env, "TMPDIR": folder}
             code = subprocess.run([*command, *seed, *self.given.words], cwd=ROOT, env=env, check=False).returncode
         if junit.exists():
             result.cases += layers.cases(junit)
@@ -140,13 +150,14 @@ def main(words: Sequence[str]) -> int:
     runner = Runner(arguments(words))
     print(f"seed {runner.seed}", flush=True)
     results = runner.run()
-    passed = layers.good(results, strict=os.environ.get("CI", "") not in ("", "0", "false"))
+    covered, enough = covering.report() if runner.given.all and runner.given.coverage else ([], True)
+    passed = enough and layers.good(results, strict=os.environ.get("CI", "") not in ("", "0", "false"))
     if not passed:
         BUILD.mkdir(exist_ok=True)
         (BUILD / "seed").write_text(f"{runner.seed}\n")
     if runner.given.results:
         write_results(results)
-    print("", *layers.report(results, ROOT), "", layers.last_line(results), sep="\n", flush=True)
+    print("", *covered, "", *layers.report(results, ROOT), "", layers.last_line(results), sep="\n", flush=True)
     return 0 if passed else 1
 
 
