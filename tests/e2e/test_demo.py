@@ -94,6 +94,7 @@ IDLE = {
 }  # nothing is upgraded: the workload alone is judged
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_at_work_without_an_upgrade(cli: Run, new_name: NewName, tmp_path: Path) -> None:
     """A scenario need not upgrade anything: then the workload alone is judged."""
     (tmp_path / "idle.yml").write_text(yaml.safe_dump(IDLE))

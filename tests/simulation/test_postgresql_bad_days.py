@@ -122,6 +122,7 @@ def canary_of(cluster: Cluster) -> str:
     return next(name for name in cluster.names if name != cluster.leader())
 
 
+@pytest.mark.slow
 def test_a_minor_and_back(cluster: Cluster) -> None:
     """Nothing goes wrong: each member is restarted once, one switchover, and as often on the way back; dpkg knows what runs."""
     before = cluster.timeline()
@@ -158,6 +159,7 @@ def test_bad_on_the_first_node(cluster: Cluster, release: dict[str, Any], how: s
     cluster.everywhere(f"rm -rf /opt/nodewise/postgresql/releases/{NEW}")
 
 
+@pytest.mark.slow
 def test_the_primary_is_killed(cluster: Cluster) -> None:
     """Its processes die while a replica is in hand: it comes back as what it was, and what was acknowledged is there."""
     with bad_day(cluster, "the primary killed in the roll") as day:

@@ -54,6 +54,7 @@ def third(cluster: Cluster) -> str:
     return next(name for name in reversed(cluster.names) if name != cluster.leader())
 
 
+@pytest.mark.slow
 def test_a_corrupt_artifact(cluster: Cluster, shop: Shop) -> None:
     """The artifact is named with both checksums, and nothing half-staged stays on any node."""
     release = shop.offer(NEW, {"etcd": b"not what was meant"}, sha256="0" * 64)
@@ -63,6 +64,7 @@ def test_a_corrupt_artifact(cluster: Cluster, shop: Shop) -> None:
     assert {OLD} == set(cluster.everywhere(STAGED).values())
 
 
+@pytest.mark.slow
 def test_a_verification_that_there_is_not(cluster: Cluster) -> None:
     """What an operator asks for is never left out in silence."""
     with bad_day(cluster, "no way to verify") as day:

@@ -108,6 +108,7 @@ def refused(cluster: Cluster, says: str, **variables: Any) -> None:
     assert re.search(says, ended.said), ended.said
 
 
+@pytest.mark.slow
 def test_without_confirmation_it_is_said_what_would_be_lost(cluster: Cluster, backup: str) -> None:
     """The revisions that would be lost are named, and how to do it; another name is no confirmation."""
     name = cluster.net.name
@@ -117,6 +118,7 @@ def test_without_confirmation_it_is_said_what_would_be_lost(cluster: Cluster, ba
     refused(cluster, words, nodewise_backup=backup, nodewise_confirm="another")
 
 
+@pytest.mark.slow
 def test_what_is_no_backup_is_refused(cluster: Cluster, backup: str, tmp_path: Path) -> None:
     """None, one of no run, one whose content changed, and a version that cannot read it."""
     given = {"nodewise_confirm": cluster.net.name}
@@ -128,6 +130,7 @@ def test_what_is_no_backup_is_refused(cluster: Cluster, backup: str, tmp_path: P
     refused(cluster, "3.3.25 cannot read what 3.4.23 wrote", nodewise_backup=backup, nodewise_to="3.3.25", **given)
 
 
+@pytest.mark.slow
 def test_while_somebody_holds_the_cluster_nothing_is_restored(cluster: Cluster, backup: str) -> None:
     """The holder is named."""
     lease = {"run": "r1", "who": "somebody", "expires": time.time() + 600, "ttl": 600, "taken_at": "now", "before": None}

@@ -110,6 +110,7 @@ def test_two_at_once(cluster: Cluster, tmp_path: Path) -> None:
     assert {1} == {state["fence"] for state in states(cluster).values()}
 
 
+@pytest.mark.slow
 def test_together(cluster: Cluster, tmp_path: Path) -> None:
     """Of two that begin at the same moment at most one gets the cluster, and none leaves a lease behind."""
     both = [Holder(cluster, tmp_path, hold=False) for _ in range(2)]
@@ -145,7 +146,7 @@ def test_a_holder_elsewhere(cluster: Cluster, tmp_path: Path) -> None:
     assert granted.process.returncode == 0, said
 
 
-@pytest.mark.parametrize("seconds", [0, 1000], ids=["a change of its own", "keeping it"])
+@pytest.mark.parametrize("seconds", [0, pytest.param(1000, marks=pytest.mark.slow)], ids=["a change of its own", "keeping it"])
 def test_break_glass(cluster: Cluster, tmp_path: Path, seconds: float) -> None:
     """Without the holder's name nothing is changed; with it the cluster is free, and whatever the old holder tries is refused."""
     old = Holder(cluster, tmp_path, hold=True, seconds=seconds).taken()
