@@ -8,6 +8,8 @@ export PATH
 export ANSIBLE_HOME := $(CURDIR)/.cache/ansible
 export XDG_CACHE_HOME := $(CURDIR)/.cache
 export PYTHON
+# Compiled modules are kept: without them each start of ansible-playbook compiles all of ours anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 # What may be said to all targets of tests: SKIP_SLOW=1 WORKERS=N SEED=N|random COVERAGE=1 RESULTS=1 ARGS="words for pytest"
 tests = python scripts/test.py $(1) $(if $(filter-out 0,$(SKIP_SLOW)),--skip-slow) $(if $(WORKERS),--workers $(WORKERS)) \
@@ -41,10 +43,10 @@ test-unit: setup-lint ## no node, no network: seconds
 test-integration: setup-test ## one real service on this machine
 	@$(call tests,integration)
 
-test-system: setup-test ## testnets, provisioned, upgraded, and every bad day that is promised to end well
+test-system: setup-test ## testnets, and clusters on them: provisioned, upgraded, restored, removed
 	@$(call tests,system)
 
-test-simulation: setup-test ## whole runs against simulated clusters
+test-simulation: setup-test ## bad days: faults while a cluster under load is upgraded
 	@$(call tests,simulation)
 
 test-e2e: setup-test ## the commands as a user types them

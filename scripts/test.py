@@ -13,8 +13,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import covering
@@ -24,6 +26,8 @@ from layers import Layer, Result
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 SEED = "4711"
+MEMORY = Path("/dev/shm")  # noqa: S108  a file system in memory: databases that sync each write need no disk to be tested
+ROOM = 4 << 30  # bytes that must be free there
 NOTHING = 5  # pytest's exit code when no test was selected
 ENDED = (0, 1, NOTHING)  # pytest's exit codes after which its JUnit file tells all
 
@@ -99,7 +103,9 @@ class Runner:
         slow = ["--skip-slow"] if self.given.skip_slow else []
         seed = ["--hypothesis-profile=default", f"--hypothesis-seed={self.seed}"]  # in CI its own profile would mind no seed
         command = [sys.executable, "-m", "pytest", *words, *slow, f"--junitxml={junit}"]
-        code = subprocess.run([*command, *seed, *self.given.words], cwd=ROOT, env=self.env, check=False).returncode
+        with scratch() as folder:
+            env = {**self.env, "TMPDIR": folder}
+            code = subprocess.run([*command, *seed, *self.given.words], cwd=ROOT, env=env, check=False).returncode
         if junit.exists():
             result.cases += layers.cases(junit)
         if code not in ENDED:
@@ -114,6 +120,15 @@ class Runner:
                 print(f"--- {layer.name}: {layer.what}", flush=True)
                 results.append(self.layer(layer))
         return results
+
+
+@contextmanager
+def scratch() -> Iterator[str]:
+    """A folder for all that tests write, in memory where there is room; gone at the end."""
+    free = shutil.disk_usage(MEMORY).free if MEMORY.is_dir() else 0
+    with tempfile.TemporaryDirectory(prefix="nodewise-", dir=MEMORY if free > ROOM else None) as folder:
+        Path(folder).chmod(0o755)  # servers that run as users of their own have theirs in it
+        yield folder
 
 
 def git(*words: str) -> str:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -23,6 +24,9 @@ __all__ = [
     "pytest_runtest_makereport",
     "pytest_runtest_protocol",
 ]
+
+if TYPE_CHECKING:
+    from tests.system.cluster import Cluster
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 COMMAND = [str(Path(sys.executable).with_name("testnet"))]
@@ -71,3 +75,21 @@ def pair(testnet_home: Path) -> Iterator[testnet.Testnet]:  # noqa: ARG001  (is 
     made = testnet.up(testnet.Request(f"t{secrets.token_hex(3)}", nodes=2))
     yield made
     testnet.down(made.name)
+
+
+@pytest.fixture(scope="session")
+def etcd(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:  # noqa: ARG001  (in that home)
+    """Three members that the tests of a process share. Who takes it resets it first."""
+    from tests.system.etcd_cluster import made  # noqa: PLC0415  (unit tests need none)
+
+    with made(tmp_path_factory.mktemp("etcd")) as three:
+        yield three
+
+
+@pytest.fixture(scope="session")
+def postgresql(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:  # noqa: ARG001  (in that home)
+    """Three members under Patroni that the tests of a process share. Who takes it resets it first."""
+    from tests.system.postgresql_cluster import QUICK, made  # noqa: PLC0415  (unit tests need none)
+
+    with made(tmp_path_factory.mktemp("postgresql"), nodewise_patroni=QUICK) as three:
+        yield three

@@ -121,7 +121,7 @@ class PatroniCluster(PostgresqlCluster):
                 for kind, path in (("ca", "ca.crt"), ("cert", "node.crt"), ("key", "node.key"))
             },
         }
-        dynamic = {"ttl": 30, "loop_wait": 2, "retry_timeout": 5, "maximum_lag_on_failover": 1048576, **self.dynamic}
+        dynamic = {"ttl": 20, "loop_wait": 1, "retry_timeout": 3, "maximum_lag_on_failover": 1048576, **self.dynamic}
         dynamic["postgresql"] = {"use_pg_rewind": False, "use_slots": True, "parameters": SETTINGS}
         return {
             "scope": "test",

@@ -75,7 +75,7 @@ def test_somebody_else_shows_the_run(tmp_path: Path) -> None:
     assert (code, said) == (2, "")
 
 
-@pytest.mark.parametrize("flag", ["-v", "-vvv"])
+@pytest.mark.parametrize("flag", ["-v", pytest.param("-vvv", marks=pytest.mark.slow)])
 def test_verbose_is_ansibles_own(tmp_path: Path, flag: str) -> None:
     """With -v Ansible's default output is there, whole."""
     _code, said = play(tmp_path, ORDINARY, "--limit", "n1", flag)

@@ -207,6 +207,7 @@ def test_what_is_scheduled(cluster: PatroniCluster, healthy: Observation) -> Non
     cluster.ask(other, "DELETE", "/restart")
 
 
+@pytest.mark.slow
 def test_a_restart_that_is_pending(cluster: PatroniCluster, healthy: Observation) -> None:
     """A member that waits for a restart to take settings over is named; PostgreSQL that was restarted is seen, too."""
     cluster.dynamic_settings(postgresql={"parameters": {"max_wal_senders": 12}})
@@ -221,6 +222,7 @@ def test_a_restart_that_is_pending(cluster: PatroniCluster, healthy: Observation
     fires("others_undisturbed", other, now=now, before=healthy, node=replica(healthy, 1))
 
 
+@pytest.mark.slow
 def test_an_archiver_that_fails(cluster: PatroniCluster, healthy: Observation) -> None:
     """What could not be archived last is told; nothing that archives at all is a failure, too."""
     first = leader(healthy)
@@ -459,6 +461,7 @@ def test_data_that_differs(cluster: PatroniCluster, healthy: Observation) -> Non
     cluster.remake(other)
 
 
+@pytest.mark.slow
 def test_a_user_s_data_that_differs(cluster: PatroniCluster, healthy: Observation) -> None:
     """A row of a table of the user's own is found by the digests of every row, and by nothing less."""
     first, other = leader(healthy), replica(healthy)
@@ -471,6 +474,7 @@ def test_a_user_s_data_that_differs(cluster: PatroniCluster, healthy: Observatio
     cluster.remake(other)
 
 
+@pytest.mark.slow
 def test_a_page_that_is_damaged(cluster: PatroniCluster, healthy: Observation) -> None:
     """A page whose checksum is wrong is counted once somebody reads it, and the member is named; pg_amcheck finds where it is."""
     first, other = leader(healthy), replica(healthy)
@@ -504,6 +508,7 @@ def verify(cluster: PatroniCluster, name: str) -> dict[str, Any]:
     return check({**cluster.options, "member": name, "deadline": 120.0, "socket_dir": str(cluster.folder / name)}, may_install=True)
 
 
+@pytest.mark.slow
 def test_a_slot_that_was_lost(cluster: PatroniCluster, healthy: Observation) -> None:
     """A slot that holds back more than it may is lost, and with it the replica until it is made anew."""
     first, other = leader(healthy), replica(healthy)
@@ -524,6 +529,7 @@ def test_a_slot_that_was_lost(cluster: PatroniCluster, healthy: Observation) -> 
     cluster.remake(other)
 
 
+@pytest.mark.slow
 def test_a_store_that_is_away(cluster: PatroniCluster, healthy: Observation) -> None:
     """A store that nobody has seen for as long as a leader may be silent is told of each member."""
     cluster.signal("etcd", signal.SIGSTOP)

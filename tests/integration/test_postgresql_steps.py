@@ -173,6 +173,7 @@ def test_an_answer_that_says_yes_is_not_believed(cluster: Cluster) -> None:
     assert (old, timeline) == (cluster.leader, cluster.timeline(old))
 
 
+@pytest.mark.slow
 def test_another_leader_than_the_named_one_is_told(cluster: Cluster) -> None:
     """When somebody else took over, that is no success."""
     old, (new, third) = cluster.leader, cluster.others()
@@ -182,6 +183,7 @@ def test_another_leader_than_the_named_one_is_told(cluster: Cluster) -> None:
     assert third == cluster.leader
 
 
+@pytest.mark.slow
 def test_a_candidate_that_is_frozen_does_not_take_over(cluster: Cluster) -> None:
     """Its PostgreSQL goes on, its Patroni does not answer: the old primary stays, and that is told."""
     old, new = cluster.leader, cluster.others()[0]
@@ -311,6 +313,7 @@ def test_a_drain_that_was_killed_is_gone_on_with(cluster: Cluster) -> None:
     assert {"tags": OWN} == json.loads(cluster.tags(name).read_text())
 
 
+@pytest.mark.slow
 def test_a_replica_that_replays_nothing_stays_out(cluster: Cluster) -> None:
     """It is not put back before a row that was written through the primary arrived."""
     name = cluster.others()[0]

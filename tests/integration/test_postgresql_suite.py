@@ -99,6 +99,7 @@ def test_all_pass(suite: Suite, tmp_path: Path) -> None:
     assert suite.cluster.replication.encode() not in kept
 
 
+@pytest.mark.slow
 def test_after_a_switchover(suite: Suite) -> None:
     """Clients follow the primary to another member, and back."""
     cluster = suite.cluster
@@ -129,7 +130,7 @@ def with_hba(cluster: PatroniCluster, hba: str) -> None:
     [
         ("host all nodewise all scram-sha-256\n", {"30-no-tls"}, "answers a client that speaks in the clear"),
         ("hostssl all nodewise all trust\n", {"40-wrong-password"}, "takes a wrong password"),
-        ("hostssl all nodewise all reject\n", SCRIPTS - {"60-patroni"}, ""),
+        pytest.param("hostssl all nodewise all reject\n", SCRIPTS - {"60-patroni"}, "", marks=pytest.mark.slow),
     ],
 )
 def test_who_is_let_in(suite: Suite, rule: str, expected: set[str], says: str) -> None:
@@ -145,6 +146,7 @@ def test_who_is_let_in(suite: Suite, rule: str, expected: set[str], says: str) -
         with_hba(suite.cluster, HBA)
 
 
+@pytest.mark.slow
 def test_a_replica_that_does_not_stream(suite: Suite) -> None:
     """It is named by itself and by the primary, and what was written is not read on it."""
     cluster = suite.cluster
@@ -197,6 +199,7 @@ def test_a_replica_that_takes_writes(suite: Suite) -> None:
         healthy(cluster)
 
 
+@pytest.mark.slow
 def test_patroni_that_lets_anybody_change_things(suite: Suite) -> None:
     """A REST API without a password fails the script that asks it, and nothing else."""
     cluster = suite.cluster

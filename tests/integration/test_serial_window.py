@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.integration.test_control_flow import Notes
+from tests.integration.test_control_flow import Played
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTES = ROOT / "tests/collections/ansible_collections/acme/demo/roles/notes"
@@ -66,7 +66,7 @@ def test_a_postgresql_primary() -> None:
 
 def test_a_turn_costs_what_its_role_declares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted at the connection while an upgrade runs: the upgrade adds one observation a step and no other remote task."""
-    notes, counted = Notes(tmp_path), tmp_path / "counted"
+    notes, counted = Played(tmp_path), tmp_path / "counted"
     settings = {
         "COUNTED_FILE": counted,
         "ANSIBLE_CONNECTION_PLUGINS": ROOT / "tests/integration/connections",
@@ -82,7 +82,7 @@ def test_a_turn_costs_what_its_role_declares(tmp_path: Path, monkeypatch: pytest
     assert expected["n1"] <= FOLLOWER
 
 
-def in_the_roll(notes: Notes, counted: Path) -> Counter[str]:
+def in_the_roll(notes: Played, counted: Path) -> Counter[str]:
     """Commands a host, from the beginning of the roll to its end."""
     journal = [json.loads(line) for line in (notes.run_dir / "journal.jsonl").read_text().splitlines()]
     began, ended = (next(r["t"] for r in journal if (r.get("step"), r["phase"]) == ("roll", phase)) for phase in ("begin", "end"))

@@ -12,7 +12,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from tests.integration.test_control_flow import FAR, NAMES, Notes
+from tests.integration.test_control_flow import FAR, Played
+from tests.notes import NAMES
 
 from nodewise import smoke
 
@@ -21,7 +22,7 @@ GOOD = "#!/bin/sh\n"
 SECRET = "correct horse/battery"  # noqa: S105  not one
 
 
-class Smoked(Notes):
+class Smoked(Played):
     """The cluster of notes, with a folder of suites beside its inventory."""
 
     def suite(self, name: str, scripts: dict[str, str], declared: str = "") -> None:
@@ -111,6 +112,7 @@ def test_a_host_that_cannot_be_reached(smoked: Smoked) -> None:
     assert "did not report: the host cannot be reached" in smoked.results()["n2", "a"]["reason"]
 
 
+@pytest.mark.slow
 def test_no_host_can_be_reached(smoked: Smoked) -> None:
     """The run has an end and a summary, in which all have failed."""
     smoked.suite("s", {"a": GOOD})
@@ -119,6 +121,7 @@ def test_no_host_can_be_reached(smoked: Smoked) -> None:
     assert ["failed", 3, 3] == [smoked.summary()["outcome"], *(smoked.summary()["smoke"][key] for key in ("expected", "failed"))]
 
 
+@pytest.mark.slow
 def test_a_module_that_cannot_run(smoked: Smoked) -> None:
     """A host without Python has not reported, and says why."""
     smoked.suite("s", {"a": GOOD})
@@ -128,6 +131,7 @@ def test_a_module_that_cannot_run(smoked: Smoked) -> None:
     assert [3, 2, 1] == [smoked.summary()["smoke"][key] for key in ("expected", "passed", "failed")]
 
 
+@pytest.mark.slow
 def test_all_skipped_is_no_pass(smoked: Smoked) -> None:
     """Nothing was tried, and the run says so."""
     smoked.suite("s", {"a": "#!/bin/sh\nexit 77\n"})
@@ -141,9 +145,13 @@ def test_all_skipped_is_no_pass(smoked: Smoked) -> None:
     ("words", "reason"),
     [
         (["nodewise_suite=nothing"], "no suite 'nothing'; there are: "),
-        (["nodewise_suite=empty"], "has no executables"),
-        (["nodewise_suite=odd"], "cannot be read: Invalid enum value 'moon'"),
-        (["nodewise_suite=late", "nodewise_tier=basic"], "nothing to run: no script of tier basic in late"),
+        pytest.param(["nodewise_suite=empty"], "has no executables", marks=pytest.mark.slow),
+        pytest.param(["nodewise_suite=odd"], "cannot be read: Invalid enum value 'moon'", marks=pytest.mark.slow),
+        pytest.param(
+            ["nodewise_suite=late", "nodewise_tier=basic"],
+            "nothing to run: no script of tier basic in late",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_refused(smoked: Smoked, words: list[str], reason: str) -> None:
@@ -169,7 +177,10 @@ def test_secrets_are_masked_everywhere(smoked: Smoked) -> None:
     assert "battery" not in ended.stdout.replace(json.dumps({"my_token": SECRET}), "")
 
 
-@pytest.mark.parametrize(("value", "reason"), [({}, "which is not defined"), ({"my_token": "abc"}, "cannot be masked")])
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [({}, "which is not defined"), pytest.param({"my_token": "abc"}, "cannot be masked", marks=pytest.mark.slow)],
+)
 def test_a_secret_that_cannot_be_used(smoked: Smoked, value: dict[str, str], reason: str) -> None:
     """Nothing is run without it, and each result says so."""
     smoked.suite("s", {"a": GOOD}, "secrets: {TOKEN: my_token}\n")
@@ -201,6 +212,7 @@ def test_where_suites_run(smoked: Smoked) -> None:
     assert {"each": [*NAMES], "one": ["n1"], "versions": ["n1", "n3"], "controller": ["controller"]} == hosts
 
 
+@pytest.mark.slow
 def test_tier_and_slow(smoked: Smoked) -> None:
     """A tier takes in those before it; slow scripts can be left out."""
     scripts = {tier: f"#!/bin/sh\n# smoke: tier={tier}\n" for tier in ("core", "basic", "full", "stress")}

@@ -45,7 +45,7 @@ class Members(Smoked):
         return str(self.results("etcd")[host, script]["reason"])
 
 
-@pytest.fixture(scope="module", params=["3.4.23", "3.5.16"])
+@pytest.fixture(scope="module", params=[pytest.param("3.4.23", marks=pytest.mark.slow), "3.5.16"])
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdCluster]:
     """A healthy cluster."""
     made = EtcdCluster(tmp_path_factory.mktemp("etcd"), request.param)
@@ -184,6 +184,7 @@ def test_http_of_an_unknown_authority(service: tuple[Service, Ask]) -> None:
     assert "CERTIFICATE_VERIFY_FAILED" in reasons["20-certificate"]
 
 
+@pytest.mark.slow
 def test_http_without_a_service(service: tuple[Service, Ask]) -> None:
     """Without a URL all is skipped, which is no pass."""
     statuses, reasons = service[1](nodewise_http_url=None)

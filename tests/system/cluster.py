@@ -231,6 +231,10 @@ class Cluster:
         """Put the cluster back to the old version, the first `new` of its members to the new one: much cheaper than other nodes."""
         raise NotImplementedError
 
+    def reset(self) -> Self:
+        """As it was when it was made, for tests that share it."""
+        raise NotImplementedError
+
     def versions(self) -> set[str]:
         """What the members' processes say that they are."""
         return {self.version(name) for name in self.names}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from nodewise.scenario import clients_of
 from tests.system import cluster as any_cluster
@@ -20,9 +21,15 @@ ETCDCTL = """cd /etc/nodewise/etcd; ETCDCTL_API=3 /opt/nodewise/etcd/current/bin
 ASK = """import ssl, urllib.request as r; c = ssl.create_default_context(cafile="ca.crt"); c.check_hostname = False
 c.load_cert_chain("node.crt", "node.key"); print(r.urlopen("https://127.0.0.1:2379/version", context=c).read().decode())"""
 
-# Begins a member anew with a version and no data.
-ANEW = """systemctl stop etcd; rm -rf /var/lib/nodewise/etcd/member /opt/nodewise/etcd/state.json
-ln -sfn releases/{} /opt/nodewise/etcd/current"""
+# A copy of a stopped member's data, and that copy in its place again, with a version.
+KEPT = "/root/kept-etcd"
+KEEP = f"rm -rf {KEPT}; cp -a /var/lib/nodewise/etcd/member {KEPT}"
+ANEW = f"""cd /opt/nodewise/etcd; rm -rf /var/lib/nodewise/etcd/member state.json
+cp -a {KEPT} /var/lib/nodewise/etcd/member; ln -sfn releases/{{}} current"""
+STOP, START = "systemctl stop etcd", "systemctl reset-failed etcd; systemctl start etcd"
+# What tests and upgrades leave besides.
+CLEAN = f"""cd /opt/nodewise/etcd; find releases -mindepth 1 -maxdepth 1 ! -name {OLD} -exec rm -rf {{}} +; rm -rf backups
+rm -rf /var/lib/nodewise/etcd.* /etc/systemd/system/etcd.service.d; rm -f /run/bad-day; systemctl daemon-reload"""
 
 
 class Cluster(any_cluster.Cluster):
@@ -64,13 +71,32 @@ class Cluster(any_cluster.Cluster):
         """Whether a member says that it is healthy."""
         return "is healthy" in self.root(node, f"{ETCDCTL} endpoint health 2>&1 || true")
 
+    def seed(self) -> Self:
+        """Put a data set into it, and keep a copy of what the members have then."""
+        super().seed()
+        for line in (STOP, KEEP, START):
+            self.everywhere(line)
+        return self
+
     def anew(self, new: int = 0) -> None:
         """The same members with nothing but the data set: what has moved to the new version cannot go back."""
         if {OLD} != self.versions() or new:
-            for number, name in enumerate(self.names):
-                self.root(name, ANEW.format(NEW if number < new else OLD))
-            self.everywhere("systemctl start etcd")
-            self.seed()
+            self.put_back(new)
+
+    def put_back(self, new: int = 0) -> None:
+        """Have the members the data that they had at first, the first `new` of them on the new version."""
+        self.everywhere(STOP)
+        with ThreadPoolExecutor() as pool:
+            versions = [NEW if number < new else OLD for number, _ in enumerate(self.names)]
+            list(pool.map(lambda name, version: self.root(name, ANEW.format(version)), self.names, versions))
+        self.everywhere(START)
+        any_cluster.until(lambda: all(self.serves(name) for name in self.names))
+
+    def reset(self) -> Self:
+        """As it was when it was made: for tests that share it."""
+        self.everywhere(CLEAN)
+        self.put_back()
+        return self
 
 
 @contextmanager

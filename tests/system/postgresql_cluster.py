@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -18,6 +18,7 @@ from nodewise.scenario import clients_of
 from tests.system import cluster as any_cluster
 
 OLD, NEW = "15.18", "15.20"  # Debian's main and security archives have one each, until a point release makes them one
+QUICK = {"ttl": 20, "loop_wait": 3, "retry_timeout": 5}  # Patroni's own times, so that a failover takes 20 s and not 40
 PATRONI_OLD, PATRONI_NEW = "3.3.11", "4.0.11"
 PSQL = "runuser -u postgres -- psql -XAtq -v ON_ERROR_STOP=1 -d {database} -c {statement}"
 PATRONICTL = "/opt/nodewise/patroni/patronictl {words}"
@@ -28,6 +29,8 @@ print(r.urlopen("https://{address}:8008/{path}", context=c, timeout=5).read().de
 PACKAGES = """rm -f /opt/nodewise/postgresql/state.json /etc/nodewise/postgresql/patroni.d/90-tags.yml; cd /opt/nodewise/postgresql
 ln -sfn releases/{version} .next && mv -T .next current && export DEBIAN_FRONTEND=noninteractive
 dpkg --force-downgrade --force-confold --install current/files/postgresql-[0-9]*.deb current/files/postgresql-client-[0-9]*.deb"""
+
+CLEAN = f"""cd /opt/nodewise/postgresql; rm -rf backups releases/{NEW} /opt/bad-bin; rm -f /run/bad-day state.json"""
 
 
 class Cluster(any_cluster.Cluster):
@@ -119,6 +122,13 @@ grep -l nodewise_unfinished /etc/nodewise/postgresql/patroni.d/*"""
         for node in reversed(order):
             self.root(node, "systemctl start patroni")
         healthy(self)
+
+    def reset(self) -> Self:
+        """The old minor without what tests and upgrades leave; the data stays."""
+        self.anew()
+        self.everywhere(CLEAN)
+        healthy(self)
+        return self
 
     def offered(self) -> set[str]:
         """The minors of PostgreSQL 15 that the nodes' package manager offers."""

@@ -8,7 +8,6 @@ import re
 import shlex
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,16 @@ import pytest
 from nodewise import releases
 from nodewise.testnet.state import checkout
 from tests.system.divergence import alter
-from tests.system.etcd_cluster import ETCDCTL, NEW, OLD, Cluster, Ended, made
+from tests.system.etcd_cluster import ETCDCTL, NEW, OLD, Cluster, Ended
 
 EVERYTHING = """systemctl disable --quiet --now etcd; rm -rf /var/lib/nodewise /etc/nodewise /opt/nodewise/etcd \
 /etc/systemd/system/etcd.service; systemctl daemon-reload; userdel etcd"""
 
 
 @pytest.fixture(scope="module")
-def cluster(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:  # noqa: ARG001  (in that home)
+def cluster(etcd: Cluster) -> Cluster:
     """Three members that survive what is done to them."""
-    with made(tmp_path_factory.mktemp("runs")) as three:
-        yield three
+    return etcd.reset()
 
 
 def repair(cluster: Cluster, node: str, version: str = OLD) -> Ended:
@@ -110,6 +108,7 @@ def refused(cluster: Cluster, says: str, **variables: Any) -> None:
     assert re.search(says, ended.said), ended.said
 
 
+@pytest.mark.slow
 def test_without_confirmation_it_is_said_what_would_be_lost(cluster: Cluster, backup: str) -> None:
     """The revisions that would be lost are named, and how to do it; another name is no confirmation."""
     name = cluster.net.name
@@ -119,6 +118,7 @@ def test_without_confirmation_it_is_said_what_would_be_lost(cluster: Cluster, ba
     refused(cluster, words, nodewise_backup=backup, nodewise_confirm="another")
 
 
+@pytest.mark.slow
 def test_what_is_no_backup_is_refused(cluster: Cluster, backup: str, tmp_path: Path) -> None:
     """None, one of no run, one whose content changed, and a version that cannot read it."""
     given = {"nodewise_confirm": cluster.net.name}
@@ -130,6 +130,7 @@ def test_what_is_no_backup_is_refused(cluster: Cluster, backup: str, tmp_path: P
     refused(cluster, "3.3.25 cannot read what 3.4.23 wrote", nodewise_backup=backup, nodewise_to="3.3.25", **given)
 
 
+@pytest.mark.slow
 def test_while_somebody_holds_the_cluster_nothing_is_restored(cluster: Cluster, backup: str) -> None:
     """The holder is named."""
     lease = {"run": "r1", "who": "somebody", "expires": time.time() + 600, "ttl": 600, "taken_at": "now", "before": None}

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import pytest
 
 from nodewise.testnet.provision import environment
 from nodewise.testnet.state import checkout
-from tests.system.etcd_cluster import OLD, Cluster, made
+from tests.system.etcd_cluster import OLD, Cluster
 
 STATE = "/opt/nodewise/etcd/state.json"
 
@@ -73,10 +72,9 @@ class Holder:
 
 
 @pytest.fixture(scope="module")
-def cluster(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:  # noqa: ARG001  (is made in that home)
+def cluster(etcd: Cluster) -> Cluster:
     """Three members that all tests here share: none of them changes what runs."""
-    with made(tmp_path_factory.mktemp("runs")) as one:
-        yield one
+    return etcd.reset()
 
 
 def states(cluster: Cluster) -> dict[str, dict[str, Any]]:
@@ -112,6 +110,7 @@ def test_two_at_once(cluster: Cluster, tmp_path: Path) -> None:
     assert {1} == {state["fence"] for state in states(cluster).values()}
 
 
+@pytest.mark.slow
 def test_together(cluster: Cluster, tmp_path: Path) -> None:
     """Of two that begin at the same moment at most one gets the cluster, and none leaves a lease behind."""
     both = [Holder(cluster, tmp_path, hold=False) for _ in range(2)]
@@ -147,7 +146,7 @@ def test_a_holder_elsewhere(cluster: Cluster, tmp_path: Path) -> None:
     assert granted.process.returncode == 0, said
 
 
-@pytest.mark.parametrize("seconds", [0, 1000], ids=["a change of its own", "keeping it"])
+@pytest.mark.parametrize("seconds", [0, pytest.param(1000, marks=pytest.mark.slow)], ids=["a change of its own", "keeping it"])
 def test_break_glass(cluster: Cluster, tmp_path: Path, seconds: float) -> None:
     """Without the holder's name nothing is changed; with it the cluster is free, and whatever the old holder tries is refused."""
     old = Holder(cluster, tmp_path, hold=True, seconds=seconds).taken()

@@ -18,9 +18,7 @@ def test_there_are_scenarios() -> None:
     assert "etcd" in SCENARIOS
 
 
-@pytest.mark.parametrize(
-    "scenario", [pytest.param(name, marks=pytest.mark.slow) if name == "postgresql" else name for name in SCENARIOS]
-)
+@pytest.mark.parametrize("scenario", [pytest.param(name, marks=pytest.mark.slow) for name in SCENARIOS])
 def test_the_scenario_passes(scenario: str, tmp_path: Path) -> None:
     """Made from nothing, converged, converged again without a change, verified, removed."""
     programs = Path(sys.executable).parent

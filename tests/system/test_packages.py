@@ -156,6 +156,7 @@ def test_there_and_back(demo: Demo) -> None:
     assert ("hi 1.0-1", "1.0-1") == (demo.installed(), demo.shell("cat /usr/lib/demo/version"))
 
 
+@pytest.mark.slow
 def test_what_the_manager_says(demo: Demo) -> None:
     """What is offered, installed and held is told, and what cannot be read is null with an error."""
     demo.shell("apt-mark unhold demo")
@@ -206,6 +207,7 @@ def test_killed_in_the_middle(demo: Demo) -> None:
         assert (f"hi {version}-1", "policy-rc.d\n") == (demo.installed(), demo.shell("ls /usr/sbin | grep policy"))
 
 
+@pytest.mark.slow
 def test_no_room(demo: Demo) -> None:
     """A disk that is full while packages are installed leaves the unit stopped; going back works, and so does the same again."""
     assert demo.stage("1.2").get("staged")
@@ -243,6 +245,7 @@ def test_refused_before_anything_stops(demo: Demo) -> None:
     assert (before, "hi 1.0-1", "releases/1.0") == (demo.pid(), demo.installed(), demo.linked())
 
 
+@pytest.mark.slow
 def test_what_no_longer_fits(demo: Demo) -> None:
     """A release whose packages fitted when they were staged is refused when they do not any more, before anything stops."""
     assert demo.stage("1.4")["staged"]
@@ -257,6 +260,7 @@ def test_what_no_longer_fits(demo: Demo) -> None:
     assert "hi 1.4-1" == demo.installed()
 
 
+@pytest.mark.slow
 def test_archives_that_do_not_answer(demo: Demo) -> None:
     """What is staged is installed without any archive, and without an index."""
     demo.shell("mv /etc/apt/sources.list /srv/demo /var/cache/nodewise /var/tmp")
@@ -267,6 +271,7 @@ def test_archives_that_do_not_answer(demo: Demo) -> None:
     assert "hi 1.1-1" == demo.installed()
 
 
+@pytest.mark.slow
 def test_kept_files(demo: Demo) -> None:
     """A kept package that is damaged is not installed, and is staged anew although its version runs."""
     before = demo.pid()
@@ -278,6 +283,7 @@ def test_kept_files(demo: Demo) -> None:
     assert demo.switch("1.1")["changed"]
 
 
+@pytest.mark.slow
 def test_no_longer_offered(demo: Demo) -> None:
     """The version that runs, which nobody offers any more, is taken from the manager's own cache; a staged one as it is."""
     index(demo.repo, without="demo_1.0")
@@ -305,6 +311,7 @@ def wheel(version: str) -> dict[str, Any]:
     return {"kind": "wheel", "url": f"wheel:{name}", "sha256": sha256, "package": f"hello={version}"}
 
 
+@pytest.mark.slow
 def test_wheels_are_shipped(made: Demo) -> None:
     """What the controller has is staged on a node that has no index; nothing of the way there stays; damage is seen."""
     place, artifact = "/opt/nodewise/hello", wheel("1.0")

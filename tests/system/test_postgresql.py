@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.postgresql_cluster import OLD, PATRONI_OLD, Cluster, healthy, made
+from tests.system.postgresql_cluster import NEW, OLD, PATRONI_OLD, Cluster, healthy, made
 
 IDENTIFIER = "select system_identifier from pg_control_system()"
 
@@ -27,6 +27,20 @@ def test_what_was_asked_for_runs(cluster: Cluster) -> None:
     assert (0, True) == (status.code, f"{cluster.net.name}_store is healthy" in status.said)
 
 
+def test_a_minor_is_upgraded(cluster: Cluster) -> None:
+    """Each member is started once, the primary's role moves once, the data is whole; afterwards all is as it was made."""
+    before, timeline = cluster.starts(), cluster.timeline()
+    ended = cluster.upgrade()
+    assert ("upgraded", 0) == (ended.outcome, ended.code), ended.said
+    assert {NEW} == cluster.versions()
+    assert timeline + 1 == cluster.timeline()
+    assert {node: count + 1 for node, count in before.items()} == cluster.starts()
+    assert cluster.data_whole()
+    cluster.reset()
+    assert {OLD} == cluster.versions()
+
+
+@pytest.mark.slow
 def test_provisioning_again(cluster: Cluster) -> None:
     """A cluster that is as it should be is not touched, and a setting that is wanted otherwise reaches all without a restart."""
     before, servers = cluster.look(), cluster.postmasters()
@@ -38,6 +52,7 @@ def test_provisioning_again(cluster: Cluster) -> None:
     assert servers == cluster.postmasters()
 
 
+@pytest.mark.slow
 def test_a_store_that_is_not_there_is_named(cluster: Cluster) -> None:
     """And nothing is changed."""
     before = cluster.look()
@@ -47,6 +62,7 @@ def test_a_store_that_is_not_there_is_named(cluster: Cluster) -> None:
     assert before == cluster.look()
 
 
+@pytest.mark.slow
 def test_one_that_was_wiped_begins_anew(cluster: Cluster) -> None:
     """Neither its data nor what the store knew of it is there any more; the next of its name is another cluster."""
     name, (first, *_) = cluster.net.name, cluster.names

@@ -89,6 +89,7 @@ def test_release_that_is_not_staged(host: Host) -> None:
     assert host.before == host.pid()
 
 
+@pytest.mark.slow
 def test_restart_when_it_runs_something_else(host: Host) -> None:
     """That the link is right is not enough: a process that still runs the other release is restarted."""
     host.shell(f"ln -sfn releases/{NEW} {PLACE['root']}/current")
@@ -112,6 +113,7 @@ def test_version_that_does_not_start(host: Host) -> None:
     assert "active" == host.switch(NEW)["active"]
 
 
+@pytest.mark.slow
 def test_start_that_takes_too_long(host: Host) -> None:
     """A unit that never says that it is ready fails at the timeout, and is left stopped. Its file had changed: systemd was told."""
     host.unit(SILENT)
@@ -120,6 +122,7 @@ def test_start_that_takes_too_long(host: Host) -> None:
     assert "demo was left stopped" in answer["msg"]
 
 
+@pytest.mark.slow
 def test_unit_that_does_not_stop(host: Host) -> None:
     """A process that does not end in time is said to be so, and the link is not touched under it."""
     host.shell("systemctl stop demo")
@@ -143,12 +146,14 @@ def test_unit_that_does_not_stop_is_killed(host: Host) -> None:
     assert "gone" == host.shell(f"test -e /proc/{stubborn} || echo gone").strip()
 
 
+@pytest.mark.slow
 def test_unit_that_is_none(host: Host) -> None:
     """A unit that systemd does not know is refused, and nothing is switched."""
     assert "unit nope is not-found" in host.switch(NEW, unit="nope")["msg"]
     assert f"releases/{OLD}" == host.linked()
 
 
+@pytest.mark.slow
 def test_node_says_the_same(host: Host) -> None:
     """node_info sees what the switch made, in one task, as a fact."""
     answer = host.ask("node_info", **PLACE, unit="demo", data_dir="/var/lib/demo")

@@ -93,7 +93,13 @@ def test_a_healthy_unit(host: Host) -> None:
     assert note["text"].startswith(f"{node} baseline: probe p99 ")
 
 
-@pytest.mark.parametrize("line", ["systemctl stop demo", "systemctl kill -s KILL demo", "systemctl restart demo"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "systemctl kill -s KILL demo",
+        *(pytest.param(f"systemctl {word} demo", marks=pytest.mark.slow) for word in ("stop", "restart")),
+    ],
+)
 def test_a_unit_that_dies_in_the_soak(host: Host, line: str) -> None:
     """Stopped, killed or replaced, that is told within moments and is a regression; nobody waits for the end of the soak."""
     before = host.sample("baseline", seconds=1)["sample"]
@@ -111,6 +117,7 @@ def test_a_unit_that_dies_in_the_soak(host: Host, line: str) -> None:
     assert "not judged: no probe of your own" in host.run.records("note")[-1]["text"]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_sampled(host: Host) -> None:
     """A unit that is none, a pattern that is none and a node that is not reached are samples of nothing, each with its reason."""
     unknown = host.sample("soak", unit="nope", seconds=1)["sample"]

@@ -173,7 +173,7 @@ def _stopped(name: str, home: Path, moment: str, number: int) -> int:
     return up.wait(60)
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", [one if one == "container" else pytest.param(one, marks=pytest.mark.slow) for one in MOMENTS])
 def test_down_removes_what_a_killed_up_has_left(cli: Run, new_name: NewName, testnet_home: Path, moment: str) -> None:
     """Whenever it was killed, also while podman went on without it: `down` at once removes all, and `up` works again."""
     name = new_name()
@@ -187,7 +187,9 @@ def test_down_removes_what_a_killed_up_has_left(cli: Run, new_name: NewName, tes
     _nothing_left(name, testnet_home)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGHUP))]
+)
 def test_up_removes_what_it_made_when_it_is_interrupted(new_name: NewName, testnet_home: Path, number: int) -> None:
     """Ctrl-C, SIGTERM and a closed terminal."""
     name = new_name()

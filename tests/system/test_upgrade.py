@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.bad_days import bad_day
 from tests.system.etcd_cluster import NEW, OLD, Cluster, Ended, made
 from tests.system.tarballs import TOP, Shop, opened, programs
 
@@ -58,11 +57,13 @@ def test_a_change_would_be_seen(cluster: Cluster) -> None:
     assert before == cluster.look()
 
 
+@pytest.mark.slow
 def test_no_target(cluster: Cluster) -> None:
     """Nothing is guessed about where to go."""
     assert "-e nodewise_to=VERSION" in cluster.refuse(to="")
 
 
+@pytest.mark.slow
 def test_unknown_version(cluster: Cluster) -> None:
     """The versions that are known are named, and how to add one."""
     reason = cluster.refuse(to="9.9.9")
@@ -70,11 +71,13 @@ def test_unknown_version(cluster: Cluster) -> None:
     assert "nodewise_releases" in reason
 
 
+@pytest.mark.slow
 def test_going_back(cluster: Cluster) -> None:
     """An older version is no upgrade."""
     assert f"{OLD} runs and 3.3.25 is older" in cluster.refuse(to="3.3.25")
 
 
+@pytest.mark.slow
 def test_two_minors_away(cluster: Cluster) -> None:
     """Each hop is in the plan, with what leads to it; --check changes nothing."""
     before = cluster.look()
@@ -84,12 +87,14 @@ def test_two_minors_away(cluster: Cluster) -> None:
     assert before == cluster.look()
 
 
+@pytest.mark.slow
 def test_a_limit_that_leaves_members_out(cluster: Cluster) -> None:
     """A cluster is judged whole or not at all."""
     first, *others = cluster.names
     assert f"--limit leaves out {', '.join(others)} of {cluster.net.name}" in cluster.refuse("--limit", first)
 
 
+@pytest.mark.slow
 def test_an_unknown_cluster(cluster: Cluster) -> None:
     """The clusters that the inventory has are named."""
     assert f"other is no cluster of the inventory; it has {cluster.net.name}" in cluster.refuse(nodewise_cluster="other")
@@ -178,9 +183,9 @@ def test_a_tarball_like_upstreams(cluster: Cluster, upgraded: tuple[Ended, dict[
 def test_again_when_it_is_done(cluster: Cluster, upgraded: tuple[Ended, dict[str, int], dict[str, object]]) -> None:
     """Everything runs the target: unchanged, with --check too, and no process is restarted."""
     before = cluster.look()
-    with bad_day(cluster, "run again when done") as day:
-        for words in ([], ["--check"]):
-            day.upgrade("unchanged", words=words, nodewise_releases=upgraded[2])
+    for words in ([], ["--check"]):
+        ended = cluster.upgrade(*words, nodewise_releases=upgraded[2])
+        assert ("unchanged", 0) == (ended.outcome, ended.code), ended.said
     assert before == cluster.look()
 
 

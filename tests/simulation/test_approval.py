@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.system.bad_days import Day, bad_day
-from tests.system.etcd_cluster import NEW, OLD, Cluster, made
+from tests.simulation.bad_days import Day, bad_day
+from tests.system.etcd_cluster import NEW, OLD, Cluster
 
 SWITCH = "ln -sfn releases/{} /opt/nodewise/etcd/current && systemctl restart etcd"
 
 
 @pytest.fixture(scope="module")
-def cluster(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:  # noqa: ARG001  (in that home)
+def cluster(etcd: Cluster) -> Cluster:
     """Three members that are upgraded last."""
-    with made(tmp_path_factory.mktemp("runs")) as three:
-        yield three
+    return etcd.reset()
 
 
 def planned(day: Day) -> str:
@@ -66,3 +63,13 @@ def test_a_plan_that_was_approved(cluster: Cluster) -> None:
         day.upgrade("upgraded", nodewise_plan=plan, nodewise_approve=plan)
         day.restarted = dict.fromkeys(cluster.names, 1)
     assert {NEW} == cluster.versions()
+
+
+@pytest.mark.slow
+def test_again_when_it_is_done(cluster: Cluster) -> None:
+    """Everything runs the target: unchanged, with --check too, and no process is restarted."""
+    before = cluster.look()
+    with bad_day(cluster, "run again when done") as day:
+        for words in ([], ["--check"]):
+            day.upgrade("unchanged", words=words)
+    assert before == cluster.look()

@@ -16,9 +16,9 @@ import yaml
 
 from nodewise.testnet import ssh
 from nodewise.testnet.inventory import tree
-from tests.system.bad_days import bad_day
+from tests.simulation.bad_days import bad_day
 from tests.system.cluster import short_lived
-from tests.system.etcd_cluster import NEW, OLD, Cluster, made
+from tests.system.etcd_cluster import NEW, OLD, Cluster
 from tests.system.tarballs import Shop, opened
 
 STAGED = "ls -A /opt/nodewise/etcd/releases"
@@ -26,10 +26,9 @@ RELEASES, BACKUPS = "/opt/nodewise/etcd/releases", "/opt/nodewise/etcd/backups"
 
 
 @pytest.fixture(scope="module")
-def cluster(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:  # noqa: ARG001  (in that home)
+def cluster(etcd: Cluster) -> Cluster:
     """Three members, never broken: what a test takes away it gives back."""
-    with made(tmp_path_factory.mktemp("runs")) as three:
-        yield three
+    return etcd.reset()
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +54,7 @@ def third(cluster: Cluster) -> str:
     return next(name for name in reversed(cluster.names) if name != cluster.leader())
 
 
+@pytest.mark.slow
 def test_a_corrupt_artifact(cluster: Cluster, shop: Shop) -> None:
     """The artifact is named with both checksums, and nothing half-staged stays on any node."""
     release = shop.offer(NEW, {"etcd": b"not what was meant"}, sha256="0" * 64)
@@ -64,6 +64,7 @@ def test_a_corrupt_artifact(cluster: Cluster, shop: Shop) -> None:
     assert {OLD} == set(cluster.everywhere(STAGED).values())
 
 
+@pytest.mark.slow
 def test_a_verification_that_there_is_not(cluster: Cluster) -> None:
     """What an operator asks for is never left out in silence."""
     with bad_day(cluster, "no way to verify") as day:

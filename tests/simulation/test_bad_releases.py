@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.system.bad_days import Day, bad_day
-from tests.system.etcd_cluster import NEW, OLD, Cluster, Ended, made
+from tests.simulation.bad_days import Day, bad_day
+from tests.system.etcd_cluster import NEW, OLD, Cluster, Ended
 from tests.system.tarballs import Shop, opened, programs
 
 # A release that is as bad as /run/bad-day on its node says: one artifact is bad on the first node, on the last, or on none.
@@ -34,10 +33,9 @@ BAD = {
 
 
 @pytest.fixture(scope="module")
-def cluster(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:  # noqa: ARG001  (in that home)
+def cluster(etcd: Cluster) -> Cluster:
     """Three members that survive what is done to them."""
-    with made(tmp_path_factory.mktemp("runs")) as three:
-        yield three
+    return etcd.reset()
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.bad_days import ROWS, Row, table
+from tests.simulation.bad_days import ROWS, Row, table
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

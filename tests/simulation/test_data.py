@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.system.bad_days import Day, bad_day
+from tests.simulation.bad_days import Day, bad_day
 from tests.system.divergence import alter
-from tests.system.etcd_cluster import NEW, Cluster, made
+from tests.system.etcd_cluster import NEW, Cluster
 
 pytestmark = pytest.mark.slow
 KEY, WAS, IS = "divergence", "PLANTED-VALUE-A", "PLANTED-VALUE-B"
 
 
 @pytest.fixture(scope="module")
-def cluster(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:  # noqa: ARG001  (in that home)
+def cluster(etcd: Cluster) -> Cluster:
     """Three members with one value more, that is altered and put right again."""
-    with made(tmp_path_factory.mktemp("runs")) as three:
-        three.etcdctl(three.names[0], f"put {KEY} {WAS}")
-        yield three
+    etcd.reset().etcdctl(etcd.names[0], f"put {KEY} {WAS}")
+    return etcd
 
 
 def altered(day: Day, node: str, value: str) -> None:

@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from nodewise.testnet.state import checkout
-from tests.system import etcd_cluster, postgresql_cluster
-from tests.system.bad_days import ROWS, Day, Row, bad_day
+from tests.simulation.bad_days import ROWS, Day, Row, bad_day
 from tests.system.cluster import Cluster, Ended, in_a_switch
 
 Kind = tuple[str, ...]
@@ -30,18 +29,11 @@ json.dump(state, open("state.json", "w"))'"""
 SERVES_S = 60  # seconds in which a node whose controller died in the middle of its step serves again
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(etcd_cluster, id="etcd"), pytest.param(postgresql_cluster, id="postgresql", marks=pytest.mark.slow)],
-)
-def cluster(
-    request: pytest.FixtureRequest,
-    testnet_home: Path,  # noqa: ARG001  (in that home)
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Cluster]:
+@pytest.fixture(scope="module", params=["etcd", pytest.param("postgresql", marks=pytest.mark.slow)])
+def cluster(request: pytest.FixtureRequest) -> Cluster:
     """Three members that are taken from the old version to the new one again and again."""
-    with request.param.made(tmp_path_factory.mktemp("runs")) as three:
-        yield three
+    shared: Cluster = request.getfixturevalue(request.param)
+    return shared.reset()
 
 
 def kind_of(record: dict[str, Any]) -> Kind:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.system.bad_days import Day, bad_day
-from tests.system.etcd_cluster import NEW, Cluster, Running, in_a_switch, made
+from tests.simulation.bad_days import Day, bad_day
+from tests.system.etcd_cluster import NEW, Cluster, Running, in_a_switch
 
 # Cuts a member off from its peers, and from nobody else.
 CUT = """nft add table inet bad; for way in input output; do
@@ -20,10 +18,9 @@ PID = "systemctl show -P MainPID etcd"
 
 
 @pytest.fixture(scope="module")
-def shared(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:  # noqa: ARG001  (in that home)
+def shared(etcd: Cluster) -> Cluster:
     """Three members that are taken from the old version to the new one again and again."""
-    with made(tmp_path_factory.mktemp("runs")) as three:
-        yield three
+    return etcd.reset()
 
 
 @pytest.fixture

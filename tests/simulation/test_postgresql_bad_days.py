@@ -12,13 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.system.bad_days import Day, bad_day
-from tests.system.bad_packages import installed, offered
+from tests.simulation.bad_days import Day, bad_day
+from tests.simulation.bad_packages import installed, offered
 from tests.system.cluster import Running, in_a_switch, short_lived, until
-from tests.system.postgresql_cluster import NEW, OLD, Cluster, healthy, made
+from tests.system.postgresql_cluster import NEW, OLD, Cluster, healthy
 from tests.system.tarballs import Shop, opened
 
-QUICK = {"ttl": 20, "loop_wait": 3, "retry_timeout": 5}  # Patroni's own times, so that a failover takes 20 s and not 40
 # The service's machine is gone as far as the others can tell: neither Patroni nor PostgreSQL come back by themselves.
 DIE = "systemctl kill --signal=KILL patroni; pkill -9 -x postgres; systemctl stop patroni"
 LIVE = "systemctl reset-failed patroni; systemctl start patroni"
@@ -68,10 +67,9 @@ BAD = {
 
 
 @pytest.fixture(scope="module")
-def shared(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:  # noqa: ARG001  (in that home)
+def shared(postgresql: Cluster) -> Cluster:
     """Three members that survive what is done to them."""
-    with made(tmp_path_factory.mktemp("runs"), nodewise_patroni=QUICK) as three:
-        yield three
+    return postgresql.reset()
 
 
 @pytest.fixture
@@ -124,6 +122,7 @@ def canary_of(cluster: Cluster) -> str:
     return next(name for name in cluster.names if name != cluster.leader())
 
 
+@pytest.mark.slow
 def test_a_minor_and_back(cluster: Cluster) -> None:
     """Nothing goes wrong: each member is restarted once, one switchover, and as often on the way back; dpkg knows what runs."""
     before = cluster.timeline()
@@ -160,6 +159,7 @@ def test_bad_on_the_first_node(cluster: Cluster, release: dict[str, Any], how: s
     cluster.everywhere(f"rm -rf /opt/nodewise/postgresql/releases/{NEW}")
 
 
+@pytest.mark.slow
 def test_the_primary_is_killed(cluster: Cluster) -> None:
     """Its processes die while a replica is in hand: it comes back as what it was, and what was acknowledged is there."""
     with bad_day(cluster, "the primary killed in the roll") as day:

@@ -1,0 +1,1 @@
+"""Bad days: real clusters under load, and faults while they are upgraded."""

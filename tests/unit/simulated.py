@@ -1,0 +1,278 @@
+"""Upgrades without ansible-playbook: the order of the plays, around the real actions and, in this process, the real modules.
+
+What decides here is what decides in production, on observations of the toy system. That the plays of roles/upgrade carry it out
+in this order is what tests/integration/test_control_flow.py shows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType, SimpleNamespace
+from typing import Any
+from unittest import mock
+
+from ansible.errors import AnsibleConnectionFailure
+from ansible.inventory.manager import InventoryManager
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.testing import patch_module_args
+from ansible.parsing.dataloader import DataLoader
+
+from nodewise.errors import NodewiseError
+from tests.notes import Notes
+
+OURS, THEIRS = "ansible_collections.nodewise.cluster.plugins", "ansible_collections.acme.demo.plugins"
+DEFAULTS: dict[str, Any] = {"cluster": "", "component": "", "until": "", "approve": "any"}  # of begin, as roles/upgrade has them
+SAMPLE: dict[str, Any] = {
+    "seconds": 5.0,
+    "restarts": 0,
+    "probe": {"count": 20, "failed": 0, "p50_ms": 1.0, "p99_ms": 2.0, "max_ms": 3.0},
+    "command": None,
+    "patterns": {"lost leader": 0},
+    "errors": [],
+    "ended": "",
+}
+
+
+class EndOfPlayError(Exception):
+    """The play ends here: `meta: end_play`."""
+
+
+class HostVars(dict[str, dict[str, Any]]):
+    """Variables by host, with the inventory that the choice of a cluster is made from."""
+
+    def __init__(self, file: Path) -> None:
+        self._inventory = InventoryManager(loader=DataLoader(), sources=[str(file)])
+        groups = {name: list(map(str, group.get_hosts())) for name, group in self._inventory.groups.items()}
+        self.groups: dict[str, list[str]] = groups
+        super().__init__({host.name: dict(host.get_vars()) for host in self._inventory.get_hosts()})
+        for name, group in self._inventory.groups.items():
+            for host in groups[name]:
+                self[host] = {**group.get_vars(), **self[host]}
+
+
+class Simulated(Notes):
+    """The toy cluster, upgraded by decisions alone. `meanwhile` is called after each change, with the name of its step."""
+
+    meanwhile: Callable[[str], object] = staticmethod(lambda _step: None)
+    limit: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()  # hosts that no connection reaches
+    bad_stage = ""  # a host on which staging fails
+    answer = False  # of an operator who is asked
+    soaked: Mapping[str, Any] = MappingProxyType({})  # what the canary's sample has other than the baseline
+
+    def upgrade(self, to: str = "", *, kind: str = "upgrade", check: bool = False, **given: Any) -> str:
+        """Run the plays to their end; returns the outcome."""
+        self.vars, self.check = HostVars(self.folder / "hosts.yml"), check
+        chosen = {name: given.pop(name, default) for name, default in DEFAULTS.items()}
+        with contextlib.suppress(EndOfPlayError), mock.patch.dict(os.environ, NODEWISE_RUN_DIR=str(self.run_dir)):
+            self.once("begin", kind=kind, record=True, to=to, **chosen)
+            self.go_on()
+            self.whole(to, given)
+        self.once("summary", state="decided")
+        for host in self.members():
+            self.act("lease", host, state="released")
+        return str(self.once("summary", state="told")["summary"]["outcome"])
+
+    def rollback(self, **given: Any) -> str:
+        """Run the plays of a rollback."""
+        return self.upgrade(kind="rollback", **given)
+
+    def whole(self, to: str, given: dict[str, Any]) -> None:
+        """Probe, plan, lock, stage, repair, and each hop."""
+        for host in self.members():
+            if host not in self.lost:
+                node = self.module(f"{OURS}.modules.node_info", root=str(self.folder / host))
+                self.vars[host]["nodewise_node"] = {**node, "ahead_s": 0.0}
+        self.look()
+        if given.get("soak"):
+            self.everywhere({"nodewise_baseline": SAMPLE})
+        self.once("plan", to=to, **{"deadline": 0.0, **given})
+        self.go_on()
+        for host in self.members():
+            self.act("lease", host, state="taken")
+        self.once("lease", state="judged")
+        self.go_on()
+        self.stage()
+        for name, release in self.vars[self.first()]["nodewise_repaired"].items():
+            self.repair(name, release)
+        for index in self.vars[self.first()]["nodewise_hops"]:
+            self.hop(index)
+
+    def stage(self) -> None:
+        """One phase on every node at once."""
+        self.once("step", name="stage", state="everywhere_begun")
+        if self.bad_stage:
+            self.act("step", self.bad_stage, name="stage", state="failed", node=True, why="sha256 is 1, expected 2")
+        self.once("step", name="stage", state="everywhere")
+        self.go_on()
+
+    def repair(self, node: str, release: dict[str, Any]) -> None:
+        """Bring a member back before anything else."""
+        try:
+            self.act("repair", node, state="begun", release=release)
+            self.put(node)
+            self.look(node)
+            self.act("repair", node, state="ended")
+        except NodewiseError as failed:
+            self.act("repair", node, state="failed", why=str(failed))
+        self.once("repair", state="judged", node=node)
+        self.go_on()
+
+    def hop(self, index: int) -> None:
+        """Roll through one hop, and finish it."""
+        self.once("hop", index=index, state="begun")
+        hop = self.vars[self.first()]["nodewise_hop"]
+        if not hop["done"]:
+            for number in hop["turns"]:
+                self.turn(number)
+            self.finalize(index, hop)
+        self.once("hop", index=index, state="ended")
+        self.go_on()
+
+    def turn(self, number: int) -> None:
+        """Resolve whose turn it is, change those nodes, and judge."""
+        self.look()
+        self.once("turn", index=number, state="begun")
+        self.go_on()
+        for node in self.vars[self.first()]["nodewise_turn"]["nodes"]:
+            self.node(node)
+        self.once("turn", state="ended")
+        self.go_on()
+
+    def node(self, node: str) -> None:
+        """Take a node through its steps; take it back when one fails."""
+        turn = self.vars[node]["nodewise_turn"]
+        try:
+            for step in turn["steps"][node]:
+                self.step(node, step)
+            if turn["soak"]:
+                self.soak(node, turn)
+        except NodewiseError as failed:
+            name = self.vars[node].get("nodewise_step", {}).get("name", "turn")
+            self.act("step", node, name=name, state="failed", node=True, why=str(failed))
+            self.undo(node)
+
+    def step(self, node: str, step: dict[str, Any]) -> None:
+        """Intent, change, observation, gates."""
+        self.act("step", node, name=step["name"], state="begun", node=True, step=step)
+        if step["name"] == "drain":
+            self.look(node, changes=True, handover=[node, self.vars[node]["nodewise_step"]["successor"]])
+        else:
+            self.put(node, "ink" if step["name"] == "refill" else "version")
+        self.meanwhile(step["name"])
+        if not step["observes"]:
+            self.look(node)
+        self.act("judge", node, name=step["name"], gates=step["after"], node=True)
+
+    def soak(self, node: str, turn: dict[str, Any]) -> None:
+        """Watch the canary."""
+        self.act("step", node, name="soak", state="begun", node=True)
+        self.vars[node]["nodewise_soaked"] = {**SAMPLE, **self.soaked}
+        self.meanwhile("soak")
+        self.look(node)
+        self.act("judge", node, name="soak", gates=turn["watched"], node=True)
+
+    def undo(self, node: str) -> None:
+        """Take a node back, where that is allowed."""
+        self.look(node)
+        self.act("undo", node, state="begun")
+        if self.vars[node]["nodewise_halted"]:
+            return
+        for file in self.vars[node]["nodewise_step"]["files"]:
+            self.put(node, "ink" if file == "refill" else "version")
+        self.look(node)
+        self.act("undo", node, state="ended")
+
+    def finalize(self, index: int, hop: dict[str, Any]) -> None:
+        """Reach the end of a hop."""
+        self.once("hop", index=index, state="finalizing")
+        self.go_on()
+        try:
+            self.once("step", name="finalize", state="begun", step=hop["finalize"])
+            self.look()
+            self.once("judge", name="finalize", gates=hop["finalize"]["after"])
+        except NodewiseError as failed:
+            self.once("step", name="finalize", state="failed", why=str(failed))
+
+    def put(self, node: str, what: str = "version") -> None:
+        """Have the toy system's module change a member to the version of the step."""
+        version = self.vars[node]["nodewise_step"]["version"]
+        self.module(f"{THEIRS}.modules.notes_member", folder=str(self.folder), name=node, **{what: version})
+
+    def look(self, node: str = "", *, changes: bool = False, **args: Any) -> None:
+        """Observe: of a node its group, else each group once."""
+        about = self.vars[node or self.first()]["nodewise_run"]
+        for names in about["groups"].values():
+            if not node or node in names:
+                asked = {"folder": str(self.folder), "members": names, "version": about["component"] or "version", **args}
+                self.act("observe", node or names[0], module="acme.demo.notes_info", args=asked, changes=changes)
+
+    def members(self) -> list[str]:
+        """Hosts of the cluster that was chosen."""
+        return list(self.vars[self.first()].get("nodewise_run", {}).get("members", []))
+
+    def first(self) -> str:
+        """The host that a task with `run_once` runs on."""
+        return next(iter(self.vars))
+
+    def go_on(self) -> None:
+        """End the play where an action said so."""
+        if self.vars[self.first()]["nodewise_halted"]:
+            raise EndOfPlayError
+
+    def everywhere(self, facts: dict[str, Any]) -> None:
+        """Set facts on all hosts."""
+        for variables in self.vars.values():
+            variables.update(facts)
+
+    def once(self, name: str, /, **args: Any) -> dict[str, Any]:
+        """An action with `run_once`: its facts are those of all hosts."""
+        result = self.act(name, self.first(), **args)
+        self.everywhere(result.get("ansible_facts", {}))
+        return result
+
+    def act(self, name: str, host: str, /, **args: Any) -> dict[str, Any]:
+        """Run an action of this collection for a host, with its arguments validated; an error of the engine is raised."""
+        module = importlib.import_module(f"{OURS}.action.{name}")
+        action = module.ActionModule.__new__(module.ActionModule)
+        action._task = SimpleNamespace(check_mode=self.check)
+        action._loader = DataLoader()
+        action._templar = SimpleNamespace(template=lambda value: value)
+        action._execute_module = self.execute
+        action.tell = lambda _lines: None
+        action.yes = lambda _run, _question: self.answer
+        checked = ArgumentSpecValidator(action.spec).validate(args)
+        assert not checked.error_messages, checked.error_messages
+        result: dict[str, Any] = action.act(checked.validated_parameters, self.task_vars(host))
+        facts = result.get("ansible_facts", {})
+        self.vars[host].update(facts)
+        if facts.get("nodewise_halted"):
+            self.everywhere({"nodewise_halted": True})
+        return result
+
+    def task_vars(self, host: str) -> dict[str, Any]:
+        """What an action reads."""
+        hosts = [name for name in self.vars if not self.limit or name in self.limit]
+        plays = {"ansible_play_hosts": [name for name in hosts if name not in self.lost], "ansible_play_hosts_all": hosts}
+        return {**self.vars[host], **plays, "inventory_hostname": host, "hostvars": self.vars, "groups": self.vars.groups}
+
+    def execute(self, module_name: str, module_args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """What an action has its node do."""
+        if task_vars["inventory_hostname"] in self.lost:
+            raise AnsibleConnectionFailure("nobody listens")
+        package = OURS if module_name.startswith("nodewise.cluster.") else THEIRS
+        return self.module(f"{package}.modules.{module_name.rpartition('.')[2]}", **module_args)
+
+    def module(self, name: str, /, **args: Any) -> dict[str, Any]:
+        """Run a module in this process; what it printed is its answer."""
+        printed = io.StringIO()
+        with patch_module_args(args), contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+            importlib.import_module(name).main()
+        answer: dict[str, Any] = json.loads(printed.getvalue())
+        return answer

@@ -1,0 +1,378 @@
+"""What an upgrade decides, and how it ends, on simulated clusters: no playbook runs, no node is there."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.notes import NAMES
+from tests.unit.simulated import Simulated
+
+NOBODY = {"n1": 0, "n2": 0, "n3": 0}
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Simulated:
+    """A healthy cluster."""
+    return Simulated(tmp_path)
+
+
+def refused(notes: Simulated, to: str = "1.1.0", **given: Any) -> str:
+    """Run an upgrade that must be refused without a change, and return why."""
+    before = notes.starts()
+    assert "refused" == notes.upgrade(to, **given)
+    assert before == notes.starts()
+    return str(notes.summary()["reason"])
+
+
+def approved(notes: Simulated) -> str:
+    """The hash of the last plan."""
+    return str(yaml.safe_load((notes.run_dir / "plan.yaml").read_text())["hash"])
+
+
+# --- refused before anything changes ---------------------------------------------------------------------------------
+
+
+def test_no_target(notes: Simulated) -> None:
+    """Without nodewise_to nothing begins."""
+    assert "-e nodewise_to=" in refused(notes, to="")
+
+
+def test_unknown_version(notes: Simulated) -> None:
+    """A version that nobody knows is refused, with those that are known."""
+    assert "known: 1.0.0, 1.1.0, 1.2.0" in refused(notes, to="9.9.9")
+
+
+def test_going_back(notes: Simulated) -> None:
+    """An older target is refused."""
+    for name in NAMES:
+        notes.member(name, version="1.2.0")
+    assert "older" in refused(notes)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"), [({"serving": False}, "n3"), ({"data": "other"}, "fingerprints_equal"), ({"role": "leader"}, "one leader")]
+)
+def test_a_cluster_that_is_not_healthy(notes: Simulated, fields: dict[str, Any], words: str) -> None:
+    """A member that is down, data that differs and a second leader are each named, and no member is stopped."""
+    notes.member("n3", **fields)
+    assert words in refused(notes)
+
+
+def test_a_limit_that_leaves_members_out(notes: Simulated) -> None:
+    """--limit must not shrink what is looked at; a limit to the whole cluster is no shrinking."""
+    notes.limit = ("n1",)
+    assert "n2, n3" in refused(notes)
+    notes.next_run()
+    notes.limit = NAMES
+    assert "upgraded" == notes.upgrade("1.1.0")
+
+
+def test_an_unknown_cluster(notes: Simulated) -> None:
+    """A cluster that is not in the inventory is named, with those that are."""
+    assert "it has notes" in refused(notes, cluster="other")
+
+
+def test_two_clusters_and_none_named(notes: Simulated) -> None:
+    """Nothing is guessed between two clusters."""
+    notes.inventory(notes={name: {} for name in NAMES}, more={"m1": {}})
+    assert "more, notes" in refused(notes)
+
+
+@pytest.mark.parametrize("lost", [("n3",), NAMES])
+def test_nodes_that_cannot_be_reached(notes: Simulated, lost: tuple[str, ...]) -> None:
+    """One node, or all: they are named, and nothing begins."""
+    notes.lost = lost
+    assert f"{', '.join(lost)} did not answer" in refused(notes)
+
+
+def test_a_cluster_that_cannot_lose_a_member(notes: Simulated) -> None:
+    """Two members need both: refused, until the outage is accepted."""
+    notes.inventory(notes={"n1": {}, "n2": {}})
+    assert "nodewise_accept_outage" in refused(notes)
+    notes.next_run()
+    assert "upgraded" == notes.upgrade("1.1.0", accept_outage=True)
+
+
+def test_staging_that_fails_on_one_node(notes: Simulated) -> None:
+    """A checksum that does not match on one node ends the run before anything changes."""
+    notes.bad_stage = "n3"
+    assert "n3: sha256 is 1, expected 2" in refused(notes)
+
+
+def test_a_gate_of_ones_own_that_cannot_be_read(notes: Simulated) -> None:
+    """A gate in the inventory that does not parse is refused before anything begins."""
+    assert "mine" in refused(notes, gates={"mine": {"that": "length(", "says": "x"}})
+
+
+def test_a_window_that_is_no_time(notes: Simulated) -> None:
+    """What cannot be read as a time is refused before anything is looked at."""
+    assert "expected a time such as" in refused(notes, until="tonight")
+
+
+def test_the_folder_of_another_run(notes: Simulated) -> None:
+    """A record that is there already is never mistaken for that of this run."""
+    assert "upgraded" == notes.upgrade("1.1.0")
+    with pytest.raises(Exception, match="holds the record of another run"):
+        notes.upgrade("1.2.0")
+    assert dict.fromkeys(NAMES, "1.1.0") == notes.versions()
+
+
+def test_a_plan_that_the_cluster_drifted_from(notes: Simulated) -> None:
+    """What differs is named; a leader that moved is no drift."""
+    assert "planned" == notes.upgrade("1.1.0", check=True)
+    digest = approved(notes)
+    notes.next_run()
+    assert "gates: mine: was null" in refused(notes, plan=digest, gates={"mine": {"that": "`true`", "says": "never"}})
+    notes.next_run()
+    assert "is not kept in" in refused(notes, plan="0123")
+    notes.member("n2", role="follower")
+    notes.member("n3", role="leader")
+    notes.next_run()
+    assert "upgraded" == notes.upgrade("1.1.0", plan=digest)
+
+
+def test_a_component_that_there_is_not(notes: Simulated) -> None:
+    """It is refused with those that there are; the name of the system itself is no component."""
+    assert "has ink" in refused(notes, component="paper")
+    notes.next_run()
+    assert "upgraded" == notes.upgrade("1.1.0", component="notes")
+
+
+def test_a_component_waits_for_the_end_of_anothers_upgrade(notes: Simulated) -> None:
+    """One that failed in the middle is finished or taken back first, and the refusal has both commands."""
+    record = {"run": "r0", "to": "1.1.0", "kind": "upgrade", "from": "1.0.0", "path": ["1.1.0"]}
+    record |= {"steps": [{"step": "switch", "ok": True}], "outcome": "held"}
+    for name in NAMES:
+        notes.member(name, ink="7.0")
+        (notes.folder / name).mkdir()
+        (notes.folder / name / "state.json").write_text(json.dumps({"fence": 1, "lease": None, "upgrade": record}))
+    reason = refused(notes, component="ink", to="7.1")
+    assert "is not at its end" in reason
+    assert "rollback.yml -e nodewise_cluster=notes" in reason
+
+
+# --- the way through -------------------------------------------------------------------------------------------------
+
+
+def test_followers_first_and_the_leader_last(notes: Simulated) -> None:
+    """The leader hands over to an upgraded member and goes last, and each restarts once."""
+    assert "upgraded" == notes.upgrade("1.1.0")
+    assert ["n1", "n3", "n2"] == [r["node"] for r in notes.journal() if r.get("step") == "switch" and r["phase"] == "begin"]
+    assert dict.fromkeys(NAMES, 1) == notes.starts()
+    assert "leader" == notes.member("n1")["role"]
+
+
+def test_check_mode_ends_with_the_plan(notes: Simulated) -> None:
+    """The plan is kept, and nothing is changed."""
+    assert "planned" == notes.upgrade("1.1.0", check=True)
+    assert approved(notes)
+    assert NOBODY == notes.starts()
+
+
+def test_a_second_run_changes_nothing(notes: Simulated) -> None:
+    """With nothing to do the outcome is `unchanged` and no process restarts."""
+    for name in NAMES:
+        notes.member(name, version="1.1.0")
+    assert "unchanged" == notes.upgrade("1.1.0")
+    assert NOBODY == notes.starts()
+
+
+def test_a_run_resumes_where_the_last_one_ended(notes: Simulated) -> None:
+    """A member that runs the target already is not touched again."""
+    notes.member("n1", version="1.1.0")
+    assert "upgraded" == notes.upgrade("1.1.0")
+    assert {"n1": 0, "n2": 1, "n3": 1} == notes.starts()
+
+
+def test_a_member_left_in_the_middle_of_its_turn_is_finished(notes: Simulated) -> None:
+    """Although it runs the target already; the others are not touched again."""
+    assert "upgraded" == notes.upgrade("1.1.0")
+    notes.member("n3", unfinished=True)
+    notes.next_run()
+    assert "upgraded" == notes.upgrade("1.1.0")
+    assert {"n1": 1, "n2": 1, "n3": 2} == notes.starts()
+
+
+def test_two_hops_in_one_run(notes: Simulated) -> None:
+    """A target two minors away is reached in two rolls, each finished before the next."""
+    assert "upgraded" == notes.upgrade("1.2.0")
+    assert dict.fromkeys(NAMES, "1.2.0") == notes.versions()
+    assert dict.fromkeys(NAMES, 2) == notes.starts()
+    finalized = [r["seq"] for r in notes.journal() if r.get("step") == "finalize" and r["phase"] == "end" and r["ok"]]
+    hops = [r["seq"] for r in notes.journal() if "hop" in r]
+    assert 2 == len(finalized) == len(hops)
+    assert hops[0] < finalized[0] < hops[1] < finalized[1]
+
+
+def test_groups_roll_side_by_side(notes: Simulated) -> None:
+    """Two independent groups: a canary alone, then one of each at a time, and the leaders last."""
+    others = ("m1", "m2", "m3")
+    for name in others:
+        role = "leader" if name == "m1" else "follower"
+        notes.member(name, version="1.0.0", role=role, data="other", serving=True, starts=0, started_at="1")
+    hosts = {**{name: {"nodewise_group": "a"} for name in NAMES}, **{name: {"nodewise_group": "b"} for name in others}}
+    notes.inventory(notes=hosts)
+    assert "upgraded" == notes.upgrade("1.1.0")
+    assert [["m2"], ["m3", "n1"], ["m1", "n3"], ["n2"]] == [r["nodes"] for r in notes.journal() if "turn" in r]
+    assert [1] * 6 == [notes.member(name)["starts"] for name in (*NAMES, *others)]
+
+
+def test_a_component_is_upgraded_and_taken_back_on_its_own(notes: Simulated) -> None:
+    """Its versions are those that are planned, judged and remembered; the system itself is not touched."""
+    for name in NAMES:
+        notes.member(name, ink="7.0")
+    assert "upgraded" == notes.upgrade("1.1.0")
+    notes.next_run()
+    assert "upgraded" == notes.upgrade("7.1", component="ink")
+    assert ("ink", "7.0", "7.1") == tuple(notes.summary()[key] for key in ("component", "from", "to"))
+    assert ["7.1"] * 3 == [notes.member(name)["ink"] for name in NAMES]
+    notes.next_run()
+    assert "rolled_back" == notes.rollback(component="ink")
+    assert ["7.0"] * 3 == [notes.member(name)["ink"] for name in NAMES]
+    assert dict.fromkeys(NAMES, "1.1.0") == notes.versions()
+    assert dict.fromkeys(NAMES, 1) == notes.starts()
+
+
+# --- approvals and windows -------------------------------------------------------------------------------------------
+
+
+def test_nobody_approved(notes: Simulated) -> None:
+    """The run is held before the last member, with both ways open and named; the way back works."""
+    assert "held" == notes.upgrade("1.1.0", approve="")
+    assert "nodewise_approve=" in notes.summary()["reason"]
+    assert "playbooks/rollback.yml" in notes.summary()["reason"]
+    assert {"n1": "1.1.0", "n2": "1.0.0", "n3": "1.1.0"} == notes.versions()
+    notes.next_run()
+    assert "rolled_back" == notes.rollback()
+    assert dict.fromkeys(NAMES, "1.0.0") == notes.versions()
+    assert {"n1": 2, "n2": 0, "n3": 2} == notes.starts()
+
+
+@pytest.mark.parametrize(("answer", "outcome"), [(True, "upgraded"), (False, "held")])
+def test_an_operator_is_asked(notes: Simulated, answer: bool, outcome: str) -> None:
+    """Only a yes goes past the point of no return."""
+    notes.answer = answer
+    assert outcome == notes.upgrade("1.1.0", approve="")
+
+
+def test_the_wrong_plan_was_approved(notes: Simulated) -> None:
+    """The hash of another plan approves nothing; that of this one does, also when the run is resumed."""
+    assert "held" == notes.upgrade("1.1.0", approve="0123")
+    digest = approved(notes)
+    assert f"0123 was approved, not {digest}" in notes.summary()["reason"]
+    notes.next_run()
+    assert "upgraded" == notes.upgrade("1.1.0", approve=digest)
+    assert dict.fromkeys(NAMES, 1) == notes.starts()
+
+
+def test_the_change_window_closes(notes: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No node is begun after it, and the same command goes on tomorrow."""
+    closes = datetime.now(UTC) + timedelta(hours=1)
+
+    class Later(datetime):
+        """A clock that is past the window's end."""
+
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:  # noqa: ARG003  as the built-in one is called
+            return closes + timedelta(hours=1)
+
+    def wait(step: str) -> None:
+        if step == "switch":
+            monkeypatch.setattr("ansible_collections.nodewise.cluster.plugins.action.turn.datetime", Later)
+
+    notes.meanwhile = wait
+    assert "held" == notes.upgrade("1.1.0", until=closes.isoformat())
+    assert "the change window closed at" in notes.summary()["reason"]
+    assert {"n1": 1, "n2": 0, "n3": 0} == notes.starts()
+    monkeypatch.undo()
+    notes.next_run()
+    assert "upgraded" == notes.upgrade("1.1.0")
+
+
+# --- nodes that fail -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["n1", "n3"])
+def test_a_node_that_fails_its_gates_is_put_back(notes: Simulated, name: str) -> None:
+    """The current node goes back to its old version; later members are never touched."""
+    notes.member(name, breaks_on=["1.1.0"])
+    assert "rolled_back" == notes.upgrade("1.1.0")
+    assert name in notes.summary()["reason"]
+    assert "1.0.0" == notes.member(name)["version"]
+    assert notes.member(name)["serving"]
+    assert 0 == notes.member("n2")["starts"]
+    assert notes.summary()["gates"]["failed"] > 0
+
+
+def test_what_does_not_come_back_either_way(notes: Simulated) -> None:
+    """A node that fails on the new version and on the old one is named as such; nobody else is touched."""
+    notes.member("n1", breaks_on=["1.1.0", "1.0.0"])
+    assert "held" == notes.upgrade("1.1.0")
+    assert "could not be put back on 1.0.0" in notes.summary()["reason"]
+    assert notes.starts()["n2"] == notes.starts()["n3"] == 0
+
+
+def test_a_step_that_observes_fails_with_the_words_of_its_module(notes: Simulated) -> None:
+    """What changes and looks in one task is a change: that it failed is no observation that went wrong."""
+    notes.member("n2", stubborn=True)
+    notes.upgrade("1.1.0")
+    assert "n2: drain failed: n2 does not let go" in notes.summary()["reason"]
+    assert {"n1": "1.1.0", "n2": "1.0.0", "n3": "1.1.0"} == notes.versions()
+    drains = [r for r in notes.journal() if r["kind"] == "step" and r["step"] == "drain"]
+    assert [("begin", None), ("end", False)] == [(r["phase"], r.get("ok")) for r in drains]
+
+
+@pytest.mark.parametrize(
+    ("fields", "outcome"), [({}, "upgraded"), ({"started_at": "later"}, "rolled_back"), ({"serving": False}, "rolled_back")]
+)
+def test_the_canary_is_watched(notes: Simulated, fields: dict[str, Any], outcome: str) -> None:
+    """What restarts or stops serving while the first node is watched takes that node back."""
+    notes.meanwhile = lambda step: notes.member("n1", **fields) if step == "soak" else None
+    assert outcome == notes.upgrade("1.1.0", soak=1)
+    assert notes.starts() == (dict.fromkeys(NAMES, 1) if outcome == "upgraded" else {"n1": 2, "n2": 0, "n3": 0})
+
+
+def test_a_regression_of_the_canary(notes: Simulated) -> None:
+    """A canary that serves and passes all gates, but does worse than its baseline, goes back."""
+    notes.soaked = {"probe": {"count": 20, "failed": 0, "p50_ms": 500.0, "p99_ms": 900.0, "max_ms": 999.0}}
+    assert "rolled_back" == notes.upgrade("1.1.0", soak=1)
+    assert "no_regression" in notes.summary()["reason"]
+    assert {"n1": 2, "n2": 0, "n3": 0} == notes.starts()
+
+
+def test_a_gate_of_ones_own_takes_part(notes: Simulated) -> None:
+    """A gate of the inventory that says no takes the node back, as a built-in one does."""
+    assert "rolled_back" == notes.upgrade("1.1.0", gates={"never": {"that": "`false`", "says": "never today"}})
+    assert "never today" in notes.summary()["reason"]
+    assert {"n1": 2, "n2": 0, "n3": 0} == notes.starts()
+
+
+def test_data_that_differs_during_the_roll(notes: Simulated) -> None:
+    """Divergence is held, not taken back: no old version fixes it."""
+    notes.member("n1", forgets_on="1.1.0")
+    assert "held" == notes.upgrade("1.1.0")
+    assert "the members' data differs at 1: n1 gone, n2 same, n3 same" in notes.summary()["reason"]
+    assert {"n1": 1, "n2": 0, "n3": 0} == notes.starts()
+
+
+def test_a_member_is_repaired_first(notes: Simulated) -> None:
+    """A member that is down is brought back on the old version, behind gates, and then upgraded as the others."""
+    notes.member("n3", serving=False)
+    assert "upgraded" == notes.upgrade("1.1.0", repair=["n3"])
+    assert {"n1": 1, "n2": 1, "n3": 2} == notes.starts()
+    records = notes.journal()
+    assert next(r["seq"] for r in records if r.get("step") == "repair") < next(r["seq"] for r in records if "turn" in r)
+
+
+def test_a_member_that_cannot_be_repaired(notes: Simulated) -> None:
+    """What does not come back holds the run, and nobody else is touched."""
+    notes.member("n3", serving=False, breaks_on=["1.0.0"])
+    assert "held" == notes.upgrade("1.1.0", repair=["n3"])
+    assert "n3 did not come back" in notes.summary()["reason"]
+    assert {"n1": 0, "n2": 0, "n3": 1} == notes.starts()
