@@ -66,9 +66,7 @@ class Runner:
         self.given = given
         self.seed = str(random.randrange(2**32)) if given.seed == "random" else given.seed
         self.interrupted = False
-        # The variable that keeps Python from storing what it compiled makes each start slow.
-        kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        self.env = {**kept, "NODEWISE_SEED": self.seed}
+        self.env = {**os.environ, "NODEWISE_SEED": self.seed}
 
     def layer(self, layer: Layer) -> Result:
         """Run one layer, its files that may run beside others first."""
