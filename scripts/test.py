@@ -64,7 +64,7 @@ class Runner:
 
     def __init__(self, given: argparse.Namespace) -> None:
         self.given = given
-        self.seed = str(random.randrange(2**32)) if given.seed == "random" else given.seed
+        self.seed = str(random.randrange(2**31)) if given.seed == "random" else given.seed
         self.interrupted = False
         self.env = {**os.environ, "NODEWISE_SEED": self.seed}
 

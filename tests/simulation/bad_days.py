@@ -15,7 +15,7 @@ from nodewise.scenario import clients_of, data_verdict
 from nodewise.workloads.final import final_reads
 from nodewise.workloads.history import History, read_history
 from nodewise.workloads.load import Load, Shape
-from tests.system.cluster import Cluster, Ended
+from tests.system.cluster import SEED, Cluster, Ended
 
 ENOUGH = 50  # acknowledged operations before anything goes wrong: writes that could be lost
 
@@ -84,7 +84,7 @@ def bad_day(cluster: Cluster, name: str) -> Iterator[Day]:
     """
     day, prefix = Day(cluster, name, cluster.starts()), f"/nodewise/{secrets.token_hex(4)}/"
     with History(cluster.runs / f"{secrets.token_hex(4)}.jsonl") as history:
-        load = Load(clients_of(cluster.net), cluster.names, history, Shape(prefix)).start()
+        load = Load(clients_of(cluster.net), cluster.names, history, Shape(prefix, SEED)).start()
         try:
             _wait_for(load)
             yield day

@@ -28,6 +28,7 @@ from nodewise.testnet.provision import environment
 from nodewise.testnet.state import checkout
 from nodewise.workloads.data import seed_data, verify_data
 
+SEED = int(os.environ.get("NODEWISE_SEED", "4711"))  # of the data, and of what clients do
 LONGEST = 900  # seconds of a playbook, on a machine that does much else
 # Everything that a change leaves. A snapshot and who looked last are kept on the node by intent; neither changes what runs.
 LOOK = r"""systemctl show {unit} -P ActiveState -P MainPID -P ExecMainStartTimestampMonotonic
@@ -118,7 +119,7 @@ class Cluster:
 
     def seed(self) -> Self:
         """Put a data set into it."""
-        self.data = seed_data(clients_of(self.net)(self.names[0]), 4711)
+        self.data = seed_data(clients_of(self.net)(self.names[0]), SEED)
         return self
 
     def data_whole(self) -> bool:
