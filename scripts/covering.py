@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -68,7 +69,9 @@ def for_modules(data: Path, podman: str) -> dict[str, str]:
 def merge(sources: Iterable[Path], target: Path) -> coverage.Coverage:
     """One file of data from many; what a killed process has left half is passed over."""
     merged = coverage.Coverage(data_file=str(target), config_file=str(ROOT / "pyproject.toml"))
-    merged.combine([str(path) for path in sources], keep=target.name == "all")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", coverage.exceptions.CoverageWarning)
+        merged.combine([str(path) for path in sources], keep=target.name == "all")
     merged.save()
     return merged
 
