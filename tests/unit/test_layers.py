@@ -60,16 +60,17 @@ def test_the_report_fits() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "word"),
+    ("name", "words"),
     [
-        ("test_data.py::test_a", "test_a"),
-        ("test_data.py::test_a[3.4.23]", "test_a[3.4.23]"),
-        ("test_data.py::test_a[3.3.25 to 3.4.23]", "test_a[3.3.25"),  # -k takes no space
+        ("test_data.py::test_a", ' ARGS="-k test_a"'),
+        ("test_data.py::test_a[3.4.23]", ' ARGS="-k test_a[3.4.23]"'),
+        ("test_data.py::test_a[3.3.25 to 3.4.23]", ' ARGS="-k test_a[3.3.25"'),  # -k takes no space
+        ("tests.system.test_data", ""),  # a file that could not be read
     ],
 )
-def test_the_command_for_one_test(name: str, word: str) -> None:
+def test_the_command_for_one_test(name: str, words: str) -> None:
     """A failed test is named with the command that runs it by itself."""
-    assert f'make test-system ARGS="-k {word}"' == layers.alone("system", name)
+    assert f"make test-system{words}" == layers.alone("system", name)
 
 
 def test_results_of_other_layers_stay() -> None:
