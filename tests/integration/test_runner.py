@@ -18,6 +18,15 @@ whole = 1
 workers = {workers}
 """
 PASSES = "def test_passes():\n    pass\n"
+SEEDED = """
+import os
+
+import pytest
+
+def test_skips():
+    assert os.environ["NODEWISE_SEED"] == "7"
+    pytest.skip("so")
+"""
 FAILS = "def test_fails():\n    assert False\n"
 
 
@@ -49,10 +58,10 @@ def last(done: subprocess.CompletedProcess[str]) -> tuple[int, str]:
 def test_passed(checkout: Path) -> None:
     """What is marked alone runs after the others, in one process; what is marked slow can be left out; over budget is a warning."""
     (checkout / "tests/layers.toml").write_text(LAYER.format(name="unit", budget=0.001, workers=2))
-    (checkout / "tests/unit/test_some.py").write_text(f"import pytest\n\n{PASSES}\ndef test_skips():\n    pytest.skip('so')\n")
+    (checkout / "tests/unit/test_some.py").write_text(f"{PASSES}{SEEDED}")
     heavy = f"import pytest\n\npytestmark = pytest.mark.alone\n\n{PASSES}\n@pytest.mark.slow\n{FAILS}"
     (checkout / "tests/unit/test_heavy.py").write_text(heavy)
-    done = run(checkout, "--skip-slow")
+    done = run(checkout, "--skip-slow", "--seed", "7")
     assert (0, "2 passed, 0 failed, 1 skipped") == last(done)
     assert "over budget: unit took" in done.stdout
     ends = [
