@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from nodewise.bench import figures
 from nodewise.testnet import state
 from nodewise.testnet.podman import Podman
 
@@ -40,9 +41,11 @@ def test_an_interrupt_leaves_nothing(what: str, seconds: int, tmp_path: Path) ->
 
 
 def test_nodes_are_measured(tmp_path: Path) -> None:
-    """Both contenders end with nodes that answer, and are printed."""
-    words = [*COMMAND, "--only", "nodes", "--rounds", "1"]
+    """Both contenders end with nodes that answer, and are printed; what was measured is kept where --save says, too."""
+    words = [*COMMAND, "--only", "nodes", "--rounds", "1", "--save", "kept/bench.json"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
     assert 0 == done.returncode, done.stderr
     assert "nodes-5" in done.stdout
+    (record,) = (tmp_path / "runs").iterdir()
+    assert figures.load(record) == figures.load(tmp_path / "kept/bench.json")
     assert [] == left()

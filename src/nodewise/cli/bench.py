@@ -23,7 +23,10 @@ from nodewise.cli.lifecycle import say
 @click.option("--against", type=click.Path(path_type=Path), metavar="FILE", help="bench.json of an earlier run.")
 @click.option("--threshold", default="20%", show_default=True, help="How much worse than there a figure may be.")
 @click.option("--strict", is_flag=True, help="Exit with 1 when a limit is not met.")
-def bench(rounds: int, only: tuple[str, ...], full: bool, against: Path | None, threshold: str, strict: bool) -> None:
+@click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Also write bench.json there, if it exits with 0.")
+def bench(
+    rounds: int, only: tuple[str, ...], full: bool, against: Path | None, threshold: str, strict: bool, save: Path | None
+) -> None:
     """Measure on this machine: making nodes, a cluster, and an upgrade under load, as ratios to a bare shell loop.
 
     \b
@@ -45,4 +48,8 @@ def bench(rounds: int, only: tuple[str, ...], full: bool, against: Path | None, 
     for line in [*table.table(report.rows), *table.phases(report), *table.changes(changes, tolerated), f"record  {folder}"]:
         click.echo(line)
     missed = strict and not all(row.met for row in report.rows)
-    sys.exit(1 if missed or any(change.worse for change in changes) else 0)
+    if missed or any(change.worse for change in changes):
+        sys.exit(1)
+    if save:
+        save.parent.mkdir(parents=True, exist_ok=True)
+        report.save(save)
