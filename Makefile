@@ -54,7 +54,7 @@ test-simulation: setup-test ## bad days: faults while a cluster under load is up
 test-e2e: setup-test ## the commands as a user types them
 	@$(call tests,e2e)
 
-test-benchmark: setup-test ## the benchmarks' own tests
+test-benchmark: setup-test ## quick benchmarks beside their limits; a missed one is shown, never red
 	@$(call tests,benchmark)
 
 test-molecule: setup-test ## each role on nodes of its own
