@@ -15,8 +15,8 @@ from nodewise.bench.nodes import Cluster, Demo, Nodes
 from nodewise.bench.postgresql import PostgresqlRoll
 from nodewise.bench.roll import FROM, Roll, Rolling
 from nodewise.bench.smoke import Smoke
-from nodewise.record import new_folder, provenance
-from nodewise.testnet import state
+from nodewise.record.run import new_folder, provenance
+from nodewise.testnet.home import locked
 from nodewise.testnet.interrupt import SIGNALS, interruptible
 
 NAMES = ("nodes", "smoke", "cluster", "roll", "postgresql", "demo")
@@ -57,7 +57,7 @@ def measure(names: Sequence[str], rounds: int, say: Callable[[str], None], *, fu
     SetupError: something failed; KeyboardInterrupt. There is then no report.
     """
     folder = new_folder(Path("runs").absolute(), "bench", "local")
-    with interruptible(), state.locked("bench"):
+    with interruptible(), locked("bench"):
         folder.mkdir(parents=True)
         about = {**provenance(), "rounds": rounds, "cores": os.cpu_count(), "load_before": os.getloadavg()[0]}
         benches = chosen(names, folder, full=full)

@@ -17,7 +17,10 @@ from pathlib import Path
 
 from nodewise.errors import SetupError
 from nodewise.testnet import tools
-from nodewise.testnet.state import USER, Node, Testnet, folder
+from nodewise.testnet.home import state_folder
+from nodewise.testnet.state import Node, Testnet
+
+USER = "nodewise"  # who logs in on a node: unprivileged, with sudo, as on a production host
 
 # A socket's path ends at 108 bytes: "/", an address, and the 17 that ssh appends while it makes one, leave this for the folder.
 LONGEST_CONTROL_DIR = 108 - 1 - 15 - 17 - 1
@@ -25,7 +28,7 @@ LONGEST_CONTROL_DIR = 108 - 1 - 15 - 17 - 1
 
 def control_dir(name: str) -> Path:
     """Where the sockets of shared connections are: with the state, or in a short private folder when that path is too long."""
-    wanted = folder(name) / "ssh"
+    wanted = state_folder(name) / "ssh"
     if len(os.fsencode(wanted)) <= LONGEST_CONTROL_DIR:
         return wanted
     return Path(tempfile.gettempdir(), f"nodewise-{os.getuid()}-{hashlib.sha256(os.fsencode(wanted)).hexdigest()[:12]}")
