@@ -25,12 +25,8 @@ def exe_of(pid: int) -> str | None:
 
 def began(pid: int | None) -> str | None:
     """Return number and start time of a process, which together no other one has; None when it is gone."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
-            fields = stream.read().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else f"{pid}@{fields[19]}"
+    fields = [] if pid is None else _stat(pid)
+    return f"{pid}@{fields[19]}" if fields and fields[0] not in "ZX" else None
 
 
 def adopt_orphans() -> None:

@@ -8,16 +8,13 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING
 
 from nodewise.errors import UsageError
 from nodewise.testnet import keys, ssh, subnets
 from nodewise.testnet.home import home
 from nodewise.testnet.provider import LABEL_HOME, LABEL_TESTNET, NodeSpec, Provider, Taken
+from nodewise.testnet.request import Request
 from nodewise.testnet.state import Node, Testnet
-
-if TYPE_CHECKING:
-    from nodewise.testnet.request import Request
 
 REACHABLE_SECONDS = 60
 AT_ONCE = 10  # nodes started side by side

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nodewise.errors import UsageError
+from nodewise.testnet import ssh
 from nodewise.testnet.home import home, state_folder
 
 NAME = re.compile(r"^[a-z][a-z0-9]{0,14}$")
@@ -74,8 +75,6 @@ class Testnet:
 
     def run(self, node: str, line: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a line in the node's shell over SSH; exit code 255 means that ssh itself failed."""
-        from nodewise.testnet import ssh  # ssh needs this module
-
         return ssh.run(self, self.node(node), line, timeout)
 
     def save(self) -> None:
