@@ -50,7 +50,7 @@ def bad_days(root: Path) -> Iterator[str]:
 
 def gates(root: Path) -> Iterator[str]:
     """Gates of the engine, of systems and of their components."""
-    yield from yaml.safe_load((root / "src/nodewise/gates.yml").read_text())
+    yield from yaml.safe_load((root / "src/nodewise/gates/common.yml").read_text())
     for path in sorted(root.glob("roles/*/meta/**/upgrade.yml")):
         role, _meta, *component, _name = path.relative_to(root / "roles").parts
         for gate in yaml.safe_load(path.read_text()).get("gates", {}):

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nodewise import testnet
-from nodewise.testnet.state import checkout
+from nodewise.testnet import lifecycle, state
+from nodewise.testnet.home import checkout
+from nodewise.testnet.request import Request
 from tests.hooks import pytest_addoption, pytest_collection_modifyitems, pytest_configure
 from tests.records import pytest_runtest_makereport, pytest_runtest_protocol
 
@@ -56,7 +57,7 @@ def new_name(testnet_home: Path) -> Iterator[Callable[[], str]]:  # noqa: ARG001
 
     yield new
     for name in names:
-        testnet.down(name)
+        lifecycle.down(name)
 
 
 @pytest.fixture(scope="session")
@@ -70,11 +71,11 @@ def cli(testnet_home: Path) -> Run:  # noqa: ARG001  (commands run in that home)
 
 
 @pytest.fixture(scope="session")
-def pair(testnet_home: Path) -> Iterator[testnet.Testnet]:  # noqa: ARG001  (is made in that home)
+def pair(testnet_home: Path) -> Iterator[state.Testnet]:  # noqa: ARG001  (is made in that home)
     """Two nodes, for tests that only look."""
-    made = testnet.up(testnet.Request(f"t{secrets.token_hex(3)}", nodes=2))
+    made = lifecycle.up(Request(f"t{secrets.token_hex(3)}", nodes=2))
     yield made
-    testnet.down(made.name)
+    lifecycle.down(made.name)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from nodewise import journal
+from nodewise.record import journal
 
 NAMES = ("n1", "n2", "n3")
 

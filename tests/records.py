@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import layers
-from nodewise.record import Run
+from nodewise.record.run import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 BEGAN = pytest.StashKey[float]()

@@ -8,10 +8,10 @@ import pytest
 import testinfra
 from testinfra.host import Host
 
-from nodewise import testnet
+from nodewise.testnet import state
 from nodewise.testnet.ssh import options
 
-TESTNET = testnet.load(os.environ["NODEWISE_TESTNET"])
+TESTNET = state.load(os.environ["NODEWISE_TESTNET"])
 CONFIG = "/etc/nodewise/etcd"
 
 

@@ -19,13 +19,13 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     NodewiseError,
     Run,
     __version__,
+    approval,
+    components,
     halt,
     lease,
     new_folder,
     plain,
-    plan,
     role_path,
-    roll,
 )
 
 
@@ -74,14 +74,14 @@ class ActionModule(EngineAction):
             raise NodewiseError(problem)
         if not args["to"] and args["kind"] == "upgrade":
             raise NodewiseError("no target version was given; say which: -e nodewise_to=VERSION")
-        return roll.window(args["until"], datetime.now().astimezone()).isoformat() if args["until"] else ""
+        return approval.window(args["until"], datetime.now().astimezone()).isoformat() if args["until"] else ""
 
 
 def component_of(cluster: dict[str, Any], name: str) -> str:
     """The component that is named; none when the name is that of the system itself."""
     if not name or name == cluster["system"].rpartition(".")[2]:
         return ""
-    known = plan.components(role_path(cluster["role"]))
+    known = components(role_path(cluster["role"]))
     if name not in known:
         there = f"{cluster['system']} has {', '.join(known)}" if known else f"{cluster['system']} has none"
         raise NodewiseError(f"nodewise_component is {name!r}; {there}, besides itself")

@@ -9,10 +9,11 @@ from typing import Any
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     ApprovingAction,
     NodewiseError,
+    approval,
     halt,
     msgspec,
+    order,
     plain,
-    plan,
     roll,
     run_of,
 )
@@ -42,7 +43,7 @@ class ActionModule(ApprovingAction):
             return {"nodewise_hop": {"index": index, "turns": [], "done": True}}
         acts_as = {group: seen.cluster.version for group, seen in observations.items()}
         run.note(f"hop {index + 1} of {len(made.hops)}: {hop.start} → {hop.to}", hop=index, acts_as=acts_as)
-        count = len([turn for turn in plan.turns(made, observations) if turn.to == hop.to])
+        count = len([turn for turn in order.turns(made, observations) if turn.to == hop.to])
         # A leader that moves between groups' turns may ask for other turns than were foreseen, a soak for one to watch again,
         # and after a question a turn is resolved anew.
         spare = 2 * (len(made.groups) > 1) + (made.settings.soak > 0) + asks
@@ -65,7 +66,7 @@ class ActionModule(ApprovingAction):
         began = (run.hop() or {"seq": 0})["seq"]
         ended = [r for r in run.records("step", "end") if r["step"] == "finalize" and r["seq"] > began]
         if ended and not ended[-1]["ok"]:
-            return halt(run, "held", f"{run.failure()}\n{roll.ways(made)}")
+            return halt(run, "held", f"{run.failure()}\n{approval.ways(made)}")
         if index + 1 == len(made.hops):
             outcome = "upgraded" if made.kind == "upgrade" else "rolled_back"
             return halt(run, outcome, f"every member runs {made.to}")

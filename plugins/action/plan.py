@@ -6,25 +6,36 @@ from __future__ import annotations
 
 from typing import Any
 
+from packaging.version import Version
+
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     EngineAction,
     NodewiseError,
     Plan,
     Refused,
+    Resolver,
     Run,
     Settings,
     Subject,
+    approval,
+    declaration,
+    describe,
     halt,
+    hops_through,
+    load_rules,
+    memory,
     msgspec,
     plain,
     plan,
-    plan_text,
     refuse_unfit,
-    releases,
+    repaired_to,
     role_path,
     roll,
     run_of,
     soak,
+    sources,
+    versions_ahead,
+    way_back,
 )
 
 
@@ -43,7 +54,7 @@ class ActionModule(EngineAction):
             return halt(run, "refused", str(problem))
         run.write_plan(made)
         run.add(to=made.to, plan=made.hash)
-        lines = plan_text.describe(made)
+        lines = describe(made)
         run.note(lines[0], plan="\n".join(lines[1:]))
         run.end("plan", ok=True)
         self.tell(lines)
@@ -56,33 +67,33 @@ class ActionModule(EngineAction):
         if unanswered:
             raise Refused(f"{', '.join(unanswered)} did not answer; every member must be reachable before one is changed")
         folder, observations = role_path(about["role"]), run.observations()
-        rules = releases.load_rules(folder, args["releases"], about["component"])
-        declared = plan.declaration(folder, about["component"])
+        rules = load_rules(folder, args["releases"], about["component"])
+        declared = declaration(folder, about["component"])
         subject = Subject(*(about[key] for key in ("cluster", "system", "role", "groups", "domains", "component")))
         states = {name: node.get("state") for name, node in nodes.items()}
-        plan.refuse_unfinished(states, subject)
-        records = {name: plan.record_of(state, subject.component) for name, state in states.items()}
-        machine, to = plan.architecture(nodes), releases.exactly(rules, args["to"], nodes) if about["kind"] == "upgrade" else ""
+        memory.refuse_unfinished(states, subject)
+        records = {name: memory.record_of(state, subject.component) for name, state in states.items()}
+        machine, to = plan.architecture(nodes), sources.exactly(rules, args["to"], nodes) if about["kind"] == "upgrade" else ""
         if args["verify"] and not (folder / "tasks" / "verify.yml").exists():
             raise Refused(f"{about['system']} has no way to verify its data in depth; run it without nodewise_verify")
         said = {key: args[key] for key in ("accept_outage", "soak", "suites", "verify", "deadline")}
         settings = Settings(**said, prove=not proved_by(declared.steps) and self.proves(args, about, task_vars))
 
-        resolver = plan.Resolver(
-            lambda version: releases.resolve(rules, version, {}, machine, nodes),
-            lambda version: releases.back(rules, version, nodes),
+        resolver = Resolver(
+            lambda version: sources.resolve(rules, version, {}, machine, nodes),
+            lambda version: sources.back(rules, version, nodes),
         )
         if about["kind"] == "rollback":
-            start, to = plan.way_back(rules, declared, records, observations)
-            way, before = [resolver.hop(start, to)], plan.Originals({}, {})
+            start, to = way_back(rules, declared, records, observations)
+            way, before = [resolver.hop(start, to)], memory.Originals({}, {})
         else:
-            before = plan.originals(records, observations, to)
+            before = memory.originals(records, observations, to)
             running = {**roll.versions_of(observations), **before.versions}
-            stops = plan.hops(rules, running.values(), to, args["via"])
-            start = min(running.values(), key=plan.Version) if running else to
-            way = plan.way(rules, declared, start, stops or [to], resolver)
-        down = plan.to_repair(args["repair"], declared, records, observations)
-        repair = {name: resolver.release(plan.repaired_to(name, subject.groups, observations, way)) for name in down}
+            stops = versions_ahead(rules, running.values(), to, args["via"])
+            start = min(running.values(), key=Version) if running else to
+            way = hops_through(rules, declared, start, stops or [to], resolver)
+        down = memory.to_repair(args["repair"], declared, records, observations)
+        repair = {name: resolver.release(repaired_to(name, subject.groups, observations, way)) for name in down}
         route = plan.Route(way, about["kind"], before, repair)
         made = plan.make(subject, declared, observations, route, settings, args["gates"])
         made.gaps = self.gaps(made, args, task_vars)
@@ -137,7 +148,7 @@ def refuse_drift(run: Run, made: Plan, approved: str) -> None:
     for file in run.folder.parent.glob("*/plan.yaml"):
         saved = Run(file.parent).read_plan()
         if saved.hash == approved:
-            differs = "; ".join(plan.drift(saved, made)) or "the rules by which it was made"
+            differs = "; ".join(approval.drift(saved, made)) or "the rules by which it was made"
             raise Refused(
                 f"the cluster is not what plan {approved} was made for: {differs}.\n"
                 f"Look at what changed, then approve the plan of today: {made.hash}"

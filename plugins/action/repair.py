@@ -9,10 +9,10 @@ from typing import Any
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     EngineAction,
     GateFailed,
+    declaration,
     halt,
     judge_step,
     plain,
-    plan,
     role_path,
     run_of,
 )
@@ -37,7 +37,7 @@ class ActionModule(EngineAction):
             return {"ansible_facts": {"nodewise_step": step}}
         if args["state"] == "ended":
             about = plain(task_vars["nodewise_run"])
-            ready = plan.declaration(role_path(about["role"]), about["component"]).ready
+            ready = declaration(role_path(about["role"]), about["component"]).ready
             if failed := judge_step(run, ready, node, made.repair[node].version):
                 raise GateFailed(failed)
             run.end("repair", ok=True, node=node)

@@ -9,11 +9,13 @@ from typing import Any
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     EngineAction,
     NodewiseError,
+    components,
+    load_rules,
     msgspec,
     plain,
     plan,
-    releases,
     role_path,
+    sources,
 )
 
 
@@ -29,9 +31,9 @@ class ActionModule(EngineAction):
                 f"{', '.join(unanswered)} did not answer; expected every node of {about['cluster']}. Nothing was changed"
             )
         refuse_foreign(nodes)
-        rules = releases.load_rules(role_path(about["role"]), args["releases"])
+        rules = load_rules(role_path(about["role"]), args["releases"])
         release = resolved(rules, args["version"], about["cluster"], nodes, {name: node["linked"] for name, node in nodes.items()})
-        names = plan.components(role_path(about["role"]))
+        names = components(role_path(about["role"]))
         parts = {name: self.component(name, about, nodes, args["releases"], task_vars) for name in names}
         return {"ansible_facts": {"nodewise_release": release, "nodewise_components": parts}}
 
@@ -39,7 +41,7 @@ class ActionModule(EngineAction):
         self, name: str, about: dict[str, Any], nodes: dict[str, Any], own: dict[str, Any], task_vars: dict[str, Any]
     ) -> dict[str, Any]:
         """The release of a part of the system: the version that `nodewise_<name>_version` says, else the role's own default."""
-        rules = releases.load_rules(role_path(about["role"]), own, name)
+        rules = load_rules(role_path(about["role"]), own, name)
         version = str(self._templar.template(task_vars.get(f"nodewise_{name}_version") or ""))
         linked = {node: ((said.get("components") or {}).get(name) or {}).get("linked") for node, said in nodes.items()}
         return resolved(rules, version, f"{name} of {about['cluster']}", nodes, linked)
@@ -52,9 +54,9 @@ def resolved(rules: Any, version: str, what: str, nodes: dict[str, Any], linked:
         raise NodewiseError(
             f"no version was given for {what}; say which in the inventory (nodewise_version) or with -e nodewise_version=VERSION"
         )
-    exact = releases.exactly(rules, asked, nodes, {found for found in linked.values() if found})
+    exact = sources.exactly(rules, asked, nodes, {found for found in linked.values() if found})
     refuse_other(what, linked, exact)
-    return dict(msgspec.to_builtins(releases.resolve(rules, exact, {}, plan.architecture(nodes), nodes)))
+    return dict(msgspec.to_builtins(sources.resolve(rules, exact, {}, plan.architecture(nodes), nodes)))
 
 
 def refuse_other(what: str, linked: dict[str, str | None], version: str) -> None:

@@ -13,11 +13,12 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     NodewiseError,
     Refused,
     backups,
+    load_rules,
     msgspec,
     plain,
     plan,
-    releases,
     role_path,
+    sources,
 )
 
 # What clients have to know where everything went back.
@@ -60,8 +61,8 @@ class ActionModule(EngineAction):
 
     def release(self, args: dict[str, Any], about: dict[str, Any], version: str, nodes: dict[str, Any]) -> dict[str, Any]:
         """The release, with where it comes from."""
-        rules = releases.load_rules(role_path(about["role"]), args["releases"])
-        return dict(msgspec.to_builtins(releases.resolve(rules, version, {}, plan.architecture(nodes), nodes)))
+        rules = load_rules(role_path(about["role"]), args["releases"])
+        return dict(msgspec.to_builtins(sources.resolve(rules, version, {}, plan.architecture(nodes), nodes)))
 
     def judged(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Fail unless the variable `result` of every member says that it is done, with how to go on."""

@@ -15,7 +15,16 @@ from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleUndefinedVariable
 
-from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import EngineAction, NodewiseError, Run, msgspec, plain, smoke
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
+    EngineAction,
+    NodewiseError,
+    Run,
+    msgspec,
+    plain,
+    smoke_session,
+    smoke_suite,
+    smoke_verdict,
+)
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.suites import places
 
 INLINE = 512 << 10  # bytes of a suite that go with the task; a larger one is copied first
@@ -34,19 +43,19 @@ class ActionModule(EngineAction):
         if not args["session"]:
             return self.alone(args, task_vars)
         run = Run.of(plain(task_vars["nodewise_run"]))
-        session = smoke.read(run.folder, args["session"])
-        host = smoke.CONTROLLER if session.where == "controller" else self.host(task_vars)
+        session = smoke_session.read(run.folder, args["session"])
+        host = smoke_session.CONTROLLER if session.where == "controller" else self.host(task_vars)
         node = None if session.where == "controller" else host
         run.begin("smoke", node=node, smoke=session.id)
         try:
-            suite = smoke.load(Path(session.folder))
+            suite = smoke_suite.load(Path(session.folder))
             results, kept = self.on_host(suite, session.scripts, session.workers, host, task_vars, session.digest)
         except NodewiseError as problem:
-            results, kept = [smoke.silent(one.name, host, str(problem)) for one in session.scripts], {}
-        smoke.output(run.folder, session.id, host, kept)
+            results, kept = [smoke_verdict.silent(one.name, host, str(problem)) for one in session.scripts], {}
+        smoke_session.output(run.folder, session.id, host, kept)
         for one in results:
             one.files = sorted(name for name in kept if name.startswith((f"{one.script}.", f"{one.script}/")))
-        smoke.keep(run.folder, session.id, host, results)
+        smoke_session.keep(run.folder, session.id, host, results)
         bad = [one for one in results if one.status == "fail"]
         error = (
             {"error": f"{len(bad)} of {len(results)} scripts of {session.suite}, the first {bad[0].script}: {bad[0].reason}"}
@@ -60,7 +69,7 @@ class ActionModule(EngineAction):
         """Without a session: the task itself is judged, and returns all results."""
         if not args["suite"]:
             raise NodewiseError("neither a session nor a suite was named; expected one of them")
-        suite = smoke.find(args["suite"], places(args["folders"], task_vars))
+        suite = smoke_suite.find(args["suite"], places(args["folders"], task_vars))
         scripts = suite.chosen(args["tier"], slow=not args["skip_slow"])
         workers = args["workers"] if suite.parallel and args["parallel"] else 1
         results, _kept = self.on_host(suite, scripts, workers, self.host(task_vars), task_vars, suite.digest)
@@ -85,8 +94,8 @@ class ActionModule(EngineAction):
     ) -> tuple[list[Any], dict[str, bytes]]:
         """A result for each script, and the files to keep."""
         if suite.digest != digest:
-            return [smoke.silent(one.name, host, "the suite was changed after the run had begun") for one in scripts], {}
-        found = {one.name: smoke.judge(smoke.Ended(script=one.name), one, host) for one in scripts if one.problem}
+            return [smoke_verdict.silent(one.name, host, "the suite was changed after the run had begun") for one in scripts], {}
+        found = {one.name: smoke_verdict.judge(smoke_verdict.Ended(script=one.name), one, host) for one in scripts if one.problem}
         kept: dict[str, bytes] = {}
         todo = [one for one in scripts if not one.problem]
         given = self.given(suite, workers, host, task_vars) if todo else {}
@@ -95,10 +104,14 @@ class ActionModule(EngineAction):
             attempt += 1
             answers, problem = self.ask(suite, todo, given, task_vars)
             kept.update(files(answers))
-            ended = {one["script"]: msgspec.convert(one, smoke.Ended, strict=False) for one in answers.get("results", [])}
+            ended = {one["script"]: msgspec.convert(one, smoke_verdict.Ended, strict=False) for one in answers.get("results", [])}
             for one in todo:
-                now = smoke.judge(ended[one.name], one, host) if one.name in ended else smoke.silent(one.name, host, problem)
-                found[one.name] = smoke.again(found[one.name], now) if one.name in found else now
+                now = (
+                    smoke_verdict.judge(ended[one.name], one, host)
+                    if one.name in ended
+                    else smoke_verdict.silent(one.name, host, problem)
+                )
+                found[one.name] = smoke_verdict.again(found[one.name], now) if one.name in found else now
             todo = [one for one in todo if found[one.name].status == "fail" and found[one.name].reported and one.retries >= attempt]
             kept.update(
                 {

@@ -13,8 +13,9 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     halt,
     plain,
     run_of,
-    smoke,
     smoke_finish,
+    smoke_report,
+    smoke_session,
 )
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.suites import chosen
 
@@ -34,15 +35,15 @@ class ActionModule(EngineAction):
         facts: dict[str, Any] = {"sessions": [], "unknown": False, "ok": False, "reason": "", "blamed": [], "hosts": args["hosts"]}
         try:
             suites = chosen(args["suites"], args["folders"], about["system"], task_vars)
-            wish = smoke.Wish(
+            wish = smoke_session.Wish(
                 tier=args["tier"], slow=not args["skip_slow"], parallel=args["parallel"], workers=args["workers"], pins=args["pins"]
             )
             if not args["required"] and not any(one.chosen(wish.tier, slow=wish.slow) for one in suites):
                 return {"ansible_facts": {"nodewise_smoke": {**facts, "ok": True}}}
-            hosts = smoke.versions(run.observations().values(), args["hosts"])
+            hosts = smoke_session.versions(run.observations().values(), args["hosts"])
             if not args["known"] and None in hosts.values() and any(one.where == "versions" for one in suites):
                 return {"ansible_facts": {"nodewise_smoke": {**facts, "unknown": True}}}
-            sessions = smoke.plan(run.folder, suites, wish, hosts, cluster=about["cluster"], about=args["about"])
+            sessions = smoke_session.plan(run.folder, suites, wish, hosts, cluster=about["cluster"], about=args["about"])
         except NodewiseError as problem:
             facts.update(reason=str(problem), blamed=args["hosts"])
             halted = halt(run, "refused", str(problem))["ansible_facts"] if about["kind"] == "smoke" else {}
@@ -60,10 +61,10 @@ class ActionModule(EngineAction):
         run, facts = run_of(task_vars), plain(task_vars["nodewise_smoke"])
         if not facts["sessions"]:
             return {"ansible_facts": {"nodewise_smoke": facts}}
-        done = [smoke.conclude(run.folder, one["id"]) for one in facts["sessions"]]
+        done = [smoke_session.conclude(run.folder, one["id"]) for one in facts["sessions"]]
         for one in done:
             run.judged(one.judgements, smoke=one.session.id)
-            lines = list(smoke.lines(one))
+            lines = list(smoke_report.lines(one))
             run.note("\n".join(lines), smoke=one.session.id)
             self.tell(lines)
         blamed = {host for one in done for host in one.blamed()}
@@ -73,7 +74,7 @@ class ActionModule(EngineAction):
                     **facts,
                     "ok": all(one.ok for one in done),
                     "reason": "; ".join(f"{one.session.suite}: {one.reason}" for one in done if not one.ok),
-                    "blamed": facts["hosts"] if smoke.CONTROLLER in blamed else sorted(blamed),
+                    "blamed": facts["hosts"] if smoke_session.CONTROLLER in blamed else sorted(blamed),
                 }
             }
         }

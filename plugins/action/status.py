@@ -10,11 +10,12 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     EngineAction,
     Observation,
     Refused,
+    declaration,
     msgspec,
     plain,
-    plan,
+    refuse_unready,
     role_path,
-    summary,
+    status,
 )
 
 
@@ -26,10 +27,10 @@ class ActionModule(EngineAction):
         told = {group: observed(names, task_vars["hostvars"]) for group, names in about["groups"].items()}
         observations = {group: msgspec.convert(one, Observation) for group, one in told.items() if one}
         for group, seen in observations.items():
-            self.say(summary.status(group, seen))
-        declared = plan.declaration(role_path(about["role"]))
+            self.say(status(group, seen))
+        declared = declaration(role_path(about["role"]))
         try:
-            plan.refuse_unready(declared, observations, about["groups"])
+            refuse_unready(declared, observations, about["groups"])
         except Refused as problem:
             return {"failed": True, "msg": str(problem)}
         self.say([f"{about['cluster']} is healthy: {', '.join(declared.ready)}"])

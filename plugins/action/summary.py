@@ -6,7 +6,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import EngineAction, good, run_of, smoke, summary
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
+    EngineAction,
+    decide,
+    ending,
+    good,
+    run_of,
+    smoke_report,
+    smoke_session,
+    summarize,
+    worth_collecting,
+)
 
 
 class ActionModule(EngineAction):
@@ -15,11 +25,11 @@ class ActionModule(EngineAction):
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         run = run_of(task_vars)
         if args["state"] == "decided":
-            summary.decide(run)
-            return {"ansible_facts": {"nodewise_collect": summary.worth_collecting(run), "nodewise_step": {}}}
-        said = run.summarize(**({"smoke": smoke.totals(run.folder)} if smoke.sessions(run.folder) else {}))
-        smoke.merge_junit(run.folder)
-        lines = summary.lines(said, run.folder)
+            decide(run)
+            return {"ansible_facts": {"nodewise_collect": worth_collecting(run), "nodewise_step": {}}}
+        said = summarize(run, **({"smoke": smoke_session.totals(run.folder)} if smoke_session.sessions(run.folder) else {}))
+        smoke_report.merge_junit(run.folder)
+        lines = ending(said, run.folder)
         self.tell(lines)
         bad = not good(said["kind"], said["outcome"])
         return {"failed": bad, "summary": said, **({"msg": lines[0]} if bad else {})}

@@ -49,10 +49,10 @@ from ansible.playbook.block import Block
 from ansible.plugins.callback.default import CallbackModule as DefaultCallback
 
 try:
-    from nodewise.summary import lines
-    from nodewise.view import View, follow
+    from nodewise.views.live import View, follow_journal
+    from nodewise.views.summary import ending
 except ImportError:  # said by the first action of the play
-    View = follow = lines = None  # type: ignore[assignment,misc]  # said when it is needed
+    View = follow_journal = ending = None  # type: ignore[assignment,misc]  # said when it is needed
 
 LONGEST = 300  # characters of a message that a failure shows
 
@@ -131,7 +131,9 @@ class CallbackModule(DefaultCallback):
         self._run = run
         self._view = View([], sys.stdout, mode == "live" or (mode == "auto" and sys.stdout.isatty()))
         self._view.__enter__()
-        self._follower = threading.Thread(target=follow, args=(run / "journal.jsonl", self._view.feed, self._stop), daemon=True)
+        self._follower = threading.Thread(
+            target=follow_journal, args=(run / "journal.jsonl", self._view.feed, self._stop), daemon=True
+        )
         self._follower.start()
         atexit.register(self._end)  # Ctrl-C: no stats are told then, and the terminal's cursor is still hidden
 
@@ -153,7 +155,7 @@ class CallbackModule(DefaultCallback):
     def _tell_summary(self, summary: dict[str, Any]) -> None:
         self._end()  # what the journal says comes first
         if self.get_option("view") != "off":
-            _outcome, *rest = lines(summary, self._run)  # the view has told the outcome
+            _outcome, *rest = ending(summary, self._run)  # the view has told the outcome
             self._display.display("\n" + "\n".join(rest))
 
     def _tell_failure(self, result: Any, what: str) -> None:

@@ -93,9 +93,9 @@ seconds:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_api import EtcdError, argument_spec
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_snapshot import save
-from ansible_collections.nodewise.cluster.plugins.module_utils.files import FilesError
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import EtcdError, argument_spec
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.snapshot import save
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.files import FilesError
 
 
 def main() -> None:

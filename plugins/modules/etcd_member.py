@@ -108,11 +108,11 @@ from contextlib import nullcontext
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_api import EtcdError, argument_spec
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_change import add
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_repair import replace
-from ansible_collections.nodewise.cluster.plugins.module_utils.nodelock import LockError
-from ansible_collections.nodewise.cluster.plugins.module_utils.nodestate import StateError, fenced
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import EtcdError, argument_spec
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.change import add
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.repair import replace
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.lock import LockError
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.state import StateError, fenced
 
 
 def main() -> None:

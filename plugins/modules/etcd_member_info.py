@@ -65,8 +65,8 @@ version:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_api import EtcdError, argument_spec
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_repair import look
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import EtcdError, argument_spec
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.repair import look
 
 
 def main() -> None:

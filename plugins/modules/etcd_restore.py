@@ -133,12 +133,12 @@ kept:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_api import EtcdError
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_restore import make_ready, put_in_place
-from ansible_collections.nodewise.cluster.plugins.module_utils.nodelock import LockError
-from ansible_collections.nodewise.cluster.plugins.module_utils.nodestate import StateError, fenced
-from ansible_collections.nodewise.cluster.plugins.module_utils.release import ReleaseError
-from ansible_collections.nodewise.cluster.plugins.module_utils.unit import UnitError
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import EtcdError
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.restore import make_ready, put_in_place
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.lock import LockError
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import UnitError
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.state import StateError, fenced
+from ansible_collections.nodewise.cluster.plugins.module_utils.release.store import ReleaseError
 
 _TEXTS = ("snapshot", "sha256", "stamp", "member", "peer_url", "initial_cluster", "token", "data_dir", "unit", "root", "version")
 _PATHS = ("snapshot", "data_dir", "root")

@@ -120,8 +120,8 @@ state:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.nodelock import LockError
-from ansible_collections.nodewise.cluster.plugins.module_utils.nodestate import CHANGES, StateError, change
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.lock import LockError
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.state import CHANGES, StateError, change
 
 LOCK_S = 60.0  # a change that is under way goes on when its controller dies, and ends
 SPEC = {

@@ -71,7 +71,7 @@ paths:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.files import FilesError, write_all
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.files import FilesError, write_all
 
 FOLDER = {
     "path": {"type": "path", "required": True},

@@ -176,8 +176,8 @@ errors:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.node import Node
-from ansible_collections.nodewise.cluster.plugins.module_utils.nodelock import path_of, wait_until_free
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.lock import path_of, wait_until_free
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.info import Node
 
 SPEC = {
     "root": {"type": "path", "required": True},

@@ -129,13 +129,13 @@ import signal
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.nodelock import LockError
-from ansible_collections.nodewise.cluster.plugins.module_utils.nodestate import StateError, fenced
-from ansible_collections.nodewise.cluster.plugins.module_utils.patroni_switch import change
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import PostgresqlError, argument_spec
-from ansible_collections.nodewise.cluster.plugins.module_utils.release import ReleaseError
-from ansible_collections.nodewise.cluster.plugins.module_utils.switching import SwitchError
-from ansible_collections.nodewise.cluster.plugins.module_utils.unit import UnitError
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.lock import LockError
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import UnitError
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.state import StateError, fenced
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import PostgresqlError, argument_spec
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.switch import change
+from ansible_collections.nodewise.cluster.plugins.module_utils.release.store import ReleaseError
+from ansible_collections.nodewise.cluster.plugins.module_utils.release.switching import SwitchError
 
 SPEC = {
     "member": {"type": "str", "required": True},

@@ -69,8 +69,8 @@ seconds:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import PostgresqlError, argument_spec
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_amcheck import Damaged, check
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import PostgresqlError, argument_spec
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.amcheck import Damaged, check
 
 SPEC = {"member": {"type": "str", "required": True}, "deadline": {"type": "float", "default": 3600.0}}
 

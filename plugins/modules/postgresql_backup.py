@@ -141,11 +141,11 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils import backup_evidence
-from ansible_collections.nodewise.cluster.plugins.module_utils.backup_evidence import EvidenceError
-from ansible_collections.nodewise.cluster.plugins.module_utils.files import FilesError
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import PostgresqlError, argument_spec
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_backup import save, system_of
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.files import FilesError
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import evidence
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import PostgresqlError, argument_spec
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.backup import save, system_of
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.evidence import EvidenceError
 
 NICE = 5  # the primary's clients come first
 
@@ -168,7 +168,7 @@ def main() -> None:
     os.nice(NICE)
     try:
         if given["evidence"]:
-            found = backup_evidence.ask(given["evidence"], given["max_age"], system_of(given), time.time(), given["deadline"])
+            found = evidence.ask(given["evidence"], given["max_age"], system_of(given), time.time(), given["deadline"])
             module.exit_json(changed=False, evidence=found)
         module.exit_json(changed=True, **save(given))
     except EvidenceError as error:

@@ -141,12 +141,12 @@ from contextlib import nullcontext
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.files import FilesError
-from ansible_collections.nodewise.cluster.plugins.module_utils.nodelock import LockError
-from ansible_collections.nodewise.cluster.plugins.module_utils.nodestate import StateError, fenced
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import PostgresqlError, argument_spec
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_drain import drain, rejoin
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_info import OPTIONS, observe_after
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.files import FilesError
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.lock import LockError
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.state import StateError, fenced
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import PostgresqlError, argument_spec
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.drain import drain, rejoin
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.info import OPTIONS, observe_after
 
 SPEC = {
     "state": {"type": "str", "required": True, "choices": ["drained", "back"]},

@@ -98,8 +98,8 @@ seconds:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import PostgresqlError, argument_spec
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_info import OPTIONS, observe
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import PostgresqlError, argument_spec
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.info import OPTIONS, observe
 
 SPEC = {
     "settled": {"type": "dict", "default": {}},

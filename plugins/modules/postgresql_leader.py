@@ -141,11 +141,11 @@ from contextlib import nullcontext
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.nodelock import LockError
-from ansible_collections.nodewise.cluster.plugins.module_utils.nodestate import StateError, fenced
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import PostgresqlError, argument_spec
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_handover import hand_over
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_info import OPTIONS, observe_after
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.lock import LockError
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.state import StateError, fenced
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import PostgresqlError, argument_spec
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.handover import hand_over
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.info import OPTIONS, observe_after
 
 SPEC = {
     "member": {"type": "str", "required": True},

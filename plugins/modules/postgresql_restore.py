@@ -125,11 +125,11 @@ kept:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.nodelock import LockError
-from ansible_collections.nodewise.cluster.plugins.module_utils.nodestate import StateError, fenced
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import PostgresqlError, argument_spec
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_restore import forget, lead, make_ready, put_in_place
-from ansible_collections.nodewise.cluster.plugins.module_utils.unit import UnitError
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.lock import LockError
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import UnitError
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.state import StateError, fenced
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import PostgresqlError, argument_spec
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.restore import forget, lead, make_ready, put_in_place
 
 PARTS = {"ready": make_ready, "placed": put_in_place, "forgotten": forget, "leading": lead}
 SPEC = {

@@ -142,10 +142,10 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.nodelock import LockError
-from ansible_collections.nodewise.cluster.plugins.module_utils.nodestate import StateError, fenced
-from ansible_collections.nodewise.cluster.plugins.module_utils.release import ReleaseError, Store
-from ansible_collections.nodewise.cluster.plugins.module_utils.staging import NotToBeHad, stage
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.lock import LockError
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.state import StateError, fenced
+from ansible_collections.nodewise.cluster.plugins.module_utils.release.staging import NotToBeHad, stage
+from ansible_collections.nodewise.cluster.plugins.module_utils.release.store import ReleaseError, Store
 
 ARTIFACT = {
     "url": {"type": "str", "required": True},

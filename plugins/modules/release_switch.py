@@ -133,12 +133,12 @@ import signal
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.nodelock import LockError
-from ansible_collections.nodewise.cluster.plugins.module_utils.nodestate import StateError, fenced
-from ansible_collections.nodewise.cluster.plugins.module_utils.package_manager import PackageError
-from ansible_collections.nodewise.cluster.plugins.module_utils.release import ReleaseError, Store
-from ansible_collections.nodewise.cluster.plugins.module_utils.switching import SwitchError, switch
-from ansible_collections.nodewise.cluster.plugins.module_utils.unit import Unit, UnitError
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.lock import LockError
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import Unit, UnitError
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.state import StateError, fenced
+from ansible_collections.nodewise.cluster.plugins.module_utils.release.manager import PackageError
+from ansible_collections.nodewise.cluster.plugins.module_utils.release.store import ReleaseError, Store
+from ansible_collections.nodewise.cluster.plugins.module_utils.release.switching import SwitchError, switch
 
 SPEC = {
     "unit": {"type": "str", "required": True},

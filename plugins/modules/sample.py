@@ -134,7 +134,7 @@ import re
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.sampling import sample
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.sampling import sample
 
 REQUEST = {
     "url": {"type": "str", "required": True},

@@ -119,7 +119,7 @@ files:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.smoke import SmokeError, run_suite
+from ansible_collections.nodewise.cluster.plugins.module_utils.smoke.suite import SmokeError, run_suite
 
 SCRIPT = {"name": {"type": "str", "required": True}, "timeout": {"type": "float", "default": 60.0}}
 SPEC = {

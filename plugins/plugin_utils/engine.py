@@ -21,23 +21,39 @@ from ansible.plugins.action import ActionBase
 try:
     import msgspec
 
-    from nodewise import __version__, backups, lease, plan, plan_text, pypi, releases, roll, smoke, soak, summary
+    from nodewise import __version__
     from nodewise.errors import GateFailed, Held, NodewiseError, Refused
-    from nodewise.judging import judge_step
     from nodewise.model import Artifact, Hop, Observation, Outcome, Plan, Settings, Step, Subject, good
-    from nodewise.observing import unseen
-    from nodewise.preflight import refuse_unfit
-    from nodewise.record import Run, new_folder
+    from nodewise.record.run import Run, new_folder
+    from nodewise.record.summary import decide, summarize, worth_collecting
+    from nodewise.releases import pypi, sources
+    from nodewise.releases.rules import load_rules
+    from nodewise.smoke import report as smoke_report
+    from nodewise.smoke import session as smoke_session
+    from nodewise.smoke import suite as smoke_suite
+    from nodewise.smoke import verdict as smoke_verdict
     from nodewise.smoke.finish import finish as smoke_finish
+    from nodewise.upgrade import approval, backups, lease, memory, order, plan, roll, soak
+    from nodewise.upgrade.declared import components, declaration
+    from nodewise.upgrade.judging import judge_step
+    from nodewise.upgrade.observing import unseen
+    from nodewise.upgrade.path import Resolver, hops_through, repaired_to, versions_ahead, way_back
+    from nodewise.upgrade.preflight import refuse_unfit, refuse_unready
+    from nodewise.views.plan import describe
+    from nodewise.views.status import status
+    from nodewise.views.summary import ending
 
     ENGINE_ERROR = None
 except ImportError as missing:
     ENGINE_ERROR = str(missing)
     # Names only, so that plugins load and can say in a task's result what is missing.
-    msgspec = __version__ = backups = lease = plan = plan_text = pypi = releases = roll = smoke = smoke_finish = None
-    soak = summary = judge_step = unseen = refuse_unfit = new_folder = None
     GateFailed = Held = NodewiseError = Refused = RuntimeError
-    Artifact = Hop = Observation = Outcome = Plan = Settings = Step = Subject = Run = good = None
+    __version__ = approval = Artifact = backups = components = decide = declaration = describe = ending = None
+    good = Hop = hops_through = judge_step = lease = load_rules = memory = msgspec = new_folder = None
+    Observation = order = Outcome = Plan = plan = pypi = refuse_unfit = refuse_unready = repaired_to = None
+    Resolver = roll = Run = Settings = smoke_finish = smoke_report = smoke_session = smoke_suite = smoke_verdict = None
+    soak = sources = status = Step = Subject = summarize = unseen = versions_ahead = way_back = None
+    worth_collecting = None
 
 __all__ = [
     "ApprovingAction",
@@ -51,33 +67,52 @@ __all__ = [
     "Outcome",
     "Plan",
     "Refused",
+    "Resolver",
     "Run",
     "Settings",
     "Step",
     "Subject",
     "__version__",
+    "approval",
     "backups",
+    "components",
+    "decide",
+    "declaration",
+    "describe",
+    "ending",
     "good",
     "halt",
+    "hops_through",
     "judge_step",
     "lease",
+    "load_rules",
+    "memory",
     "msgspec",
     "new_folder",
     "options",
+    "order",
     "plain",
     "plan",
-    "plan_text",
     "pypi",
     "refuse_unfit",
-    "releases",
+    "refuse_unready",
+    "repaired_to",
     "role_path",
     "roll",
     "run_of",
-    "smoke",
     "smoke_finish",
+    "smoke_report",
+    "smoke_session",
+    "smoke_suite",
+    "smoke_verdict",
     "soak",
-    "summary",
+    "sources",
+    "status",
+    "summarize",
     "unseen",
+    "versions_ahead",
+    "way_back",
+    "worth_collecting",
 ]
 
 NO_ENGINE = (
@@ -163,10 +198,10 @@ class ApprovingAction(EngineAction):
             return False
         way = f"{hop.start} → {hop.to}"
         ahead = f"the point of no return of {way} lies ahead ({hop.no_return.says})"
-        if word and not roll.approved(word, made.hash):
-            raise Held(f"{ahead}, and {word} was approved, not {made.hash}; the cluster is healthy.\n{roll.ways(made)}")
+        if word and not approval.approved(word, made.hash):
+            raise Held(f"{ahead}, and {word} was approved, not {made.hash}; the cluster is healthy.\n{approval.ways(made)}")
         if not word and not self.yes(run, f"{made.cluster}: {ahead}. Go past it? [yes/no] "):
-            raise Held(f"{ahead}, and nobody approved it; the cluster is healthy and both ways are open.\n{roll.ways(made)}")
+            raise Held(f"{ahead}, and nobody approved it; the cluster is healthy and both ways are open.\n{approval.ways(made)}")
         run.note(f"past the point of no return of {way}: approved by {word or 'the operator at the terminal'}", approved=hop.to)
         return not word
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import plain, role_path, smoke
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import plain, role_path, smoke_suite
 
 
 def ours() -> Path:
@@ -28,7 +28,7 @@ def chosen(names: list[str], folders: list[str], system: str, task_vars: dict[st
     """The suites that are named; without a name all of one's own, and the one that comes with the system."""
     looked = places(folders, task_vars)
     if not names:
-        names = smoke.names(looked[:-1])
+        names = smoke_suite.names(looked[:-1])
         here = system.rpartition(".")[2]
-        names += [here] if here not in names and here in smoke.names([ours()]) else []
-    return [smoke.find(name, looked) for name in names]
+        names += [here] if here not in names and here in smoke_suite.names([ours()]) else []
+    return [smoke_suite.find(name, looked) for name in names]

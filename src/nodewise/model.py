@@ -6,6 +6,7 @@ entry in `errors`, never 0 or "".
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -55,6 +56,9 @@ class Observation(msgspec.Struct, forbid_unknown_fields=True):
     at: str
     cluster: Cluster
     members: list[Member]
+
+
+Observations = Mapping[str, Observation]  # quorum group -> what it says of itself
 
 
 class Artifact(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

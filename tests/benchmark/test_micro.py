@@ -14,7 +14,7 @@ import pytest
 
 from nodewise.bench.figures import Row
 from nodewise.bench.micro import Micro, measure
-from nodewise.testnet.state import checkout
+from nodewise.testnet.home import checkout
 
 
 @pytest.mark.parametrize("row", Micro(checkout()).rows, ids=lambda row: row.name)

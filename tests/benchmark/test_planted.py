@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import collection
-from nodewise.testnet.state import checkout
+from nodewise.testnet.home import checkout
 
 PLANTED = {
     "judge": ("judging.py", "judge_step"),

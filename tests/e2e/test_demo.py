@@ -17,9 +17,10 @@ import yaml
 from tests.system import traces
 from tests.system.etcd_cluster import NEW, OLD, Cluster, read
 
-from nodewise import scenario, testnet
 from nodewise.cli.rehearse import rehearse
-from nodewise.workloads.history import read_history
+from nodewise.simulation import scenario
+from nodewise.simulation.workloads.history import read_history
+from nodewise.testnet import state
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 NewName = Callable[[], str]
@@ -112,7 +113,7 @@ def test_the_judge_can_fail(
     def robbed(factory: Any, nodes: Any, history: Any, prefix: str) -> None:
         acknowledged = [o.key for o in read_history(history.path) if (o.f, o.type) == ("write", "ok")]
         deleted.append(acknowledged[-1])
-        assert "1" == Cluster(testnet.load(name), tmp_path).etcdctl(nodes[0], f"del {deleted[0]}")
+        assert "1" == Cluster(state.load(name), tmp_path).etcdctl(nodes[0], f"del {deleted[0]}")
         honest(factory, nodes, history, prefix)
 
     (tmp_path / "idle.yml").write_text(yaml.safe_dump(IDLE))
@@ -136,7 +137,7 @@ def test_ctrl_c(new_name: NewName, testnet_home: Path, tmp_path: Path) -> None:
         assert running.poll() is None, running.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    had = traces.had(testnet.load(name))
+    had = traces.had(state.load(name))
     os.killpg(running.pid, signal.SIGINT)  # a terminal's Ctrl-C reaches the whole group
     out, err = running.communicate(timeout=60)
     assert (130, "interrupted\n") == (running.returncode, err)

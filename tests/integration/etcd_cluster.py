@@ -15,9 +15,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd import observe
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_api import Etcdctl, Tls
-from nodewise import debian, pki, releases
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import Etcdctl, Tls
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.info import observe
+from nodewise import pki
+from nodewise.releases import debian, sources
+from nodewise.releases.rules import load_rules
 
 ROLE = Path(__file__).parents[2] / "roles" / "etcd"
 HEALTHY = {"members": ["n1", "n2", "n3"], "serving": True, "leader": True, "fingerprint": True}
@@ -29,7 +31,7 @@ def programs(version: str) -> Path:
     with made_once(folder) as missing:
         if not missing:
             return folder / "usr" / "bin"
-        release = releases.resolve(releases.load_rules(ROLE), version, {}, platform.machine())
+        release = sources.resolve(load_rules(ROLE), version, {}, platform.machine())
         for artifact in sorted(release.artifacts, key=lambda one: "client" in one.url):
             with urllib.request.urlopen(artifact.url) as answer:  # noqa: S310  (the machine's own mirror)
                 package = answer.read()

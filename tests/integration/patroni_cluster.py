@@ -16,8 +16,8 @@ from typing import Any
 from tests.integration.etcd_cluster import free_ports, made_once, programs
 from tests.integration.postgresql_cluster import AS_POSTGRES, BIN, HBA, SCHEMA, USER, PostgresqlCluster
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import Access, argument_spec
-from nodewise import debian
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import Access, argument_spec
+from nodewise.releases import debian
 
 PYTHON = Path("/usr/bin/python3")  # one that the servers' user may run
 PATRONI = "3.3.11"

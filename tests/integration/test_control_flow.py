@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from tests.notes import NAMES, Notes
 
-from nodewise import journal
+from nodewise.record import journal
 
 ROOT = Path(__file__).parents[2]
 FAR = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}  # nobody listens there

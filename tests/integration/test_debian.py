@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from nodewise import debian
 from nodewise.errors import Refused
+from nodewise.releases import debian
 
 ETCD = ["etcd-server", "etcd-client"]
 

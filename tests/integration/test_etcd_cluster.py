@@ -11,10 +11,10 @@ import msgspec
 import pytest
 from tests.integration.etcd_cluster import EtcdCluster
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_api import EtcdError, members_of
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_change import hand_over
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_snapshot import save, verify_digest
-from ansible_collections.nodewise.cluster.plugins.module_utils.files import FilesError
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import EtcdError, members_of
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.change import hand_over
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.snapshot import save, verify_digest
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.files import FilesError
 from nodewise.model import Observation
 
 

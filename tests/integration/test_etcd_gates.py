@@ -13,12 +13,14 @@ import msgspec
 import pytest
 from tests.integration.etcd_cluster import HEALTHY, ROLE, EtcdCluster
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd import observe
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_api import members_of
-from nodewise import gates, pki
-from nodewise.gates import Judgement
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import members_of
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.info import observe
+from nodewise import pki
+from nodewise.gates.context import context
+from nodewise.gates.judgement import Judgement, judge
+from nodewise.gates.vocabulary import builtin_gates, parse_gates
 from nodewise.model import Observation
-from nodewise.plan import declaration
+from nodewise.upgrade.declared import declaration
 
 OLD, NEW = "3.4.23", "3.5.16"
 NAMES = ["n1", "n2", "n3"]
@@ -31,8 +33,8 @@ def seen(cluster: EtcdCluster, **settled: Any) -> Observation:
 
 def ask(gate: str, now: Observation, before: Observation | None = None, to: str = NEW, names: list[str] | None = None) -> Judgement:
     """One gate's answer."""
-    defined = {**gates.builtin(), **gates.parse_gates(declaration(ROLE).gates)}
-    return gates.judge(defined[gate], gates.context(now, before or now, names or NAMES, to=to))
+    defined = {**builtin_gates(), **parse_gates(declaration(ROLE).gates)}
+    return judge(defined[gate], context(now, before or now, names or NAMES, to=to))
 
 
 def passes(gate: str, now: Observation, before: Observation | None = None, to: str = NEW) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from tests.integration.etcd_cluster import EtcdCluster
 
-from ansible_collections.nodewise.cluster.plugins.module_utils import etcd_prove
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_api import EtcdError, Member
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_prove import prove
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd import prove as etcd_prove
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import EtcdError, Member
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.prove import prove
 
 PREFIX = "/nodewise/proof/run/"
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from tests.integration.etcd_cluster import EtcdCluster
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_api import EtcdError
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_repair import look, remains, replace
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import EtcdError
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.repair import look, remains, replace
 
 ONE = pytest.mark.parametrize("cluster", ["3.5.16"], indirect=True)  # what is refused here is refused before etcd is asked
 

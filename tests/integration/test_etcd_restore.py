@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from tests.integration.etcd_cluster import EtcdCluster, programs
 
-from ansible_collections.nodewise.cluster.plugins.module_utils import etcd_restore
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_api import EtcdError
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_restore import make_ready, put_in_place
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_snapshot import save
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd import restore as etcd_restore
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import EtcdError
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.restore import make_ready, put_in_place
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.snapshot import save
 
 
 class Restore:

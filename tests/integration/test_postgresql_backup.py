@@ -20,11 +20,12 @@ import pytest
 from tests.integration.postgresql_cluster import BIN, USER, PostgresqlCluster
 from tests.integration.test_smoke import ROOT
 
-from ansible_collections.nodewise.cluster.plugins.module_utils import postgresql_backup, postgresql_trial
-from ansible_collections.nodewise.cluster.plugins.module_utils.files import FilesError
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import PostgresqlError
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_backup import save
-from nodewise.record import Run
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.files import FilesError
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import backup, trial
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import PostgresqlError
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.backup import save
+from nodewise.record.run import Run
+from nodewise.record.summary import summarize
 
 MODULE = "ansible_collections.nodewise.cluster.plugins.modules.postgresql_backup"
 TABLES = """
@@ -166,7 +167,7 @@ def test_a_full_disk(cluster: PostgresqlCluster, given: dict[str, Any], small: P
     cluster.sql("n1", "select pg_switch_wal()")
     before = shutil.disk_usage(small).used
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(postgresql_backup.Folder, "_refuse_full", lambda _self: None)
+        patched.setattr(backup.Folder, "_refuse_full", lambda _self: None)
         refused(given, "No space left on device")
     assert before == shutil.disk_usage(small).used
 
@@ -190,16 +191,16 @@ def damage(data: str) -> None:
 
 def test_a_damaged_backup(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is not what the manifest says is found before the backup is packed, and again when it is unpacked."""
-    verify = postgresql_backup.verify
-    monkeypatch.setattr(postgresql_backup, "verify", lambda programs, data: (damage(data), verify(programs, data))[1])
+    verify = backup.verify
+    monkeypatch.setattr(backup, "verify", lambda programs, data: (damage(data), verify(programs, data))[1])
     refused(given, "pg_verifybackup: ")
-    monkeypatch.setattr(postgresql_backup, "verify", lambda programs, data: (verify(programs, data), damage(data))[0])
+    monkeypatch.setattr(backup, "verify", lambda programs, data: (verify(programs, data), damage(data))[0])
     refused(given, "pg_verifybackup: ")
 
 
 def lose(*names: str) -> Callable[[Any], None]:
     """Unpack as ever, then lose files, and the manifest with them, which would tell."""
-    unpack = postgresql_trial.Trial.unpack
+    unpack = trial.Trial.unpack
 
     def lossy(self: Any) -> None:
         unpack(self)
@@ -220,7 +221,7 @@ def lose(*names: str) -> Callable[[Any], None]:
 )
 def test_what_does_not_start(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch, names: list[str], says: str) -> None:
     """Without its WAL, its control file or a catalog a backup is none."""
-    monkeypatch.setattr(postgresql_trial.Trial, "unpack", lose(*names))
+    monkeypatch.setattr(trial.Trial, "unpack", lose(*names))
     refused(given, says)
     assert not servers()
 
@@ -236,12 +237,12 @@ def test_what_does_not_start(given: dict[str, Any], monkeypatch: pytest.MonkeyPa
 )
 def test_what_is_another(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch, about: dict[str, Any], says: str) -> None:
     """What was restored has to be of this cluster, reach as far, and have every database and table."""
-    run = postgresql_trial.Trial.run
+    run = trial.Trial.run
 
     def other(self: Any, system: str, reaches: int, expected: dict[str, set[int]]) -> dict[str, Any]:
         return run(self, **{"system": system, "reaches": reaches, "expected": expected, **about})
 
-    monkeypatch.setattr(postgresql_trial.Trial, "run", other)
+    monkeypatch.setattr(trial.Trial, "run", other)
     refused(given, says)
     assert not servers()
 
@@ -347,13 +348,13 @@ def test_the_copy_on_the_controller(given: dict[str, Any], tmp_path: Path) -> No
     assert 0 == ended.returncode, ended.stdout
     ended = act({**given, "evidence": "date +%s"}, run)
     assert 0 == ended.returncode, ended.stdout
-    copied, relied = run.summarize()["backups"]
+    copied, relied = summarize(run)["backups"]
     assert str(run.folder / "backup/n1.tgz") == copied["copy"]
     assert hashlib.sha256(Path(copied["copy"]).read_bytes()).hexdigest() == copied["sha256"]
     assert ["the declared tool", ""] == [relied["evidence"][key] for key in ("tool", "label")]
     ended = act({**given, "evidence": "exit 4"}, run)
     assert "no backup to rely on (nodewise_backup_evidence): the command ended with 4" in ended.stdout
-    assert 2 == len(run.summarize()["backups"])
+    assert 2 == len(summarize(run)["backups"])
 
 
 def act(given: dict[str, Any], run: Run) -> subprocess.CompletedProcess[str]:

@@ -16,21 +16,21 @@ import pytest
 from tests.integration.patroni_cluster import PatroniCluster
 from tests.integration.postgresql_cluster import AS_POSTGRES, BIN, HBA
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.observation import missing
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_amcheck import Damaged, check
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_info import observe
-from ansible_collections.nodewise.cluster.plugins.module_utils.sampling import Request
-from nodewise import gates
-from nodewise.gates import Judgement
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.observation import missing
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.sampling import Request
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.amcheck import Damaged, check
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.info import observe
+from nodewise.gates.judgement import Judgement, judge
+from nodewise.gates.vocabulary import builtin_gates, parse_gates
 from nodewise.model import Observation
-from nodewise.plan import declaration
+from nodewise.upgrade.declared import declaration
 
 ROLE = Path(__file__).parents[2] / "roles" / "postgresql"
 NAMES = ["n1", "n2", "n3"]
 HEALTHY = {"members": NAMES, "serving": True, "leader": True, "fingerprint": True, "max_lag": 0}
 ASKED = {"component": "postgresql", "long_transaction_s": 300.0, "catch_up": 1.0, "tables": False, "deadline": 40.0}
 DECLARED = declaration(ROLE)
-GATES = {**gates.builtin(), **gates.parse_gates(DECLARED.gates)}
+GATES = {**builtin_gates(), **parse_gates(DECLARED.gates)}
 
 
 def look(cluster: PatroniCluster, settled: dict[str, Any] | None = None, **asked: Any) -> Observation:
@@ -42,7 +42,7 @@ def look(cluster: PatroniCluster, settled: dict[str, Any] | None = None, **asked
 
 def ask(gate: str, now: Observation, before: Observation | None = None, **context: Any) -> Judgement:
     """One gate's answer."""
-    return gates.judge(GATES[gate], gates.context(now, before or now, NAMES, to=context.pop("to", "15.99"), **context))
+    return judge(GATES[gate], context(now, before or now, NAMES, to=context.pop("to", "15.99"), **context))
 
 
 def fires(gate: str, *evidence: str, **asked: Any) -> None:

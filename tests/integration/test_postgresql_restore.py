@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from tests.integration.patroni_cluster import PatroniCluster, patroni
 
-from ansible_collections.nodewise.cluster.plugins.module_utils import postgresql_restore
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import PostgresqlError
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_backup import save
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_restore import forget, lead, make_ready, put_in_place
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import restore as postgresql_restore
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import PostgresqlError
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.backup import save
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.restore import forget, lead, make_ready, put_in_place
 
 
 class Restore:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from tests.integration.patroni_cluster import PatroniCluster
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import PostgresqlError
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_setup import setup
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import PostgresqlError
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.setup import setup
 
 
 @pytest.fixture(scope="module")

@@ -18,12 +18,12 @@ from tests.integration import patroni_proxy
 from tests.integration.patroni_cluster import PatroniCluster
 from tests.integration.postgresql_cluster import AS_POSTGRES, BIN, HBA
 
-from ansible_collections.nodewise.cluster.plugins.module_utils import postgresql_handover
-from ansible_collections.nodewise.cluster.plugins.module_utils.patroni import Patroni, leader_of, member_of, wait
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import PostgresqlError
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_drain import BEFORE, OUT, drain, rejoin
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_handover import hand_over
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_sentinel import prove
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import handover
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import PostgresqlError
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.drain import BEFORE, OUT, drain, rejoin
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.handover import hand_over
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.patroni import Patroni, leader_of, member_of, wait
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.sentinel import prove
 
 OWN = {"zone": "a"}  # a tag that the user gave
 
@@ -204,7 +204,7 @@ def test_what_forbids_a_switchover_is_seen_before(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch, setting: dict[str, Any], says: str
 ) -> None:
     """A pause, or a candidate that may not lead, ends it before anything is asked."""
-    monkeypatch.setattr(postgresql_handover, "CATCH_UP_S", 1)
+    monkeypatch.setattr(handover, "CATCH_UP_S", 1)
     old, new = cluster.leader, cluster.others()[0]
     paused = "pause" in setting
     if paused:
@@ -227,7 +227,7 @@ def test_what_forbids_a_switchover_is_seen_before(
 
 def test_a_candidate_that_is_behind_is_refused(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has to have replayed what the primary had written; how far it is, is said."""
-    monkeypatch.setattr(postgresql_handover, "CATCH_UP_S", 1)
+    monkeypatch.setattr(handover, "CATCH_UP_S", 1)
     old, new = cluster.leader, cluster.others()[0]
     with cluster.behind(new):
         cluster.sql(old, "create table behind (id int); drop table behind")

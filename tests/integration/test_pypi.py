@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from nodewise import pypi
 from nodewise.errors import Refused
+from nodewise.releases import pypi
 
 NODES: dict[str, Any] = {"n1": {"python": "3.11", "machine": platform.machine(), "libc": "2.36"}}
 SOURCES_ONLY = "ydiff==1.3"  # what the index has as sources only

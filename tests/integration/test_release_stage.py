@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.release import ReleaseError, Store
-from ansible_collections.nodewise.cluster.plugins.module_utils.staging import NotToBeHad, stage
+from ansible_collections.nodewise.cluster.plugins.module_utils.release.staging import NotToBeHad, stage
+from ansible_collections.nodewise.cluster.plugins.module_utils.release.store import ReleaseError, Store
 
 MODULE = """
 import json, sys

@@ -116,7 +116,7 @@ import shutil
 
 import pytest
 
-from nodewise.record import Run
+from nodewise.record.run import Run
 
 @pytest.fixture(scope="module")
 def old(tmp_path_factory):

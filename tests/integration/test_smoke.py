@@ -15,7 +15,7 @@ import pytest
 from tests.integration.test_control_flow import FAR, Played
 from tests.notes import NAMES
 
-from nodewise import smoke
+from nodewise.smoke import session
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = "#!/bin/sh\n"
@@ -298,7 +298,7 @@ def test_between_the_nodes_of_an_upgrade(smoked: Smoked) -> None:
     assert 0 == ended.returncode, ended.stdout + ended.stderr
     after = [(smoked.folder / f"{name}.after").read_text() for name in NAMES]
     assert ["none", True, "none"] == [after[0], "s: smoke_passed: scripts failed" in after[1], after[2]]
-    totals = smoke.totals(smoked.run_dir)
+    totals = session.totals(smoked.run_dir)
     assert [6, 5, 1] == [totals[key] for key in ("expected", "passed", "failed")]
     assert [("n1", True), ("n2", False), ("n3", True)] == [
         (one["about"], one["ok"]) for one in totals["sessions"] if one["suite"] == "s"

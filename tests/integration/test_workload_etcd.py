@@ -16,17 +16,19 @@ from pathlib import Path
 
 import pytest
 
-from nodewise import debian, pki
-from nodewise.checkers import judge, merge
+from nodewise import pki
 from nodewise.errors import UnknownResult
 from nodewise.model import Operation
-from nodewise.workloads import connect, register
-from nodewise.workloads.client import ClientFactory, Credentials
-from nodewise.workloads.data import seed_data, verify_data
-from nodewise.workloads.etcd import EtcdClient
-from nodewise.workloads.final import final_reads
-from nodewise.workloads.history import History, read_history
-from nodewise.workloads.load import Load, Shape
+from nodewise.releases import debian
+from nodewise.simulation.checkers.registry import judge, merge
+from nodewise.simulation.workloads import register
+from nodewise.simulation.workloads.client import ClientFactory, Credentials
+from nodewise.simulation.workloads.data import seed_data, verify_data
+from nodewise.simulation.workloads.etcd import EtcdClient
+from nodewise.simulation.workloads.final import final_reads
+from nodewise.simulation.workloads.history import History, read_history
+from nodewise.simulation.workloads.load import Load, Shape
+from nodewise.simulation.workloads.registry import connect
 
 SUITES = {"3.3.25": "bullseye", "3.4.23": "bookworm", "3.5.16": "trixie"}
 PREFIX = "/nodewise/test/"

@@ -14,16 +14,17 @@ import pytest
 from tests.integration.postgresql_cluster import PostgresqlCluster, as_postgres
 
 from nodewise import pki
-from nodewise.checkers import judge, merge
 from nodewise.errors import SetupError, UnknownResult
 from nodewise.model import Operation
-from nodewise.workloads import connect, register
-from nodewise.workloads.client import ClientFactory, Credentials
-from nodewise.workloads.data import seed_data, verify_data
-from nodewise.workloads.final import final_reads
-from nodewise.workloads.history import History, read_history
-from nodewise.workloads.load import Load, Shape
-from nodewise.workloads.postgresql import PostgresqlClient
+from nodewise.simulation.checkers.registry import judge, merge
+from nodewise.simulation.workloads import register
+from nodewise.simulation.workloads.client import ClientFactory, Credentials
+from nodewise.simulation.workloads.data import seed_data, verify_data
+from nodewise.simulation.workloads.final import final_reads
+from nodewise.simulation.workloads.history import History, read_history
+from nodewise.simulation.workloads.load import Load, Shape
+from nodewise.simulation.workloads.postgresql import PostgresqlClient
+from nodewise.simulation.workloads.registry import connect
 
 PREFIX = "/nodewise/test/"
 OURS = "application_name = 'nodewise workload' and pid <> pg_backend_pid()"
@@ -119,7 +120,7 @@ def test_a_scan_waits_for_the_replica(servers: Servers, monkeypatch: pytest.Monk
     try:
         assert "ok" == client.invoke(write("/scan/k", "new")).type
         assert (None, True) == next((o.value, o.stale) for _ in range(2) if (o := client.invoke(read("/scan/k"))).node == "n3")
-        monkeypatch.setattr("nodewise.workloads.postgresql.CATCH_UP", 0.2)
+        monkeypatch.setattr("nodewise.simulation.workloads.postgresql.CATCH_UP", 0.2)
         with pytest.raises(TimeoutError, match=r"n3 did not replay \w+/\w+"):
             client.scan("/scan/")
         monkeypatch.undo()

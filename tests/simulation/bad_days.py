@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from nodewise import checkers
 from nodewise.model import good
-from nodewise.scenario import clients_of, data_verdict
-from nodewise.workloads.final import final_reads
-from nodewise.workloads.history import History, read_history
-from nodewise.workloads.load import Load, Shape
+from nodewise.simulation.checkers.registry import judge, merge
+from nodewise.simulation.harness import clients_of, data_verdict
+from nodewise.simulation.workloads.final import final_reads
+from nodewise.simulation.workloads.history import History, read_history
+from nodewise.simulation.workloads.load import Load, Shape
 from tests.system.cluster import SEED, Cluster, Ended
 
 ENOUGH = 50  # acknowledged operations before anything goes wrong: writes that could be lost
@@ -109,10 +109,10 @@ def _wait_for(load: Load) -> None:
 
 
 def _judge(day: Day, history: History, well: list[str]) -> int:
-    verdicts = checkers.judge(read_history(history.path))
+    verdicts = judge(read_history(history.path))
     if day.cluster.data:
         verdicts.append(data_verdict(clients_of(day.cluster.net), well, day.cluster.data))
-    merged = checkers.merge(verdicts)
+    merged = merge(verdicts)
     assert "valid" == merged.valid, merged.says
     return merged.lost
 

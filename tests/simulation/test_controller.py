@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from nodewise.testnet.state import checkout
+from nodewise.testnet.home import checkout
 from tests.simulation.bad_days import ROWS, Day, Row, bad_day
 from tests.system.cluster import Cluster, Ended, in_a_switch
 

@@ -21,12 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
-from nodewise import pki, testnet
-from nodewise.scenario import clients_of
+from nodewise import pki
+from nodewise.simulation.harness import clients_of
+from nodewise.simulation.workloads.data import seed_data, verify_data
+from nodewise.testnet import lifecycle, state
+from nodewise.testnet.home import checkout
 from nodewise.testnet.podman import Podman
 from nodewise.testnet.provision import environment
-from nodewise.testnet.state import checkout
-from nodewise.workloads.data import seed_data, verify_data
+from nodewise.testnet.request import Request
 
 SEED = int(os.environ.get("NODEWISE_SEED", "4711"))  # of the data, and of what clients do
 LONGEST = 900  # seconds of a playbook, on a machine that does much else
@@ -101,7 +103,7 @@ class Running:
 class Cluster:
     """A testnet with a system on it, and the data that was put into it. A system says what its unit is and what it may leave."""
 
-    net: testnet.Testnet
+    net: state.Testnet
     runs: Path
     data: Any = None
 
@@ -259,13 +261,13 @@ Made = TypeVar("Made", bound=Cluster)
 def made(kind: type[Made], runs: Path, nodes: int = 3, **request: Any) -> Iterator[Made]:
     """A cluster of its own, with data in it, removed at the end."""
     name = f"t{secrets.token_hex(3)}"
-    net = testnet.up(testnet.Request(name, nodes, system=kind.system, **{"version": kind.old, **request}))
+    net = lifecycle.up(Request(name, nodes, system=kind.system, **{"version": kind.old, **request}))
     try:
         cluster = kind(net, runs)
         cluster.seed()
         yield cluster
     finally:
-        testnet.down(net.name)
+        lifecycle.down(net.name)
 
 
 def until(well: Callable[[], bool], seconds: float = 60) -> None:

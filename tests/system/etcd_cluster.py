@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from nodewise.scenario import clients_of
+from nodewise.simulation.harness import clients_of
 from tests.system import cluster as any_cluster
 from tests.system.cluster import Ended, Running, in_a_switch, read
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from nodewise import testnet
+from nodewise.testnet import state
 from nodewise.testnet.inventory import tree
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,7 +19,7 @@ PLACE = {"root": "/opt/nodewise/demo"}
 class Host:
     """A node, and modules run on it by Ansible."""
 
-    def __init__(self, net: testnet.Testnet, folder: Path) -> None:
+    def __init__(self, net: state.Testnet, folder: Path) -> None:
         self.net, self.folder, self.before = net, folder, 0
         (folder / "inventory.json").write_text(json.dumps(tree([net])))
 

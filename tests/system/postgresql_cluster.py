@@ -14,7 +14,7 @@ import pytest
 
 from nodewise.errors import SetupError
 from nodewise.model import Operation
-from nodewise.scenario import clients_of
+from nodewise.simulation.harness import clients_of
 from tests.system import cluster as any_cluster
 
 OLD, NEW = "15.18", "15.20"  # Debian's main and security archives have one each, until a point release makes them one

@@ -17,8 +17,10 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
-from nodewise import releases, testnet
-from nodewise.testnet.state import checkout
+from nodewise.releases import sources
+from nodewise.releases.rules import load_rules
+from nodewise.testnet import state
+from nodewise.testnet.home import checkout
 
 TOP = "etcd-linux"  # the one folder in the tarball, as upstream's have it
 
@@ -50,7 +52,7 @@ class Shop:
 
 
 @contextmanager
-def opened(net: testnet.Testnet, folder: Path) -> Iterator[Shop]:
+def opened(net: state.Testnet, folder: Path) -> Iterator[Shop]:
     """A shop on this machine's address in a testnet's network."""
     address = str(IPv4Network(net.subnet)[1])
     handler = functools.partial(Quiet, directory=str(folder))
@@ -63,7 +65,7 @@ def opened(net: testnet.Testnet, folder: Path) -> Iterator[Shop]:
 @functools.cache
 def programs(version: str, folder: Path) -> dict[str, bytes]:
     """The programs of Debian's packages of a version."""
-    release = releases.resolve(releases.load_rules(checkout() / "roles/etcd"), version, {}, os.uname().machine)
+    release = sources.resolve(load_rules(checkout() / "roles/etcd"), version, {}, os.uname().machine)
     for artifact in release.artifacts:
         with urllib.request.urlopen(artifact.url) as answer:  # noqa: S310 apt's own mirror
             package = answer.read()

@@ -14,8 +14,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from nodewise import releases
-from nodewise.testnet.state import checkout
+from nodewise.releases import sources
+from nodewise.releases.rules import load_rules
+from nodewise.testnet.home import checkout
 from tests.system.divergence import alter
 from tests.system.etcd_cluster import ETCDCTL, NEW, OLD, Cluster, Ended
 
@@ -31,7 +32,7 @@ def cluster(etcd: Cluster) -> Cluster:
 
 def repair(cluster: Cluster, node: str, version: str = OLD) -> Ended:
     """Have a member brought back on a version."""
-    release = releases.resolve(releases.load_rules(checkout() / "roles/etcd"), version, {}, os.uname().machine)
+    release = sources.resolve(load_rules(checkout() / "roles/etcd"), version, {}, os.uname().machine)
     step: dict[str, Any] = {"node": node, "version": version, "release": msgspec.to_builtins(release), "deadline": 60}
     return cluster.play("../tests/system/repair", nodewise_step=step)
 

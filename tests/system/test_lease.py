@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from nodewise.testnet.home import checkout
 from nodewise.testnet.provision import environment
-from nodewise.testnet.state import checkout
 from tests.system.etcd_cluster import OLD, Cluster
 
 STATE = "/opt/nodewise/etcd/state.json"

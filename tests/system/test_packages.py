@@ -18,8 +18,10 @@ from typing import Any
 
 import pytest
 
-from nodewise import pypi, testnet
+from nodewise.releases import pypi
+from nodewise.testnet import lifecycle
 from nodewise.testnet.podman import Podman
+from nodewise.testnet.request import Request
 from tests.system.host import PLACE, Host
 
 UNIT = "[Service]\nExecStart=/usr/bin/sleep 100000\n"
@@ -116,7 +118,7 @@ class Demo(Host):
 def made(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:  # noqa: ARG001  (is made in that home)
     """A node whose package manager knows the archive, and nothing else, with both good versions staged."""
     folder = tmp_path_factory.mktemp("packages")
-    net = testnet.up(testnet.Request(f"t{secrets.token_hex(3)}", nodes=1))
+    net = lifecycle.up(Request(f"t{secrets.token_hex(3)}", nodes=1))
     try:
         demo = Demo(net, folder)
         demo.repo = archive(folder)
@@ -128,7 +130,7 @@ def made(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             assert answer.get("packages") == {"demo-lib": "2-1", "demo": f"{version}-1"}, answer
         yield demo
     finally:
-        testnet.down(net.name)
+        lifecycle.down(net.name)
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from nodewise import testnet
+from nodewise.testnet import lifecycle
 from nodewise.testnet.podman import Podman
+from nodewise.testnet.request import Request
 from tests.system.host import ROOT, Host
 
 pytestmark = pytest.mark.slow  # a node with dnf and rpm is made first
@@ -53,8 +54,8 @@ MADE = [
     ("demo-shell", "1", "Provides: /bin/sh"),  # an empty database of rpm knows no shell
 ]
 ASK = """import json, sys; sys.path.insert(0, "/srv/py")
-from ansible_collections.nodewise.cluster.plugins.module_utils.package_dnf import Dnf
-from ansible_collections.nodewise.cluster.plugins.module_utils.package_manager import PackageError
+from ansible_collections.nodewise.cluster.plugins.module_utils.release.dnf import Dnf
+from ansible_collections.nodewise.cluster.plugins.module_utils.release.manager import PackageError
 
 method, arguments = json.load(sys.stdin)
 try:
@@ -83,7 +84,7 @@ class Dnf(Host):
 @pytest.fixture(scope="module")
 def dnf(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dnf]:  # noqa: ARG001  (is made in that home)
     """A node with dnf, an archive, and one package installed."""
-    net = testnet.up(testnet.Request(f"t{secrets.token_hex(3)}", nodes=1))
+    net = lifecycle.up(Request(f"t{secrets.token_hex(3)}", nodes=1))
     try:
         node = Dnf(net, tmp_path_factory.mktemp("dnf"))
         node.shell(f"apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends {DNF}", 300)
@@ -101,7 +102,7 @@ def dnf(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         node.shell("rpm -U --nodeps /srv/rpm/noarch/demo-other-1-1.noarch.rpm /srv/rpm/noarch/demo-shell-1-1.noarch.rpm")
         yield node
     finally:
-        testnet.down(net.name)
+        lifecycle.down(net.name)
 
 
 def test_there_and_back(dnf: Dnf) -> None:

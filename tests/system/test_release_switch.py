@@ -13,7 +13,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from nodewise import releases, testnet
+from nodewise.releases import sources
+from nodewise.releases.rules import load_rules
+from nodewise.testnet import lifecycle
+from nodewise.testnet.request import Request
 from tests.system.host import PLACE, Host
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,19 +38,19 @@ UNTIL_AFTER = "until journalctl _PID=$(systemctl show -P MainPID demo) | grep -q
 @pytest.fixture(scope="module")
 def staged(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:  # noqa: ARG001  (is made in that home)
     """A node with both releases staged, and the unit that has never run."""
-    net = testnet.up(testnet.Request(f"t{secrets.token_hex(3)}", nodes=1))
+    net = lifecycle.up(Request(f"t{secrets.token_hex(3)}", nodes=1))
     try:
         host = Host(net, tmp_path_factory.mktemp("host"))
-        rules = releases.load_rules(ROOT / "roles/etcd")
+        rules = load_rules(ROOT / "roles/etcd")
         for version in (OLD, NEW):
-            release = releases.resolve(rules, version, {}, os.uname().machine)
+            release = sources.resolve(rules, version, {}, os.uname().machine)
             answer = host.ask("release_stage", **PLACE, **msgspec.to_builtins(release))
             assert answer.get("changed"), answer
         host.unit(UNIT)
         host.shell("cp /etc/systemd/system/demo.service /var/tmp/")
         yield host
     finally:
-        testnet.down(net.name)
+        lifecycle.down(net.name)
 
 
 @pytest.fixture

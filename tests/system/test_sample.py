@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
-from nodewise import soak, testnet
-from nodewise.record import Run
+from nodewise.record.run import Run
+from nodewise.testnet import lifecycle, state
 from nodewise.testnet.inventory import tree
+from nodewise.testnet.request import Request
+from nodewise.upgrade import soak
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE = """[Service]
@@ -32,7 +34,7 @@ WATCHED = {"unit": "demo", "request": REQUEST, "patterns": ["GET /etc/hostname",
 class Host:
     """A node with a unit that serves and logs each request, and the action run on it."""
 
-    def __init__(self, net: testnet.Testnet, folder: Path) -> None:
+    def __init__(self, net: state.Testnet, folder: Path) -> None:
         self.net, self.folder = net, folder
         (folder / "inventory.json").write_text(json.dumps(tree([net])))
         self.run = Run.create(folder / "run", kind="upgrade", cluster="demo")
@@ -61,13 +63,13 @@ class Host:
 @pytest.fixture(scope="module")
 def made(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:  # noqa: ARG001  (is made in that home)
     """A node with the unit."""
-    net = testnet.up(testnet.Request(f"t{secrets.token_hex(3)}", nodes=1))
+    net = lifecycle.up(Request(f"t{secrets.token_hex(3)}", nodes=1))
     try:
         host = Host(net, tmp_path_factory.mktemp("host"))
         host.shell(f"sh -c \"printf '{SERVICE}' > /etc/systemd/system/demo.service; systemctl daemon-reload\"")
         yield host
     finally:
-        testnet.down(net.name)
+        lifecycle.down(net.name)
 
 
 @pytest.fixture

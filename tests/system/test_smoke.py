@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from nodewise import testnet
+from nodewise.testnet import state
 from nodewise.testnet.inventory import tree
 from nodewise.testnet.podman import Podman
 from tests.integration.test_smoke import GOOD, ROOT, Smoked
@@ -24,7 +24,7 @@ HANGS = f"#!/bin/sh\n# smoke: timeout=25\ntrap '' HUP INT TERM\nsetsid sleep {SE
 class Hanging(Smoked):
     """A suite that hangs, on the nodes of a testnet; they are reached by `podman exec` when SSH is not there."""
 
-    def __init__(self, folder: Path, net: testnet.Testnet) -> None:
+    def __init__(self, folder: Path, net: state.Testnet) -> None:
         super().__init__(folder)
         self.nodes = [node.name for node in net.nodes]
         groups = tree([net])
@@ -53,7 +53,7 @@ class Hanging(Smoked):
 
 
 @pytest.fixture
-def hanging(tmp_path: Path, pair: testnet.Testnet) -> Hanging:
+def hanging(tmp_path: Path, pair: state.Testnet) -> Hanging:
     """Two nodes."""
     return Hanging(tmp_path, pair)
 

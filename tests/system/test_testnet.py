@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from nodewise.testnet import load, ssh
+from nodewise.testnet import ssh
 from nodewise.testnet import state as known
-from nodewise.testnet.state import checkout
+from nodewise.testnet.home import checkout
+from nodewise.testnet.state import load
 from tests.conftest import COMMAND, Run
 
 from . import traces

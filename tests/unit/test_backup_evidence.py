@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.backup_evidence import EvidenceError, ask
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.evidence import EvidenceError, ask
 
 CASES = sorted((Path(__file__).parents[1] / "cases" / "backup_evidence").glob("*.json"))
 LIMIT = 0.5

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from nodewise import backups
 from nodewise.errors import Refused
-from nodewise.record import Run
+from nodewise.record.run import Run
+from nodewise.upgrade import backups
 
 from .observed import observation
 

@@ -11,11 +11,12 @@ from nodewise.bench import earlier, inputs, micro, sampling, suite
 from nodewise.bench import paths as hot
 from nodewise.bench.figures import Row
 from nodewise.bench.suite import Wish
-from nodewise.checkers import CHECKERS, durable
 from nodewise.errors import SetupError, UsageError
 from nodewise.model import Operation, Verdict
+from nodewise.simulation.checkers.durable import durable
+from nodewise.simulation.checkers.registry import CHECKERS
 from nodewise.smoke.protocols import READERS
-from nodewise.testnet.state import checkout
+from nodewise.testnet.home import checkout
 
 
 def row(name: str) -> Row:

@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from nodewise.checkers import CHECKERS, EXIT_CODES, judge, merge
 from nodewise.errors import UsageError
 from nodewise.model import Operation, Verdict
+from nodewise.simulation.checkers.registry import CHECKERS, EXIT_CODES, judge, merge
 
 CASES = sorted((Path(__file__).parents[1] / "cases" / "checkers").glob("*.json"))
 

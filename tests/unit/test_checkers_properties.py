@@ -8,9 +8,9 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nodewise.checkers import judge
 from nodewise.model import Operation
-from nodewise.workloads import register
+from nodewise.simulation.checkers.registry import judge
+from nodewise.simulation.workloads import register
 
 CLIENTS, KEYS = 3, 5
 FATE = st.sampled_from(["ok", "ok", "ok", "fail", "done", "not", "late", "again"])  # again: the client's last one, once more

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from nodewise import plan, releases
+from nodewise.releases.rules import load_rules
+from nodewise.upgrade.declared import components, declaration, vocabulary
 
 ROOT = Path(__file__).parents[2]
 VERBS = [
@@ -29,7 +30,7 @@ VERBS = [
     "healthy",
 ]
 SYSTEMS = sorted(path.parents[1] for path in (ROOT / "roles").glob("*/meta/upgrade.yml"))
-PARTS = [(role, name) for role in SYSTEMS for name in ("", *plan.components(role))]
+PARTS = [(role, name) for role in SYSTEMS for name in ("", *components(role))]
 
 each_system = pytest.mark.parametrize("role", SYSTEMS, ids=lambda role: role.name)
 each_part = pytest.mark.parametrize(("role", "component"), PARTS, ids=lambda part: getattr(part, "name", part) or "itself")
@@ -41,7 +42,7 @@ def missing(role: Path) -> list[str]:
     files = {verb: role / "tasks" / f"{verb}.yml" for verb in VERBS}
     lacking = [f"tasks/{verb}.yml" for verb, file in files.items() if not file.exists()]
     lacking += [f"argument_specs: {verb}" for verb in VERBS if verb not in specs]
-    steps = [step for name in ("", *plan.components(role)) for step in plan.declaration(role, name).steps]
+    steps = [step for name in ("", *components(role)) for step in declaration(role, name).steps]
     named = sorted({name for step in steps for name in (step.file, step.undo) if name})
     return lacking + [f"tasks/upgrade/{name}.yml" for name in named if not (role / "tasks" / "upgrade" / f"{name}.yml").exists()]
 
@@ -68,16 +69,16 @@ def test_what_a_verb_reads_has_a_value(role: Path) -> None:
 @each_part
 def test_gates_that_are_named_are_defined(role: Path, component: str) -> None:
     """And the rules of the path can be read, also those of a component."""
-    declared = plan.declaration(role, component)
+    declared = declaration(role, component)
     asked = {*declared.ready, *declared.finalize.after, *(name for step in declared.steps for name in step.after)}
-    assert set() == asked - set(plan.vocabulary(declared, {}))
-    assert releases.load_rules(role, {}, component)
+    assert set() == asked - set(vocabulary(declared, {}))
+    assert load_rules(role, {}, component)
 
 
 @each_part
 def test_a_change_of_a_node_can_be_taken_back_and_is_judged(role: Path, component: str) -> None:
     """A step that switches waits for the version it put there, asks whether it is, and names what takes it back."""
-    switches = [step for step in plan.declaration(role, component).steps if step.settled.get("node_version")]
+    switches = [step for step in declaration(role, component).steps if step.settled.get("node_version")]
     assert switches
     assert [] == [step.name for step in switches if not step.undo or "node_at_target" not in step.after]
 

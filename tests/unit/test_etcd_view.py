@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd_view import assemble, compare
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.view import assemble, compare
 from nodewise.model import Observation
 
 CASES = sorted((Path(__file__).parents[1] / "cases" / "etcd_info").glob("*.json"))

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from nodewise import gates
 from nodewise.errors import Refused
+from nodewise.gates.context import context
+from nodewise.gates.judgement import judge
+from nodewise.gates.vocabulary import builtin_gates, parse_gates
 from nodewise.model import Gate
-from nodewise.plan import declaration
+from nodewise.upgrade.declared import declaration
 
 from .observed import observation
 
@@ -21,7 +23,7 @@ CASES = sorted((ROOT / "tests/cases/gates").glob("*.json"))
 
 def defined(system: str | None, component: str = "") -> dict[str, Gate]:
     """The gates that a case is about: the engine's, or those of a system's role, or of a component, which has the system's, too."""
-    return gates.parse_gates(declaration(ROOT / "roles" / system, component).gates) if system else gates.builtin()
+    return parse_gates(declaration(ROOT / "roles" / system, component).gates) if system else builtin_gates()
 
 
 @pytest.mark.parametrize("case", [pytest.param(json.loads(path.read_text()), id=path.stem) for path in CASES])
@@ -30,9 +32,9 @@ def test_gate(case: dict[str, Any]) -> None:
     now = observation(case["cluster"], case.get("system"), **case["members"])
     before = observation(case.get("before"), case.get("system"))
     successor = case.get("successor")
-    asked = gates.context(now, before, ["n1", "n2", "n3"], to="3.5.16", node=case.get("node"), successor=successor)
+    asked = context(now, before, ["n1", "n2", "n3"], to="3.5.16", node=case.get("node"), successor=successor)
     asked["regressions"] = case.get("regressions", [])
-    found = gates.judge(defined(case.get("system"), case.get("component", ""))[case["gate"]], asked)
+    found = judge(defined(case.get("system"), case.get("component", ""))[case["gate"]], asked)
     assert case["ok"] == found.ok, str(found)
     assert case.get("shows", "") in str(found)
 
@@ -49,8 +51,8 @@ def test_every_gate_has_a_case_in_which_it_fires(system: str | None, component: 
 )
 def test_only_true_passes(that: str) -> None:
     """Truthy values, nulls and expressions that fail are all a no."""
-    asked = gates.context(observation(), observation(), ["n1", "n2", "n3"], to="3.5.16")
-    assert not gates.judge(Gate(name="g", that=that, says="no"), asked).ok
+    asked = context(observation(), observation(), ["n1", "n2", "n3"], to="3.5.16")
+    assert not judge(Gate(name="g", that=that, says="no"), asked).ok
 
 
 @pytest.mark.parametrize(
@@ -59,4 +61,4 @@ def test_only_true_passes(that: str) -> None:
 def test_a_gate_that_cannot_be_read_is_refused(table: dict[str, Any]) -> None:
     """A gate that does not parse is refused by its name, before anything begins."""
     with pytest.raises(Refused, match="gate g cannot be read"):
-        gates.parse_gates(table)
+        parse_gates(table)

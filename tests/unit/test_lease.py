@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from nodewise import lease
+from nodewise.upgrade import lease
 
 HOLDER = {"run": "r1", "who": "ann@desk", "expires": 0.0}
 YES: dict[str, Any] = {"granted": True}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.files import FilesError, write_all
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.files import FilesError, write_all
 
 
 def mode(path: Path) -> int:

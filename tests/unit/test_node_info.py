@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.node import Node, stale
-from ansible_collections.nodewise.cluster.plugins.module_utils.unit import State
-from ansible_collections.nodewise.cluster.plugins.module_utils.x509 import BEGIN, END, not_after
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import State
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.x509 import BEGIN, END, not_after
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.info import Node, stale
 
 UTC = datetime.UTC
 NAME = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "n1")])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.nodelock import held, wait_until_free
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.lock import held, wait_until_free
 
 
 def test_who_holds_it_is_told(tmp_path: Path) -> None:

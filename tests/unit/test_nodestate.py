@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.nodewise.cluster.plugins.module_utils import nodelock
-from ansible_collections.nodewise.cluster.plugins.module_utils.nodestate import (
+from ansible_collections.nodewise.cluster.plugins.module_utils.host import lock
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.state import (
     PASSED,
     StateError,
     change,
@@ -27,7 +27,7 @@ UPGRADE = {"plan": "p1", "kind": "upgrade", "to": "2", "path": ["2"], "from": "1
 @pytest.fixture(autouse=True)
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The folder of a system on a node that nobody has changed yet."""
-    monkeypatch.setattr(nodelock, "FOLDER", str(tmp_path / "run"))
+    monkeypatch.setattr(lock, "FOLDER", str(tmp_path / "run"))
     return str(tmp_path / "demo")
 
 

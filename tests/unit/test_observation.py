@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.nodewise.cluster.plugins.module_utils import observation
+from ansible_collections.nodewise.cluster.plugins.module_utils.host import observation
 
 HEALTHY = json.loads((Path(__file__).parents[1] / "cases" / "etcd_info" / "idle-compacted-at-its-head.json").read_text())[
     "observation"

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from nodewise import offered, pypi, releases
 from nodewise.errors import Refused
-from nodewise.releases import Rules, Unlisted
+from nodewise.releases import offered, pypi, sources
+from nodewise.releases.rules import Rules, Unlisted, with_overrides
 
 CASES = sorted((Path(__file__).resolve().parents[1] / "cases/offered").glob("*.json"))
 RULES = Rules(default="15", any=Unlisted(packages=["db-{major}", "tool"]))
@@ -57,24 +57,24 @@ def test_packages(file: Path) -> None:
 )
 def test_beginning_of_a_version(asked: str, there: list[str], means: str) -> None:
     """A version, or the beginning of one, means one that can be had."""
-    assert means == releases.exactly(RULES, asked, nodes(n1=["15.10", "15.9", "15.8"], n2=["15.9", "15.8", "15.7"]), there)
+    assert means == sources.exactly(RULES, asked, nodes(n1=["15.10", "15.9", "15.8"], n2=["15.9", "15.8", "15.7"]), there)
 
 
 def test_release_and_what_goes_back() -> None:
     """Both packages are in it, with the major filled in; so they are in what going back needs, unless the version is listed."""
     some = nodes(n1=["15.9", "15.8"], n2=["15.9", "15.8"])
-    for release in (releases.resolve(RULES, "15.8", {}, "x86_64", some), releases.back(RULES, "15.8", some)):
+    for release in (sources.resolve(RULES, "15.8", {}, "x86_64", some), sources.back(RULES, "15.8", some)):
         assert release
         assert ["db-15=15.8-1", "tool=15.8-1"] == [artifact.package for artifact in release.artifacts]
         assert {"package"} == {artifact.kind for artifact in release.artifacts}
     artifact = {"url": "https://example.org/x.deb", "sha256": "ab" * 32, "kind": "package"}
-    own = releases.with_overrides(RULES, {"15.8": {"artifacts": [artifact]}})
-    assert releases.back(own, "15.8", some) == releases.resolve(own, "15.8", {}, "x86_64", some)
-    own = releases.with_overrides(RULES, {"15.8": {"artifacts": [{**artifact, "kind": "tar"}], "binaries": {"db": "x"}}})
-    assert releases.back(own, "15.8", some) is None
-    assert releases.back(Rules(), "15.8", some) is None
+    own = with_overrides(RULES, {"15.8": {"artifacts": [artifact]}})
+    assert sources.back(own, "15.8", some) == sources.resolve(own, "15.8", {}, "x86_64", some)
+    own = with_overrides(RULES, {"15.8": {"artifacts": [{**artifact, "kind": "tar"}], "binaries": {"db": "x"}}})
+    assert sources.back(own, "15.8", some) is None
+    assert sources.back(Rules(), "15.8", some) is None
     with pytest.raises(Refused, match=r"n1 is offered no db-15 15\.7 by apt, but 15\.9, 15\.8"):
-        releases.resolve(RULES, "15.7", {}, "x86_64", some)
+        sources.resolve(RULES, "15.7", {}, "x86_64", some)
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from nodewise import plan, plan_text
 from nodewise.errors import Refused
 from nodewise.model import Artifact, Hop, Observation, Plan, Release, Settings, Subject
-from nodewise.preflight import refuse_unfit
-from nodewise.releases import load_rules
+from nodewise.record.commands import named
+from nodewise.releases.rules import load_rules
+from nodewise.upgrade import approval, memory, plan
+from nodewise.upgrade.declared import declaration, vocabulary
+from nodewise.upgrade.path import Resolver, hops_through, repaired_to, versions_ahead, way_back
+from nodewise.upgrade.preflight import refuse_unfit, without
+from nodewise.views.plan import describe
 
 from .observed import observation
 
@@ -22,7 +26,7 @@ RELEASE = Release(version="3.5.16", artifacts=[Artifact(url="http://x/etcd.deb",
 FIT = {"free_bytes": 1 << 30, "errors": [], "ahead_s": -0.2}
 
 
-RULES, DECLARED = load_rules(ETCD), plan.declaration(ETCD)
+RULES, DECLARED = load_rules(ETCD), declaration(ETCD)
 
 
 def release(version: str) -> Release:
@@ -34,8 +38,8 @@ def made(seen: Observation | None = None, members: list[str] | None = None, to: 
     """A plan of etcd for the observation."""
     subject = Subject("c", "etcd", "nodewise.cluster.etcd", {"c": members or NAMES})
     observations = {"c": seen or observation()}
-    stops = plan.hops(RULES, ["3.4.23"], to)
-    way = plan.way(RULES, DECLARED, "3.4.23", stops, plan.Resolver(release))
+    stops = versions_ahead(RULES, ["3.4.23"], to)
+    way = hops_through(RULES, DECLARED, "3.4.23", stops, Resolver(release))
     return plan.make(subject, DECLARED, observations, plan.Route(way), Settings(**settings), {})
 
 
@@ -143,10 +147,10 @@ def test_what_is_waited_for_is_filled_in() -> None:
 
 def test_a_gate_that_nobody_defines_is_refused() -> None:
     """A misspelt gate would never fire, so it is refused by name."""
-    declared = plan.declaration(ETCD)
+    declared = declaration(ETCD)
     declared.ready.append("no_such_gate")
     with pytest.raises(Refused, match="no_such_gate"):
-        plan.vocabulary(declared, {})
+        vocabulary(declared, {})
 
 
 def test_a_configuration_that_would_come_up_with_the_restart_is_refused() -> None:
@@ -159,22 +163,22 @@ def test_a_configuration_that_would_come_up_with_the_restart_is_refused() -> Non
 def test_a_target_several_minors_away_is_several_hops() -> None:
     """Each minor is a hop, so are the patches after its entry, and each knows whether it can be taken back."""
     old = observation({"version": "3.3"}, **{name: {"version": "3.3.25"} for name in NAMES})
-    way = plan.way(RULES, DECLARED, "3.3.25", plan.hops(RULES, ["3.3.25"], "3.5.30"), plan.Resolver(release))
+    way = hops_through(RULES, DECLARED, "3.3.25", versions_ahead(RULES, ["3.3.25"], "3.5.30"), Resolver(release))
     assert [("3.3.25", "3.4.23"), ("3.4.23", "3.5.16"), ("3.5.16", "3.5.30")] == [(one.start, one.to) for one in way]
     assert [True, True, False] == [one.no_return is not None for one in way]
     subject = Subject("c", "etcd", "nodewise.cluster.etcd", {"c": NAMES})
     three = plan.make(subject, DECLARED, {"c": old}, plan.Route(way), Settings(), {})
     assert [["n1"], ["n3"], ["n2"]] == [turn.nodes for turn in three.turns if turn.to == "3.4.23"]
     assert ["3.4.23"] * 3 + ["3.5.16"] * 3 + ["3.5.30"] * 3 == [turn.to for turn in three.turns]
-    assert "3.3.25 → 3.4.23 → 3.5.16 → 3.5.30" in "\n".join(plan_text.describe(three))
+    assert "3.3.25 → 3.4.23 → 3.5.16 → 3.5.30" in "\n".join(describe(three))
 
 
 def test_stops_of_an_operator_replace_the_rules() -> None:
     """nodewise_via says where to stop, and [] that nothing is stopped at."""
-    assert ["3.5.30"] == plan.hops(RULES, ["3.4.23"], "3.5.30", [])
-    assert ["3.5.16", "3.5.30"] == plan.hops(RULES, ["3.4.23"], "3.5.30", ["3.5.16"])
+    assert ["3.5.30"] == versions_ahead(RULES, ["3.4.23"], "3.5.30", [])
+    assert ["3.5.16", "3.5.30"] == versions_ahead(RULES, ["3.4.23"], "3.5.30", ["3.5.16"])
     with pytest.raises(Refused, match=r"nodewise_via names 3\.5\.17"):
-        plan.hops(RULES, ["3.4.23"], "3.5.30", ["3.5.17"])
+        versions_ahead(RULES, ["3.4.23"], "3.5.30", ["3.5.17"])
 
 
 RECORD = {"kind": "upgrade", "to": "3.5.16", "path": ["3.5.16"], "from": "3.4.23", "cluster_version": "3.4", "outcome": "held"}
@@ -183,10 +187,10 @@ MIXED = observation(n1={"version": "3.5.16"})
 
 def test_a_resumed_plan_is_the_same_plan() -> None:
     """With what the nodes remember the hash is that of before the first change, wherever the run is resumed."""
-    found = plan.originals(dict.fromkeys(NAMES, RECORD), {"c": MIXED}, "3.5.16")
+    found = memory.originals(dict.fromkeys(NAMES, RECORD), {"c": MIXED}, "3.5.16")
     assert dict.fromkeys(NAMES, "3.4.23") == found.versions
     subject = Subject("c", "etcd", "nodewise.cluster.etcd", {"c": NAMES})
-    way = plan.way(RULES, DECLARED, "3.4.23", ["3.5.16"], plan.Resolver(release))
+    way = hops_through(RULES, DECLARED, "3.4.23", ["3.5.16"], Resolver(release))
     resumed = plan.make(subject, DECLARED, {"c": MIXED}, plan.Route(way, before=found), Settings(), {})
     assert made().hash == resumed.hash
     assert [["n3"], ["n2"]] == [turn.nodes for turn in resumed.turns]
@@ -197,22 +201,22 @@ def test_a_resumed_plan_is_the_same_plan() -> None:
 )
 def test_what_belongs_to_another_upgrade_is_not_resumed(record: dict[str, Any] | None) -> None:
     """Another target, a finished upgrade, a rollback, or nothing: the versions are those that run."""
-    assert {} == plan.originals(dict.fromkeys(NAMES, record), {"c": MIXED}, "3.5.16").versions
+    assert {} == memory.originals(dict.fromkeys(NAMES, record), {"c": MIXED}, "3.5.16").versions
 
 
 def test_a_version_that_is_not_on_the_way_is_drift() -> None:
     """A member that somebody put on another version counts as what it runs, and the hash is another one."""
     strange = observation(n1={"version": "3.4.24"})
-    assert "n1" not in plan.originals(dict.fromkeys(NAMES, RECORD), {"c": strange}, "3.5.16").versions
-    assert ["versions: n1: was 3.4.23, is 3.4.24"] == plan.drift(made(), made(strange))
+    assert "n1" not in memory.originals(dict.fromkeys(NAMES, RECORD), {"c": strange}, "3.5.16").versions
+    assert ["versions: n1: was 3.4.23, is 3.4.24"] == approval.drift(made(), made(strange))
 
 
 def test_drift_names_what_is_another() -> None:
     """Members, settings and artifacts, a line each."""
     two = made(observation({"quorum": 1}, n3=None), ["n1", "n2"])
-    assert any(line.startswith("groups: c: was") for line in plan.drift(made(), two))
-    assert ["settings: soak: was null, is 5.0"] == plan.drift(made(), made(soak=5.0))
-    assert [] == plan.drift(made(), made())
+    assert any(line.startswith("groups: c: was") for line in approval.drift(made(), two))
+    assert ["settings: soak: was null, is 5.0"] == approval.drift(made(), made(soak=5.0))
+    assert [] == approval.drift(made(), made())
 
 
 @pytest.mark.parametrize(
@@ -228,7 +232,7 @@ def test_drift_names_what_is_another() -> None:
 )
 def test_the_way_back_is_one_rung_down(seen: Observation, records: dict[str, Any], expected: tuple[str, str]) -> None:
     """A mixed cluster goes back to its lower version, a finished patch to where it began."""
-    assert expected == plan.way_back(RULES, DECLARED, dict.fromkeys(NAMES, records), {"c": seen})
+    assert expected == way_back(RULES, DECLARED, dict.fromkeys(NAMES, records), {"c": seen})
 
 
 ALL_NEW = {name: {"version": "3.5.16"} for name in NAMES}
@@ -246,16 +250,16 @@ ALL_NEW = {name: {"version": "3.5.16"} for name in NAMES}
 def test_there_is_no_way_back(seen: Observation, record: dict[str, Any] | None, words: str) -> None:
     """Past the point of no return, when it is unknown whether it is past, without a memory, and at the beginning."""
     with pytest.raises(Refused, match=words):
-        plan.way_back(RULES, DECLARED, dict.fromkeys(NAMES, record), {"c": seen})
+        way_back(RULES, DECLARED, dict.fromkeys(NAMES, record), {"c": seen})
 
 
 def test_a_member_to_repair_may_be_down() -> None:
     """It is not asked about before the upgrade; any other that is down still is. It comes back on what the others run."""
     down = observation(n3={"serving": False, "version": None, "fingerprint": None, "errors": ["gone"]})
     subject = Subject("c", "etcd", "nodewise.cluster.etcd", {"c": NAMES})
-    way = plan.way(RULES, DECLARED, "3.4.23", ["3.5.16"], plan.Resolver(release))
-    assert ["n3"] == plan.to_repair(["n3", "n1"], DECLARED, dict.fromkeys(NAMES), {"c": down})
-    assert "3.4.23" == plan.repaired_to("n3", {"c": NAMES}, {"c": down}, way)
+    way = hops_through(RULES, DECLARED, "3.4.23", ["3.5.16"], Resolver(release))
+    assert ["n3"] == memory.to_repair(["n3", "n1"], DECLARED, dict.fromkeys(NAMES), {"c": down})
+    assert "3.4.23" == repaired_to("n3", {"c": NAMES}, {"c": down}, way)
     repaired = plan.make(subject, DECLARED, {"c": down}, plan.Route(way, repair={"n3": release("3.4.23")}), Settings(), {})
     assert made().hash == repaired.hash, "the plan is another one once the member is back"
     with pytest.raises(Refused, match="members_serving"):
@@ -267,15 +271,15 @@ def test_a_member_that_an_earlier_run_died_on_is_brought_back() -> None:
     down = observation(n3={"serving": False, "version": None})
     cut = {"n3": {**RECORD, "steps": [{"step": "switch", "began": "T", "ended": None, "ok": None}]}}
     staged = {"n3": {**RECORD, "steps": [{"step": "release_stage", "began": "T", "ended": "T", "ok": False}]}}
-    assert ["n3"] == plan.to_repair([], DECLARED, {**dict.fromkeys(NAMES), **cut}, {"c": down})
-    assert [] == plan.to_repair([], DECLARED, {**dict.fromkeys(NAMES), **staged}, {"c": down}), "somebody else stopped it"
-    assert [] == plan.to_repair([], DECLARED, {**dict.fromkeys(NAMES), **cut}, {"c": observation()})
+    assert ["n3"] == memory.to_repair([], DECLARED, {**dict.fromkeys(NAMES), **cut}, {"c": down})
+    assert [] == memory.to_repair([], DECLARED, {**dict.fromkeys(NAMES), **staged}, {"c": down}), "somebody else stopped it"
+    assert [] == memory.to_repair([], DECLARED, {**dict.fromkeys(NAMES), **cut}, {"c": observation()})
 
 
 def test_who_is_to_be_repaired_is_a_member() -> None:
     """A name that is no member's is refused with those that are."""
     with pytest.raises(Refused, match="nodewise_repair names n9; the members are n1, n2, n3"):
-        plan.to_repair(["n9"], DECLARED, dict.fromkeys(NAMES), {"c": observation()})
+        memory.to_repair(["n9"], DECLARED, dict.fromkeys(NAMES), {"c": observation()})
 
 
 SUBJECT = Subject("c", "demo", "acme.demo.notes", {"c": NAMES})
@@ -285,28 +289,28 @@ SIDECAR = {"to": "9", "kind": "upgrade", "component": "sidecar", "outcome": "hel
 def test_another_component_in_the_middle_of_its_upgrade_is_in_the_way() -> None:
     """It is named with both ways out of it."""
     with pytest.raises(Refused, match=r"(?s)sidecar to 9 is not at its end.*nodewise_component=sidecar.*rollback"):
-        plan.refuse_unfinished({"n1": {"upgrade": SIDECAR}}, SUBJECT)
+        memory.refuse_unfinished({"n1": {"upgrade": SIDECAR}}, SUBJECT)
     with pytest.raises(Refused, match="sidecar"):
-        plan.refuse_unfinished({"n1": {"upgrade": None, "others": {"sidecar": SIDECAR}}}, SUBJECT)
+        memory.refuse_unfinished({"n1": {"upgrade": None, "others": {"sidecar": SIDECAR}}}, SUBJECT)
 
 
 @pytest.mark.parametrize("change", [{"outcome": "upgraded"}, {"steps": []}, {"component": ""}])
 def test_an_upgrade_that_ended_or_changed_nothing_is_in_nobodys_way(change: dict[str, Any]) -> None:
     """Nor is the one that is gone on with."""
-    plan.refuse_unfinished({"n1": {"upgrade": {**SIDECAR, **change}}, "n2": None}, SUBJECT)
+    memory.refuse_unfinished({"n1": {"upgrade": {**SIDECAR, **change}}, "n2": None}, SUBJECT)
 
 
 def test_a_record_is_that_of_its_component() -> None:
     """Whether it is in hand or beside it."""
     state = {"upgrade": {"to": "2"}, "others": {"sidecar": SIDECAR}}
-    assert ["2", "9", None] == [(plan.record_of(state, name) or {}).get("to") for name in ("", "sidecar", "other")]
-    assert plan.record_of(None, "") is None
+    assert ["2", "9", None] == [(memory.record_of(state, name) or {}).get("to") for name in ("", "sidecar", "other")]
+    assert memory.record_of(None, "") is None
 
 
 def test_commands_name_the_component() -> None:
     """A command that is printed does what it says when it is copied."""
-    assert "-e nodewise_cluster=c -e nodewise_component=sidecar" == plan.named("c", "sidecar")
-    assert "-e nodewise_cluster=c" == plan.named("c", "")
+    assert "-e nodewise_cluster=c -e nodewise_component=sidecar" == named("c", "sidecar")
+    assert "-e nodewise_cluster=c" == named("c", "")
 
 
 def test_members_that_are_down_are_left_out_of_the_details_too() -> None:
@@ -317,6 +321,6 @@ def test_members_that_are_down_are_left_out_of_the_details_too() -> None:
         "timeline": 2,
         "alarms": [],
     }
-    seen = plan.without(observation({"details": details}), ["n2"])
+    seen = without(observation({"details": details}), ["n2"])
     assert {"standbys": {"n3": {}}, "slots": [{"member": "n3"}], "timeline": 2, "alarms": []} == seen.cluster.details
     assert ["n1", "n3"] == [member.name for member in seen.members]

@@ -10,13 +10,15 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nodewise import plan, plan_text, roll
 from nodewise.model import Hop, Member, Observation, Plan, Release, Settings, Subject
+from nodewise.upgrade import plan, roll
+from nodewise.upgrade.declared import declaration
+from nodewise.views.plan import describe
 
 from .observed import observation
 
 ETCD = Path(__file__).parents[2] / "roles" / "etcd"
-DECLARED = plan.declaration(ETCD)
+DECLARED = declaration(ETCD)
 OLD, NEW = "3.4.23", "3.5.16"
 
 
@@ -86,7 +88,7 @@ def test_a_thousand_nodes_are_planned_within_a_second() -> None:
     seen = simulated([5] * 200, [0, 1, 2, 3, 4])
     began = time.process_time()
     made = planned(seen, 5)
-    text = plan_text.describe(made)
+    text = describe(made)
     took = time.process_time() - began
     assert len(made.members) == 1000
     assert text

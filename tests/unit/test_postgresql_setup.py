@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_setup import (
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.setup import (
     difference,
     identifier,
     literal,

@@ -8,16 +8,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.nodewise.cluster.plugins.module_utils import (
-    patroni_switch,
-    postgresql_drain,
-    postgresql_handover,
-    postgresql_repair,
-    postgresql_sessions,
-)
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import PostgresqlError
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_drain import BEFORE, OUT, Tags
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_handover import Aim, Seen
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import drain, handover, repair, sessions, switch
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import PostgresqlError
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.drain import BEFORE, OUT, Tags
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.handover import Aim, Seen
 
 CASES = Path(__file__).parents[1] / "cases"
 AIM = Aim("n1", "n2", 4)
@@ -33,36 +27,36 @@ def cases(thing: str) -> Any:
 @cases("postgresql_handover_asked")
 def test_a_candidate_is_refused_before_anything_is_asked(case: dict[str, Any]) -> None:
     """What speaks against handing over from n1 to n2 is said, all of it, and nothing else."""
-    assert case["objections"] == postgresql_handover.objections(case["cluster"], "n1", "n2")
+    assert case["objections"] == handover.objections(case["cluster"], "n1", "n2")
 
 
 @cases("postgresql_handover_ended")
 def test_how_a_switchover_ended_is_told_apart(case: dict[str, Any]) -> None:
     """Done, did not happen, another one leads, or not at its end: each is said in its own words."""
     seen = Seen(**case["seen"])
-    assert (case["missing"], case["stayed"]) == (postgresql_handover.missing(seen, AIM), postgresql_handover.stayed(seen, AIM))
+    assert (case["missing"], case["stayed"]) == (handover.missing(seen, AIM), handover.stayed(seen, AIM))
     if case["verdict"]:
-        assert case["verdict"] == postgresql_handover.verdict(seen, AIM, case["answer"])
+        assert case["verdict"] == handover.verdict(seen, AIM, case["answer"])
         assert len(case["verdict"].splitlines()) <= 2
 
 
 @cases("postgresql_drain")
 def test_tags_are_believed_when_patroni_shows_them(case: dict[str, Any]) -> None:
     """A member is out, or back, when it says so itself, the others see it, and load balancers are told."""
-    found = postgresql_drain.lacking(case["status"], case["listed"], case["code"], out=case["out"])
+    found = drain.lacking(case["status"], case["listed"], case["code"], out=case["out"])
     assert case["lacking"] == found
 
 
 @cases("patroni_switch")
 def test_a_patroni_is_waited_for(case: dict[str, Any]) -> None:
     """A new Patroni is there when it says its version, and its PostgreSQL runs or streams."""
-    assert case["missing"] == patroni_switch.missing(case["status"], "4.0.7")
+    assert case["missing"] == switch.missing(case["status"], "4.0.7")
 
 
 @cases("postgresql_repair")
 def test_a_member_is_back_when_it_streams_or_leads(case: dict[str, Any]) -> None:
     """Anything else is said."""
-    assert case["lacking"] == postgresql_repair.lacking(case["status"], case["cluster"], "n2", case["received"])
+    assert case["lacking"] == repair.lacking(case["status"], case["cluster"], "n2", case["received"])
 
 
 @pytest.mark.parametrize(
@@ -77,7 +71,7 @@ def test_a_member_is_back_when_it_streams_or_leads(case: dict[str, Any]) -> None
 )
 def test_whose_pause_it_is(config: dict[str, Any], found: str | None) -> None:
     """A pause of ours names a member; one of somebody else's does not."""
-    assert found == patroni_switch.paused_by(config)
+    assert found == switch.paused_by(config)
 
 
 @pytest.mark.parametrize("before", [None, {}, {"tags": {}}, {"tags": {"nofailover": True, "zone": "a"}}, {"tags": None}])
@@ -123,6 +117,6 @@ def test_sessions_are_told_on_one_line() -> None:
     """Who they are, and not what they asked, as that may hold a password; of many the oldest three."""
     one = {"pid": 7, "user": "app", "application": "", "client": "10.0.0.9", "state": "active", "age_s": 127.2}
     said = "pid 7 (user app, no application name, from 10.0.0.9, active for 127.2 s)"
-    assert said == postgresql_sessions.told([one])
-    assert postgresql_sessions.told([one] * 5) == ", ".join([said] * 3) + " and 2 more"
-    assert "query" not in postgresql_sessions._ALL
+    assert said == sessions.told([one])
+    assert sessions.told([one] * 5) == ", ".join([said] * 3) + " and 2 more"
+    assert "query" not in sessions._ALL

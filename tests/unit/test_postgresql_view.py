@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import complaint
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql_view import assemble, compare, slot_name, timelines_of
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import complaint
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.view import assemble, compare, slot_name, timelines_of
 from nodewise.model import Observation
 
 CASES = sorted((Path(__file__).parents[1] / "cases" / "postgresql_info").glob("*.json"))

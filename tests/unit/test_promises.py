@@ -50,8 +50,8 @@ def checkout(tmp_path: Path) -> Path:
     """A checkout that promises five things, with a row for each."""
     files = {
         "docs/bad-days.md": "## Measured: etcd\n\n| bad day | outcome |\n|--|--|\n| disk full | refused |\n",
-        "src/nodewise/gates.yml": "one_leader: {that: a, says: b}\n",
-        "src/nodewise/plan.py": CODE,
+        "src/nodewise/gates/common.yml": "one_leader: {that: a, says: b}\n",
+        "src/nodewise/upgrade/plan.py": CODE,
         "roles/etcd/tasks/stop.yml": "",
         "tests/README.md": TABLES,
         "tests/system/test_days.py": "def test_full():\n    pass\n",
@@ -79,14 +79,14 @@ def test_promises_without_a_test() -> None:
     ("file", "text", "expected"),
     [
         (
-            "src/nodewise/gates.yml",
+            "src/nodewise/gates/common.yml",
             "no_alarms: {that: a, says: b}\none_leader: {}\n",
             "no row in tests/README.md: gate | no_alarms",
         ),
         ("roles/etcd/meta/ctl/upgrade.yml", "gates: {g: {}}\n", "no row in tests/README.md: gate | etcd ctl: g"),
         ("roles/etcd/tasks/start.yml", "", "no row in tests/README.md: verb | etcd: start"),
         ("plugins/action/ask.py", 'raise Refused("no")\n', "no row in tests/README.md: refusal | action ask: no"),
-        ("src/nodewise/gates.yml", "{}\n", "no such promise (any more): gate | one_leader"),
+        ("src/nodewise/gates/common.yml", "{}\n", "no such promise (any more): gate | one_leader"),
         ("tests/unit/test_plan.py", "def test_new():\n    pass\n", "no such test: unit/test_plan.py::test_old"),
         ("tests/README.md", TABLES.replace("| system |", "| unit |", 1), "no such test: unit/test_days.py::test_full"),
     ],
@@ -101,7 +101,7 @@ def test_what_is_off_is_found(checkout: Path, file: str, text: str, expected: st
 
 def test_tables_are_put_right(checkout: Path) -> None:
     """Other words of a refusal keep its test, a promise that is gone loses its row, and a new one has no test yet."""
-    (checkout / "src/nodewise/plan.py").write_text('raise Refused(f"{node} is far too old; nothing was changed")\n')
+    (checkout / "src/nodewise/upgrade/plan.py").write_text('raise Refused(f"{node} is far too old; nothing was changed")\n')
     (checkout / "roles/etcd/tasks/start.yml").touch()
     page = promises.rewritten(TABLES, promises.promised(checkout))
     assert [

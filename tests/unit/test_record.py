@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from nodewise.record import Run, masked
-from nodewise.summary import lines
+from nodewise.record.run import Run, masked
+from nodewise.record.summary import summarize
+from nodewise.views.summary import ending
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,7 @@ def test_evidence_of_a_backup_is_in_the_summary(tmp_path: Path) -> None:
     seen = {"tool": "pgBackRest", "label": "20261125-162729F", "at": "2026-11-25T16:27:37.000Z", "age_s": 5400}
     run.note("copied", backup={"copy": "/n1.tgz", "size": 7})
     run.note("relied on", backup={"evidence": seen})
-    found = run.summarize()
+    found = summarize(run)
     assert [{"copy": "/n1.tgz", "size": 7}, {"evidence": seen}] == found["backups"]
-    said = [line for line in lines(found, run.folder) if line.startswith("backup")]
+    said = [line for line in ending(found, run.folder) if line.startswith("backup")]
     assert ["backup    that of pgBackRest 20261125-162729F, which ended at 2026-11-25T16:27:37.000Z, 1.5 h before"] == said

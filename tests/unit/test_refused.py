@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 
-from nodewise import backups, debian, plan, pypi
 from nodewise.errors import Refused
-from nodewise.record import Run
+from nodewise.record.run import Run
+from nodewise.record.summary import decide
+from nodewise.releases import debian, pypi
 from nodewise.smoke import session
-from nodewise.summary import decide
+from nodewise.upgrade import backups, plan
+from nodewise.upgrade.declared import declaration
+from nodewise.upgrade.preflight import refuse_unready
 
 ROOT = Path(__file__).parents[2]
 BACKEND = """
@@ -55,14 +58,14 @@ def test_a_role_without_a_declaration(tmp_path: Path, text: str | None, expected
         (tmp_path / "meta").mkdir()
         (tmp_path / "meta/upgrade.yml").write_text(text)
     with pytest.raises(Refused, match=f"{expected}.*") as refused:
-        plan.declaration(tmp_path)
+        declaration(tmp_path)
     assert str(tmp_path / "meta/upgrade.yml") in str(refused.value)
 
 
 def test_a_group_that_was_not_observed() -> None:
     """A quorum group that nobody observed is not ready."""
     with pytest.raises(Refused, match="g2 was not observed"):
-        plan.refuse_unready(plan.declaration(ROOT / "roles/etcd"), {}, {"g2": ["n1"]})
+        refuse_unready(declaration(ROOT / "roles/etcd"), {}, {"g2": ["n1"]})
 
 
 def test_no_room_for_a_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.release import ReleaseError, Store, digest
-from ansible_collections.nodewise.cluster.plugins.module_utils.switching import point, runs_from, settled, switch
-from ansible_collections.nodewise.cluster.plugins.module_utils.unit import State, Unit, UnitError
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import State, Unit, UnitError
+from ansible_collections.nodewise.cluster.plugins.module_utils.release.store import ReleaseError, Store, digest
+from ansible_collections.nodewise.cluster.plugins.module_utils.release.switching import point, runs_from, settled, switch
 
 
 @pytest.fixture

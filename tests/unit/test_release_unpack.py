@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.unpack import UnpackError, unpack
+from ansible_collections.nodewise.cluster.plugins.module_utils.release.unpack import UnpackError, unpack
 
 
 def member(name: str, content: bytes = b"", **fields: object) -> tuple[tarfile.TarInfo, bytes]:

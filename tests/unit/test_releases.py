@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.version import Version
 
-from nodewise import debian, releases
 from nodewise.errors import Refused
-from nodewise.releases import Hops, Rules, Source
+from nodewise.releases import debian, sources
+from nodewise.releases.rules import Hops, Rules, Source, known_versions, load_rules, with_overrides
+from nodewise.upgrade.path import versions_between
 
 ROOT = Path(__file__).resolve().parents[2]
 CASES = sorted((ROOT / "tests/cases/path").glob("*.json"))
@@ -42,10 +43,10 @@ def test_path(file: Path) -> None:
     hops = Hops(step=case.get("step", "minor"), within=case.get("within"))
     given_rules = msgspec.structs.replace(rules(case.get("releases", KNOWN)), hops=hops)
     if "hops" in case:
-        assert case["hops"] == releases.path(given_rules, case["current"], case["target"])
+        assert case["hops"] == versions_between(given_rules, case["current"], case["target"])
         return
     with pytest.raises(Refused) as refused:
-        releases.path(given_rules, case["current"], case["target"])
+        versions_between(given_rules, case["current"], case["target"])
     assert case["refused"] in str(refused.value)
     assert len(str(refused.value).splitlines()) <= 2
 
@@ -62,7 +63,7 @@ def test_path_properties(lines: list[set[int]], data: st.DataObject) -> None:
     known = [f"3.{minor}.{patch}" for minor, patches in enumerate(lines) for patch in patches]
     target = data.draw(st.sampled_from(known))
     current = data.draw(versions.filter(lambda text: Version(text) < Version(target)))
-    hops = releases.path(rules([*known, "3.5.1"], floors={}), current, target)
+    hops = versions_between(rules([*known, "3.5.1"], floors={}), current, target)
     way = [Version(text) for text in [current, *hops]]
     assert way == sorted(set(way))
     assert way[-1] == Version(target)
@@ -76,7 +77,7 @@ def test_path_refuses_with_reason(known: list[str], current: str, target: str) -
     """Whatever is asked for, the answer is a path or a refusal of one or two lines."""
     said = ["a path"]
     try:
-        releases.path(rules(known), current, target)
+        versions_between(rules(known), current, target)
     except Refused as refused:
         said = str(refused).splitlines()
     assert 1 <= len(said) <= 2
@@ -84,18 +85,18 @@ def test_path_refuses_with_reason(known: list[str], current: str, target: str) -
 
 def test_rules_of_etcd() -> None:
     """The role's own file says the upgrades of the rehearsal, and refuses what etcd warns of."""
-    of_etcd = releases.load_rules(ROOT / "roles/etcd")
-    assert ["3.5.16"] == releases.path(of_etcd, "3.4.23", "3.5.16")
+    of_etcd = load_rules(ROOT / "roles/etcd")
+    assert ["3.5.16"] == versions_between(of_etcd, "3.4.23", "3.5.16")
     assert {"3.5.0", "3.5.1", "3.5.2"} == set(of_etcd.avoid)
     assert {"3.6": "3.5.26", "3.7": "3.6.11"} == of_etcd.floors
 
 
 def test_own_release_comes_first() -> None:
     """A release of the user's own is taken as it is, also in place of one that the role knows."""
-    release = releases.resolve(rules(KNOWN), "3.5.16", {"3.5.16": TARBALL}, "amd64")
+    release = sources.resolve(rules(KNOWN), "3.5.16", {"3.5.16": TARBALL}, "amd64")
     assert "https://example.org/x.tar.gz" == release.artifacts[0].url
     assert {"etcd": "x/etcd"} == release.binaries
-    assert "3.7.1" in releases.known(releases.with_overrides(rules(KNOWN), {"3.7.1": TARBALL}))
+    assert "3.7.1" in known_versions(with_overrides(rules(KNOWN), {"3.7.1": TARBALL}))
 
 
 def changed(**artifact: Any) -> dict[str, Any]:
@@ -127,7 +128,7 @@ def without(key: str) -> dict[str, Any]:
 def test_own_release_that_is_off(version: Any, own: Any, says: str) -> None:
     """A release of the user's own that cannot be trusted or used is refused, and the version is named."""
     with pytest.raises(Refused) as refused:
-        releases.resolve(rules(KNOWN), "3.5.16", {version: own}, "amd64")
+        sources.resolve(rules(KNOWN), "3.5.16", {version: own}, "amd64")
     assert says in str(refused.value)
     assert str(version) in str(refused.value)
 
@@ -135,15 +136,15 @@ def test_own_release_that_is_off(version: Any, own: Any, says: str) -> None:
 def test_rules_that_are_off(tmp_path: Path) -> None:
     """A file of rules that is missing, or has a number where a version belongs, is refused and named."""
     with pytest.raises(Refused, match=r"releases\.yml is missing"):
-        releases.load_rules(tmp_path)
+        load_rules(tmp_path)
     (tmp_path / "meta").mkdir()
     file = tmp_path / "meta/releases.yml"
     file.write_text('releases: {}\nfloors: {"3.10": 3.9}\n')
     with pytest.raises(Refused, match=r"Expected `str`, got `float`"):
-        releases.load_rules(tmp_path)
+        load_rules(tmp_path)
     file.write_text('releases: {}\navoid: {"x": why}\n')
     with pytest.raises(Refused, match="'x' is not a version"):
-        releases.load_rules(tmp_path)
+        load_rules(tmp_path)
 
 
 @pytest.mark.parametrize(

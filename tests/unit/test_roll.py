@@ -6,9 +6,9 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from nodewise import roll
 from nodewise.errors import Held, Refused
 from nodewise.model import Observation, Turn
+from nodewise.upgrade import approval, roll
 
 from .observed import observation
 from .test_plan import NAMES, hop, made
@@ -170,17 +170,17 @@ def test_mixed_versions_are_proved_while_there_are_both() -> None:
 )
 def test_when_a_window_closes(text: str, expected: str) -> None:
     """A time of day is its next one; a date without a zone is the controller's."""
-    assert expected == roll.window(text, NOW).isoformat()
+    assert expected == approval.window(text, NOW).isoformat()
 
 
 @pytest.mark.parametrize(("text", "words"), [("tonight", "expected a time such as"), ("2026-01-31T23:00", "is over")])
 def test_a_window_that_is_none(text: str, words: str) -> None:
     """What is no time, or is over, is refused before anything begins."""
     with pytest.raises(Refused, match=words):
-        roll.window(text, NOW)
+        approval.window(text, NOW)
 
 
 @pytest.mark.parametrize(("word", "yes"), [("any", True), ("abc", True), ("abd", False), ("", False)])
 def test_what_counts_as_approval(word: str, yes: bool) -> None:
     """The plan's own hash, or `any`."""
-    assert yes == roll.approved(word, "abc")
+    assert yes == approval.approved(word, "abc")

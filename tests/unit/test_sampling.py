@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.nodewise.cluster.plugins.module_utils import sampling
-from ansible_collections.nodewise.cluster.plugins.module_utils.unit import State, UnitError
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import State, UnitError
+from ansible_collections.nodewise.cluster.plugins.module_utils.node import sampling
 
 GIVEN: dict[str, Any] = {
     "unit": "demo",

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from nodewise import scenario
-from nodewise.checkers import CHECKERS
 from nodewise.errors import UsageError
+from nodewise.simulation import scenario
+from nodewise.simulation.checkers.registry import CHECKERS
+from nodewise.simulation.harness import exit_code
 from nodewise.testnet import provision
 
 SHIPPED = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yml"))
@@ -39,7 +40,7 @@ def test_a_scenario_that_comes_with_nodewise(path: Path) -> None:
 )
 def test_the_exit_code(outcome: str, verdict: str, code: int) -> None:
     """A promise that was broken comes first; an upgrade that was refused never began, which is the set-up's fault."""
-    assert code == scenario.exit_code({"outcome": outcome, "verdict": verdict})
+    assert code == exit_code({"outcome": outcome, "verdict": verdict})
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 DRIVER = """import json, sys
-from ansible_collections.nodewise.cluster.plugins.module_utils.smoke import run_suite
+from ansible_collections.nodewise.cluster.plugins.module_utils.smoke.suite import run_suite
 print(json.dumps(run_suite(json.load(open(sys.argv[1])))))"""
 SECRET = "s3cr3t/and+more"  # noqa: S105  not one
 

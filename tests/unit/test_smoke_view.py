@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from nodewise.cli.smoking import Board
-from nodewise.record import Run
+from nodewise.record.run import Run
 
 COMMAND = [str(Path(sys.executable).with_name("testnet")), "smoke"]
 

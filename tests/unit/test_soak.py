@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nodewise import soak
+from nodewise.upgrade import soak
 
 SLOW = "took too long"
 PROBE = {"count": 25, "failed": 0, "p50_ms": 2.2, "p99_ms": 3.2, "max_ms": 9.0}

@@ -15,6 +15,7 @@ from nodewise.cli.lifecycle import variables
 from nodewise.cli.main import main
 from nodewise.errors import SetupError, UsageError
 from nodewise.testnet import image, inventory, provision, ssh, state, subnets, tools
+from nodewise.testnet.home import state_folder
 from nodewise.testnet.state import Node
 
 CASES = Path(__file__).parents[1] / "cases"
@@ -78,7 +79,7 @@ def test_only_testnets_that_are_up_are_offered() -> None:
     _testnet("whole", status="up").save()
     _testnet("making").save()
     _testnet("torn", status="up").save()
-    (state.folder("torn") / "testnet.json").write_text('{"name": "torn", "nod')
+    (state_folder("torn") / "testnet.json").write_text('{"name": "torn", "nod')
     assert ["making", "torn", "whole"] == state.names()
     assert ["whole"] == [testnet.name for testnet in state.ups()]
     with pytest.raises(UsageError, match=r"no testnet named making is up; up: whole"):

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from nodewise.view import View, follow
-from nodewise.workloads.stats import Stats
+from nodewise.simulation.workloads.stats import Stats
+from nodewise.views.live import View, follow_journal
 
 CASES = Path(__file__).parents[1] / "cases" / "view"
 
@@ -181,7 +181,7 @@ def test_following_a_journal_feeds_each_whole_line_once(tmp_path: Path) -> None:
         fed.append(record)
         seen.set()
 
-    thread = threading.Thread(target=follow, args=(path, feed, stop))
+    thread = threading.Thread(target=follow_journal, args=(path, feed, stop))
     thread.start()
     path.write_text(json.dumps(first) + '\n{"t": 1, "ki')
     assert seen.wait(5)

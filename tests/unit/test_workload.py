@@ -10,16 +10,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from nodewise.checkers import judge, merge
 from nodewise.errors import SetupError, UnknownResult, UsageError
 from nodewise.model import Operation
-from nodewise.workloads import connect, register
-from nodewise.workloads.client import Client, Noop, Scans
-from nodewise.workloads.final import final_reads
-from nodewise.workloads.history import History, read_history
-from nodewise.workloads.load import Load, Shape
-from nodewise.workloads.stats import Latencies, Tally
-from nodewise.workloads.worker import Around, Worker
+from nodewise.simulation.checkers.registry import judge, merge
+from nodewise.simulation.workloads import register
+from nodewise.simulation.workloads.client import Client, Noop, Scans
+from nodewise.simulation.workloads.final import final_reads
+from nodewise.simulation.workloads.history import History, read_history
+from nodewise.simulation.workloads.load import Load, Shape
+from nodewise.simulation.workloads.registry import connect
+from nodewise.simulation.workloads.stats import Latencies, Tally
+from nodewise.simulation.workloads.worker import Around, Worker
 
 
 class Cluster:
@@ -158,7 +159,7 @@ def test_a_load_that_would_do_nothing_is_an_error(tmp_path: Path, shape: Shape) 
 
 def test_a_node_that_cannot_be_read_makes_the_verdict_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Final reads through a node that does not answer are failed reads, not left out."""
-    monkeypatch.setattr("nodewise.workloads.final.PAUSE", 0)
+    monkeypatch.setattr("nodewise.simulation.workloads.final.PAUSE", 0)
     cluster = Cluster(n1="serves", n2="hangs")
     with History(tmp_path / "history.jsonl") as history:
         for operation in (Operation(0, "invoke", "add", "/p/a", "1", 1, "n1"), Operation(0, "ok", "add", "/p/a", "1", 2, "n1")):
@@ -197,7 +198,7 @@ def test_a_client_goes_home_after_a_while(monkeypatch: pytest.MonkeyPatch) -> No
     around.move_on()
     around.go_home()
     assert around.node == "n2"
-    monkeypatch.setattr("nodewise.workloads.worker.AWAY", -1)
+    monkeypatch.setattr("nodewise.simulation.workloads.worker.AWAY", -1)
     around.go_home()
     assert around.node == "n1"
 

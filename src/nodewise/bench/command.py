@@ -9,7 +9,8 @@ from pathlib import Path
 
 from nodewise.errors import SetupError
 from nodewise.testnet import tools
-from nodewise.testnet.state import Testnet, checkout, home
+from nodewise.testnet.home import checkout, home
+from nodewise.testnet.state import Testnet
 
 LONGEST = 900  # seconds
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nodewise.errors import SetupError
 from nodewise.testnet import tools
-from nodewise.testnet.state import checkout
+from nodewise.testnet.home import checkout
 
 
 def resolve(commit: str) -> str | None:

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from nodewise import scenario
 from nodewise.errors import SetupError
+from nodewise.simulation.harness import clients_of
+from nodewise.simulation.workloads.data import seed_data
 from nodewise.testnet import tools
 from nodewise.testnet.state import Testnet
-from nodewise.workloads.data import seed_data
 
 HERE = Path(__file__).parent
 SEED = 1  # the same data in every run of the benchmark
@@ -34,7 +34,7 @@ class Fixture:
 
     def __init__(self, net: Testnet) -> None:
         self.net = net
-        self.factory = scenario.clients_of(net)
+        self.factory = clients_of(net)
 
     @property
     def names(self) -> list[str]:

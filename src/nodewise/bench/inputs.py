@@ -13,8 +13,9 @@ from typing import Any
 import msgspec
 
 from nodewise.model import Artifact, Cluster, Member, Observation, Operation, Release
-from nodewise.smoke import Ended, Script
-from nodewise.workloads import register
+from nodewise.simulation.workloads import register
+from nodewise.smoke.suite import Script
+from nodewise.smoke.verdict import Ended
 
 SEED = 1
 AT, STARTED, RESTARTED = "2026-01-01T00:00:00.000Z", "2025-12-01T08:00:00.000Z", "2026-01-01T00:10:00.000Z"

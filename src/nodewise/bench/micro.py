@@ -17,7 +17,7 @@ from nodewise.bench.figures import Row
 from nodewise.bench.paths import paths
 from nodewise.errors import SetupError
 from nodewise.testnet import tools
-from nodewise.testnet.state import checkout
+from nodewise.testnet.home import checkout
 
 LONGEST = 300  # seconds of one sample
 

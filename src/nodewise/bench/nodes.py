@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nodewise import testnet
 from nodewise.bench.command import program, timed
 from nodewise.bench.figures import Row
 from nodewise.errors import UsageError
-from nodewise.testnet import image, keys, state, tools
+from nodewise.testnet import image, keys, lifecycle, tools
+from nodewise.testnet.home import state_folder
 from nodewise.testnet.podman import CONF, Podman
 from nodewise.testnet.provider import LABEL_TESTNET
+from nodewise.testnet.request import Request
 
 UP, DEMO = "benchup", "demo"
 SCRIPT = Path(__file__).with_name("floor_nodes.sh")
@@ -29,8 +30,8 @@ class Nodes:
 
     def prepare(self) -> None:
         """A testnet gives the floor its network and its keys; its nodes are made anew by the floor."""
-        testnet.down(self._floors)
-        self._net = testnet.up(testnet.Request(self._floors, self.count))
+        lifecycle.down(self._floors)
+        self._net = lifecycle.up(Request(self._floors, self.count))
         self._remove()
 
     def round(self, number: int) -> None:
@@ -42,7 +43,7 @@ class Nodes:
     def clean(self) -> None:
         """Remove the nodes of both."""
         for name in (UP, self._floors):
-            testnet.down(name)
+            lifecycle.down(name)
 
     def _remove(self) -> None:
         """The floor's nodes alone: its network and keys stay."""
@@ -59,7 +60,7 @@ class Nodes:
     def _nodewise(self) -> None:
         words = ["up", "--nodes", str(self.count), "--name", UP]
         self.row.nodewise.append(timed([program("testnet"), *words], self._folder / "nodewise-nodes.log"))
-        testnet.down(UP)
+        lifecycle.down(UP)
 
 
 class Cluster:
@@ -73,16 +74,16 @@ class Cluster:
 
     def prepare(self) -> None:
         """Nothing may be left of an earlier one."""
-        testnet.down(UP)
+        lifecycle.down(UP)
 
     def round(self, number: int) -> None:  # noqa: ARG002  (there is one contender)
         """One sample."""
         self.row.nodewise.append(timed([program("testnet"), *self._words], self._folder / "nodewise-cluster.log"))
-        testnet.down(UP)
+        lifecycle.down(UP)
 
     def clean(self) -> None:
         """Remove it."""
-        testnet.down(UP)
+        lifecycle.down(UP)
 
 
 class Demo:
@@ -96,7 +97,7 @@ class Demo:
 
     def prepare(self) -> None:
         """The first time. UsageError when somebody keeps a demo: it is not ours to remove."""
-        if state.folder(DEMO).exists():
+        if state_folder(DEMO).exists():
             raise UsageError(
                 f"a testnet named {DEMO} exists, and make demo needs the name; remove it with: testnet down --name {DEMO}"
             )
@@ -110,7 +111,7 @@ class Demo:
     def clean(self) -> None:
         """It removes its testnet itself, unless it was ended."""
         if self._ours:
-            testnet.down(DEMO)
+            lifecycle.down(DEMO)
 
     def _make(self) -> float:
         return timed(["make", "demo"], self._folder / "demo.log")

@@ -10,16 +10,20 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from nodewise import plan, plan_text, releases
 from nodewise.bench import inputs
-from nodewise.checkers import CHECKERS
 from nodewise.errors import SetupError
-from nodewise.judging import judge_step
 from nodewise.model import Observation, Plan, Settings, Step, Subject
-from nodewise.record import Run
-from nodewise.smoke import judge
+from nodewise.record.run import Run
+from nodewise.releases.rules import load_rules
+from nodewise.simulation.checkers.registry import CHECKERS
 from nodewise.smoke.protocols import READERS
-from nodewise.testnet.state import checkout
+from nodewise.smoke.verdict import judge
+from nodewise.testnet.home import checkout
+from nodewise.upgrade.declared import declaration
+from nodewise.upgrade.judging import judge_step
+from nodewise.upgrade.path import Resolver, hops_through, versions_ahead
+from nodewise.upgrade.plan import Route, make
+from nodewise.views.plan import describe
 
 Ready = Callable[[], object]  # one call is one pass along the path
 CHECKING = {"durable": 200.0, "once": 125.0, "no_phantom": 180.0, "monotonic": 180.0, "traffic": 140.0}  # limits in ms
@@ -60,17 +64,17 @@ def paths() -> list[HotPath]:
 def planning(folder: Path) -> Ready:
     """As the task `plan` does it: an etcd cluster of many groups, over three failure domains."""
     role, old, new = checkout() / "roles/etcd", "3.4.23", "3.5.16"
-    declared, rules, run = plan.declaration(role), releases.load_rules(role), Run(folder)
+    declared, rules, run = declaration(role), load_rules(role), Run(folder)
     groups = {f"g{number:03}": inputs.names(MEMBERS, f"g{number:03}") for number in range(GROUPS)}
     domains = {name: f"zone{at % 3}" for members in groups.values() for at, name in enumerate(members)}
     seen = {group: inputs.etcd(members, old) for group, members in groups.items()}
     subject = Subject("bench", "etcd", "nodewise.cluster.etcd", groups, domains)
 
     def path() -> None:
-        stops = plan.hops(rules, [old], new)
-        way = plan.way(rules, declared, old, stops, plan.Resolver(inputs.release))
-        made = plan.make(subject, declared, seen, plan.Route(way), Settings(), {})
-        plan_text.describe(made)
+        stops = versions_ahead(rules, [old], new)
+        way = hops_through(rules, declared, old, stops, Resolver(inputs.release))
+        made = make(subject, declared, seen, Route(way), Settings(), {})
+        describe(made)
         run.write_plan(made)
 
     return path
@@ -127,10 +131,10 @@ def last_turn(folder: Path) -> tuple[Run, Step, str]:
 
 def _made(members: list[str]) -> Plan:
     role = checkout() / "roles/postgresql"
-    declared, seen = plan.declaration(role), msgspec.convert(_seen(0), Observation)
-    way = plan.way(releases.load_rules(role), declared, OLD, [NEW], plan.Resolver(inputs.release))
+    declared, seen = declaration(role), msgspec.convert(_seen(0), Observation)
+    way = hops_through(load_rules(role), declared, OLD, [NEW], Resolver(inputs.release))
     subject = Subject("bench", "postgresql", "nodewise.cluster.postgresql", {"bench": members})
-    return plan.make(subject, declared, {"bench": seen}, plan.Route(way), Settings(), {})
+    return make(subject, declared, {"bench": seen}, Route(way), Settings(), {})
 
 
 def _seen(done: int) -> dict[str, Any]:

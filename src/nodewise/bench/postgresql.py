@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from nodewise import testnet
 from nodewise.bench import stalls
 from nodewise.bench.command import timed
 from nodewise.bench.figures import Row
@@ -17,9 +16,10 @@ from nodewise.bench.fixture import HERE, SEED, Fixture, Member, script
 from nodewise.bench.roll import Rolling
 from nodewise.errors import SetupError
 from nodewise.model import Operation
-from nodewise.testnet import ssh
-from nodewise.workloads.client import Client
-from nodewise.workloads.data import seed_data
+from nodewise.simulation.workloads.client import Client
+from nodewise.simulation.workloads.data import seed_data
+from nodewise.testnet import lifecycle, ssh
+from nodewise.testnet.request import Request
 
 FROM, TO = "15.18", "15.20"
 READY = 90.0  # seconds until all replicas stream
@@ -125,8 +125,8 @@ class PostgresqlRoll(Rolling):
 
     def prepare(self) -> None:
         """A cluster with data that was upgraded once: both versions are staged on its nodes."""
-        testnet.down(self.name)
-        self.fixture = PostgresqlFixture(testnet.up(testnet.Request(self.name, 3, system=self.system, version=FROM)))
+        lifecycle.down(self.name)
+        self.fixture = PostgresqlFixture(lifecycle.up(Request(self.name, 3, system=self.system, version=FROM)))
         self.fixture.keep()
         self.playbook("postgresql-roll", 0)
         self.phases["postgresql-roll"].clear()

@@ -9,17 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from nodewise import journal, testnet
 from nodewise.bench import phases, stalls
 from nodewise.bench.command import ansible, program, timed
 from nodewise.bench.figures import Row
 from nodewise.bench.fixture import HERE, SEED, EtcdFixture, Fixture
 from nodewise.errors import SetupError
-from nodewise.record import Run
-from nodewise.testnet import ssh
-from nodewise.workloads.history import History, read_history
-from nodewise.workloads.load import Load, Shape
-from nodewise.workloads.stats import Stats
+from nodewise.record import journal
+from nodewise.record.journal import Record
+from nodewise.record.run import Run
+from nodewise.simulation.workloads.history import History, read_history
+from nodewise.simulation.workloads.load import Load, Shape
+from nodewise.simulation.workloads.stats import Stats
+from nodewise.testnet import lifecycle, ssh
+from nodewise.testnet.request import Request
 
 FROM, TO = "3.4.23", "3.5.16"
 BREATH = 1.0  # seconds of work before an upgrade begins, and after it has ended
@@ -49,7 +51,7 @@ class Rolling:
 
     def clean(self) -> None:
         """Remove the cluster."""
-        testnet.down(self.name)
+        lifecycle.down(self.name)
 
     def playbook(self, row: str, number: int) -> float:
         """The user's own command, to its summary; an outcome other than `upgraded` has no figure."""
@@ -65,7 +67,7 @@ class Rolling:
         self.phases[row].append(phases.shares(self.journal(row, number), began, began + int(took * 1e9)))
         return took
 
-    def journal(self, row: str, number: int) -> list[journal.Record]:
+    def journal(self, row: str, number: int) -> list[Record]:
         """The records of one of those upgrades."""
         return journal.read(self.folder / f"{row}-{number}" / "journal.jsonl")
 
@@ -109,8 +111,8 @@ class Roll(Rolling):
 
     def prepare(self) -> None:
         """A cluster with data, kept as it is before any upgrade."""
-        testnet.down(self.name)
-        self.fixture = EtcdFixture(testnet.up(testnet.Request(self.name, 3, system=self.system, version=FROM)))
+        lifecycle.down(self.name)
+        self.fixture = EtcdFixture(lifecycle.up(Request(self.name, 3, system=self.system, version=FROM)))
         self.fixture.keep()
 
     def round(self, number: int) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nodewise.bench.paths import paths
-from nodewise.testnet.state import checkout
+from nodewise.testnet.home import checkout
 
 SECONDS, SLICE = 0.5, 0.02  # of processor time: of the path in all, and of the path before it is the calibration's turn
 _MEMBERS = [{"name": f"n{n}", "version": "15.18", "lag": n, "details": {"tags": ["a", {"b": "c"}]}} for n in range(40)]

@@ -6,12 +6,13 @@ import json
 import time
 from pathlib import Path
 
-from nodewise import journal, testnet
 from nodewise.bench.command import ansible, program, timed
 from nodewise.bench.figures import Row
 from nodewise.errors import SetupError
-from nodewise.record import Run
-from nodewise.testnet import ssh
+from nodewise.record import journal
+from nodewise.record.run import Run
+from nodewise.testnet import lifecycle, ssh
+from nodewise.testnet.request import Request
 
 SCRIPTS = 100
 FLOOR = Path(__file__).with_name("floor_smoke.sh")
@@ -33,8 +34,8 @@ class Smoke:
 
     def prepare(self) -> None:
         """Bare nodes, a suite, and an inventory by which they are a cluster: no system runs on them."""
-        testnet.down(self._name)
-        self._net = testnet.up(testnet.Request(self._name, self._count))
+        lifecycle.down(self._name)
+        self._net = lifecycle.up(Request(self._name, self._count))
         self._inventory.write_text(json.dumps({self._name: {"vars": {"nodewise_system": "etcd"}}}))
         self._suite.mkdir()
         for number in range(SCRIPTS):
@@ -52,7 +53,7 @@ class Smoke:
 
     def clean(self) -> None:
         """Remove the nodes."""
-        testnet.down(self._name)
+        lifecycle.down(self._name)
 
     def _floor(self, number: int) -> None:
         words = ssh.command(self._net, self._net.nodes[0])[:-1]  # without the node: the loop names it

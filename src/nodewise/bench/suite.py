@@ -19,8 +19,8 @@ from nodewise.bench.roll import FROM, Roll, Rolling
 from nodewise.bench.sampling import calibration
 from nodewise.bench.smoke import Smoke
 from nodewise.errors import UsageError
-from nodewise.record import new_folder, provenance
-from nodewise.testnet import state
+from nodewise.record.run import new_folder, provenance
+from nodewise.testnet.home import locked
 from nodewise.testnet.interrupt import SIGNALS, interruptible
 
 NAMES = ("micro", "nodes", "smoke", "cluster", "roll", "postgresql", "demo")
@@ -88,7 +88,7 @@ def measure(wish: Wish, rounds: int, say: Callable[[str], None], folder: Path | 
     SetupError: something failed; KeyboardInterrupt. There is then no report.
     """
     folder = folder or new_folder(Path("runs").absolute(), "bench", "local")
-    with interruptible(), state.locked("bench"):
+    with interruptible(), locked("bench"):
         benches = chosen(wish, folder)
         folder.mkdir(parents=True)
         about = {**provenance(), "rounds": rounds, "cores": os.cpu_count(), "load_before": os.getloadavg()[0]}

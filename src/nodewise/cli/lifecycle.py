@@ -50,9 +50,10 @@ def up(
     testnet up --nodes 3 --system postgresql --var nodewise_synchronous=true
     testnet up --nodes 3 --name lab --subnet 10.99.0.0/24
     """
-    from nodewise import testnet
+    from nodewise.testnet import lifecycle
+    from nodewise.testnet.request import Request
 
-    made = testnet.up(testnet.Request(name, nodes, subnet, system, version, keep_failed, variables(var)), say)
+    made = lifecycle.up(Request(name, nodes, subnet, system, version, keep_failed, variables(var)), say)
     click.echo(f"testnet {made.name} is up: {', '.join(node.name for node in made.nodes)} on {made.subnet}")
 
 
@@ -67,12 +68,11 @@ def down(name: str, everything: bool) -> None:
     testnet down --name lab
     testnet down --all
     """
-    from nodewise import testnet
-    from nodewise.testnet import overview
+    from nodewise.testnet import lifecycle, overview
 
     here = [known.name for known in overview.everything() if not known.elsewhere]
     for chosen in here if everything else [name]:
-        removed = testnet.down(chosen)
+        removed = lifecycle.down(chosen)
         others = [other for other in here if other != chosen]
         hint = f" (there is: {', '.join(others)})" if others else ""
         click.echo(f"testnet {chosen} is removed" if removed else f"no testnet named {chosen}: nothing to remove{hint}")

@@ -7,9 +7,12 @@ import time
 
 import click
 
-from nodewise import scenario as scenarios
-from nodewise import summary, testnet, view
+from nodewise.simulation import scenario as scenarios
+from nodewise.simulation.harness import Rehearsal, exit_code
+from nodewise.testnet import lifecycle
 from nodewise.testnet.interrupt import interruptible
+from nodewise.views.live import View
+from nodewise.views.summary import ending
 
 
 def rehearse(word: str, keep: bool, name: str, seed: int | None) -> int:
@@ -19,7 +22,7 @@ def rehearse(word: str, keep: bool, name: str, seed: int | None) -> int:
 
 
 def _rehearse(word: str, keep: bool, name: str, seed: int | None) -> int:
-    rehearsal = scenarios.Rehearsal(scenarios.load(word), name, seed=seed)
+    rehearsal = Rehearsal(scenarios.load(word), name, seed=seed)
     began = time.monotonic()
     click.echo(f"{rehearsal.scenario.name}, seed {rehearsal.seed}, record {rehearsal.run.folder}")
     cluster = rehearsal.scenario.cluster
@@ -27,11 +30,11 @@ def _rehearse(word: str, keep: bool, name: str, seed: int | None) -> int:
     net = rehearsal.up(lambda text: click.echo(f"  {text}"))
     try:
         click.echo(f"  {', '.join(node.name for node in net.nodes)} serve after {time.monotonic() - began:.1f} s")
-        with view.View([node.name for node in net.nodes], sys.stdout, sys.stdout.isatty()) as show:
+        with View([node.name for node in net.nodes], sys.stdout, sys.stdout.isatty()) as show:
             said = rehearsal.perform(net, show)
-        _outcome, *rest = summary.lines(said, rehearsal.run.folder)  # the view has told the outcome
+        _outcome, *rest = ending(said, rehearsal.run.folder)  # the view has told the outcome
         click.echo("\n".join(rest))
-        return scenarios.exit_code(said)
+        return exit_code(said)
     finally:
         farewell(name, keep)
 
@@ -39,7 +42,7 @@ def _rehearse(word: str, keep: bool, name: str, seed: int | None) -> int:
 def farewell(name: str, keep: bool) -> None:
     """Remove the testnet, or say how to look at it and how to remove it."""
     if not keep:
-        testnet.down(name)
+        lifecycle.down(name)
         return
     click.echo(f"\nThe cluster is up:\n  .venv/bin/testnet status --name {name}\n  .venv/bin/testnet ssh n1 --name {name}")
     click.echo(f"  NODEWISE_TESTNET={name} .venv/bin/ansible-playbook playbooks/status.yml")

@@ -38,11 +38,11 @@ def check(history: Path, names: tuple[str, ...]) -> None:
     testnet check runs/20260101-120000-rolling-upgrade-demo-1a2b
     testnet check history.jsonl --checker durable
     """
-    from nodewise import checkers
-    from nodewise.workloads.history import read_history
+    from nodewise.simulation.checkers.registry import CHECKERS, EXIT_CODES, judge, merge
+    from nodewise.simulation.workloads.history import read_history
 
     operations = read_history(history / "history.jsonl" if history.is_dir() else history)
-    verdicts = checkers.judge(operations, names or tuple(checkers.CHECKERS))
+    verdicts = judge(operations, names or tuple(CHECKERS))
     for verdict in verdicts:
         click.echo(f"{verdict.valid:8} {verdict.checker}: {verdict.says}")
-    sys.exit(checkers.EXIT_CODES[checkers.merge(verdicts).valid])
+    sys.exit(EXIT_CODES[merge(verdicts).valid])

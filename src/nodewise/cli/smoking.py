@@ -16,14 +16,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from nodewise import view
 from nodewise.errors import SetupError, UsageError
-from nodewise.playbook import follow
-from nodewise.record import Run, new_folder
+from nodewise.record.run import Run, new_folder
+from nodewise.simulation.playbook import follow
 from nodewise.smoke.finish import finish, judged
 from nodewise.smoke.report import lines
 from nodewise.testnet.interrupt import interruptible
 from nodewise.testnet.state import Testnet, load, ups
+from nodewise.views.live import follow_journal
 
 Feed = dict[str, Any]
 
@@ -126,7 +126,7 @@ class Board:
     def shown(self) -> Iterator[None]:
         """Follow the journal meanwhile; the drawing is gone afterwards, as the table of what was found takes its place."""
         stop = threading.Event()
-        thread = threading.Thread(target=view.follow, args=(self.run.journal, self.feed, stop), daemon=True)
+        thread = threading.Thread(target=follow_journal, args=(self.run.journal, self.feed, stop), daemon=True)
         thread.start()
         live = Live(get_renderable=self.table, console=self.console, refresh_per_second=4, transient=True)
         try:

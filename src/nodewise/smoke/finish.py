@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from nodewise.model import Outcome
-from nodewise.record import Run
+from nodewise.record.run import Run
+from nodewise.record.summary import summarize
 from nodewise.smoke.report import merge_junit
 from nodewise.smoke.session import Concluded, conclude, sessions, totals
 
@@ -19,7 +20,7 @@ def finish(run: Run, why: str = "") -> dict[str, Any]:
     words = "; ".join(f"{one.session.suite}: {counted(one)}" for one in done)
     nothing = "the run ended before anything was planned; what stopped it stands above"
     run.conclude(ENDS[ok], f"{why}; {words}" if why and words else why or words or nothing)
-    summary = run.summarize(smoke=totals(run.folder))
+    summary = summarize(run, smoke=totals(run.folder))
     merge_junit(run.folder)
     return summary
 

@@ -16,8 +16,9 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
-from nodewise import gates
 from nodewise.errors import Refused, UsageError
+from nodewise.gates.judgement import Judgement, judge, unmet
+from nodewise.gates.vocabulary import parse_gates
 from nodewise.smoke.suite import Script, Suite, Tier, Where
 from nodewise.smoke.verdict import Result, silent
 
@@ -73,7 +74,7 @@ class Concluded(msgspec.Struct, kw_only=True):
     session: Session
     counts: Counts
     results: list[Result]
-    judgements: list[gates.Judgement]
+    judgements: list[Judgement]
 
     @property
     def ok(self) -> bool:
@@ -83,7 +84,7 @@ class Concluded(msgspec.Struct, kw_only=True):
     @property
     def reason(self) -> str:
         """What does not hold, on one line."""
-        return gates.told([one for one in self.judgements if not one.ok])
+        return unmet([one for one in self.judgements if not one.ok])
 
     def blamed(self) -> list[str]:
         """The hosts whose own results do not hold; all of them when it cannot be said whose."""
@@ -107,7 +108,7 @@ def plan(folder: Path, suites: list[Suite], wish: Wish, hosts: dict[str, str | N
     `folder`: the run's. `hosts`: those to run on, with the version that each runs where it is known.
     """
     for one in suites:
-        gates.parse_gates(one.gates)  # refused before anything runs
+        parse_gates(one.gates)  # refused before anything runs
     chosen = [(suite, suite.chosen(wish.tier, slow=wish.slow)) for suite in suites]
     made = [_session(folder, suite, scripts, wish, hosts, about) for suite, scripts in chosen if scripts]
     if not made:
@@ -178,8 +179,8 @@ def conclude(folder: Path, name: str) -> Concluded:
     session = read(folder, name)
     results = [result for host in session.hosts for result in _reported(folder, session, host)]
     counts = count(session, results)
-    asked = {**builtin(), **gates.parse_gates(session.gates)}
-    judgements = [gates.judge(gate, context(session, counts, results)) for gate in asked.values()]
+    asked = {**builtin(), **parse_gates(session.gates)}
+    judgements = [judge(gate, context(session, counts, results)) for gate in asked.values()]
     concluded = Concluded(session=session, counts=counts, results=results, judgements=judgements)
     told = {"ok": concluded.ok, "reason": concluded.reason, **msgspec.to_builtins(concluded)}
     _write(_path(folder, name) / "results.json", told)
@@ -188,7 +189,7 @@ def conclude(folder: Path, name: str) -> Concluded:
 
 def builtin() -> dict[str, Any]:
     """The gates that hold for every suite."""
-    return gates.parse_gates(yaml.safe_load(resources.files("nodewise.smoke").joinpath("gates.yml").read_text()))
+    return parse_gates(yaml.safe_load(resources.files("nodewise.smoke").joinpath("gates.yml").read_text()))
 
 
 def _reported(folder: Path, session: Session, host: str) -> list[Result]:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from nodewise.errors import SetupError
 from nodewise.testnet import tools
+from nodewise.testnet.home import home, locked
 from nodewise.testnet.provider import Provider
-from nodewise.testnet.state import home, locked
 
 FOLDER = Path(__file__).with_name("image")
 SUITE = "bookworm"

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from nodewise.testnet import ssh
-from nodewise.testnet.state import USER, Testnet
+from nodewise.testnet.ssh import USER
+from nodewise.testnet.state import Testnet
 
 # What a system keeps its decisions in: a cluster of another system, here on the same nodes.
 STORES = {"postgresql": ("etcd", "3.5.16")}

@@ -4,47 +4,22 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from nodewise.errors import UsageError
-from nodewise.testnet import image, making, provision, ssh, state, subnets
+from nodewise.testnet import image, making, provision, ssh, state
+from nodewise.testnet.home import home, locked, state_folder
 from nodewise.testnet.interrupt import interruptible
 from nodewise.testnet.podman import Podman
 from nodewise.testnet.provider import LABEL_HOME, LABEL_TESTNET, Container, Network, Provider
+from nodewise.testnet.request import Request
 from nodewise.testnet.state import Testnet
 
-MOST_NODES = 50
 BUSY_SECONDS = 120  # how long `down` waits for an `up` that is at work on the same testnet
 
 Say = Callable[[str], None]
 Thing = TypeVar("Thing", Container, Network)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is to be made. Without `subnet` a free one is chosen; with `system` a cluster of that version is provisioned.
-
-    `variables` are for Ansible: they stand in the inventory, as long as the testnet is there.
-    """
-
-    name: str = "dev"
-    nodes: int = 3
-    subnet: str | None = None
-    system: str | None = None
-    version: str | None = None
-    keep_failed: bool = False
-    variables: dict[str, Any] = field(default_factory=dict)
-
-    def check(self) -> None:
-        """Raise UsageError for what can be told wrong without looking at the machine."""
-        state.check_name(self.name)
-        if not 1 <= self.nodes <= MOST_NODES:
-            raise UsageError(f"{self.nodes} nodes: expected 1 to {MOST_NODES}, such as: testnet up --nodes 3")
-        if self.subnet:
-            subnets.parse(self.subnet, self.nodes)
-        provision.check(self.system, self.version)
 
 
 def up(request: Request, say: Say = lambda _: None, provider: Provider | None = None) -> Testnet:
@@ -56,7 +31,7 @@ def up(request: Request, say: Say = lambda _: None, provider: Provider | None = 
     request.check()
     provider = provider or Podman()
     provider.check()
-    with interruptible(), state.locked(f"testnet-{request.name}"):
+    with interruptible(), locked(f"testnet-{request.name}"):
         _refuse_if_used(request.name, provider)
         tag = image.ensure(provider, say)
         keep = False
@@ -78,12 +53,12 @@ def down(name: str, provider: Provider | None = None) -> int:
     state.check_name(name)
     provider = provider or Podman()
     provider.check()
-    with state.locked(f"testnet-{name}", wait=BUSY_SECONDS):
+    with locked(f"testnet-{name}", wait=BUSY_SECONDS):
         provider.settle(name)
         other = next(filter(None, map(foreign, _traces(name, provider))), None)
         if other:
             hint = f"Remove it with: NODEWISE_HOME={other} testnet down --name {name}"
-            raise UsageError(f"testnet {name} was made from {other}, not from {state.home()}.\n{hint}")
+            raise UsageError(f"testnet {name} was made from {other}, not from {home()}.\n{hint}")
         return _remove(name, provider)
 
 
@@ -95,7 +70,7 @@ def of(name: str, things: Sequence[Thing]) -> list[Thing]:
 def foreign(labels: Mapping[str, str]) -> str | None:
     """The home that made what has these labels, when that is another than ours and still there."""
     other = labels.get(LABEL_HOME)
-    return other if other and other != str(state.home()) and _may_be_there(Path(other)) else None
+    return other if other and other != str(home()) and _may_be_there(Path(other)) else None
 
 
 def _may_be_there(home: Path) -> bool:
@@ -114,7 +89,7 @@ def _traces(name: str, provider: Provider) -> list[Mapping[str, str]]:
 
 def _refuse_if_used(name: str, provider: Provider) -> None:
     traces = _traces(name, provider)
-    if not traces and not state.folder(name).exists():
+    if not traces and not state_folder(name).exists():
         return
     other = next(filter(None, map(foreign, traces)), None)
     if other:
@@ -132,7 +107,7 @@ def _remove(name: str, provider: Provider) -> int:
     networks = of(name, provider.networks())
     for network in networks:
         provider.remove_network(network.name)
-    folders = [path for path in (ssh.control_dir(name), state.folder(name)) if path.exists()]
+    folders = [path for path in (ssh.control_dir(name), state_folder(name)) if path.exists()]
     for path in folders:
         shutil.rmtree(path, ignore_errors=True)
     return len(nodes) + len(networks) + len(folders)

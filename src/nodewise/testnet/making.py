@@ -8,15 +8,13 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING
 
 from nodewise.errors import UsageError
-from nodewise.testnet import keys, ssh, state, subnets
+from nodewise.testnet import keys, ssh, subnets
+from nodewise.testnet.home import home
 from nodewise.testnet.provider import LABEL_HOME, LABEL_TESTNET, NodeSpec, Provider, Taken
+from nodewise.testnet.request import Request
 from nodewise.testnet.state import Node, Testnet
-
-if TYPE_CHECKING:
-    from nodewise.testnet.lifecycle import Request
 
 REACHABLE_SECONDS = 60
 AT_ONCE = 10  # nodes started side by side
@@ -25,7 +23,7 @@ AT_ONCE = 10  # nodes started side by side
 def make(request: Request, image: str, provider: Provider) -> Testnet:
     """Make it and return it, reachable. On failure it raises and leaves what it made, labelled."""
     name, count = request.name, request.nodes
-    labels = {LABEL_TESTNET: name, LABEL_HOME: str(state.home())}
+    labels = {LABEL_TESTNET: name, LABEL_HOME: str(home())}
     claimed = _claim_network(name, count, request.subnet, provider, labels)
     addresses = subnets.addresses(claimed, count)
     nodes = tuple(Node(f"{name}-n{number}", address) for number, address in enumerate(addresses, start=1))

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from nodewise.errors import SetupError, UsageError
 from nodewise.testnet import inventory, ssh
-from nodewise.testnet.state import Testnet, checkout, home
+from nodewise.testnet.home import checkout, home
+from nodewise.testnet.state import Testnet
 
 PLAYBOOK = "playbooks/provision.yml"
 END_SECONDS = 10
@@ -37,10 +38,10 @@ def systems() -> list[str]:
 
 
 def _check_version(system: str, version: str | None) -> None:
-    from nodewise import releases
+    from nodewise.releases.rules import known_versions, load_rules
 
-    rules = releases.load_rules(checkout() / "roles" / system)
-    versions = releases.known(rules)
+    rules = load_rules(checkout() / "roles" / system)
+    versions = known_versions(rules)
     if rules.any or version in versions or (rules.default and not version):
         return  # what the nodes are offered, they are asked for
     found = f"no release {version!r} of {system}" if version else f"--system {system} needs --version"

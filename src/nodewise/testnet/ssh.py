@@ -14,18 +14,49 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from nodewise.errors import SetupError
 from nodewise.testnet import tools
-from nodewise.testnet.state import USER, Node, Testnet, folder
+from nodewise.testnet.home import state_folder
+
+USER = "nodewise"  # who logs in on a node: unprivileged, with sudo, as on a production host
 
 # A socket's path ends at 108 bytes: "/", an address, and the 17 that ssh appends while it makes one, leave this for the folder.
 LONGEST_CONTROL_DIR = 108 - 1 - 15 - 17 - 1
 
 
+class Reachable(Protocol):
+    """What has to be known of a testnet to reach its nodes."""
+
+    @property
+    def name(self) -> str:
+        """The testnet's name."""
+
+    @property
+    def key(self) -> Path:
+        """The private key that opens its nodes."""
+
+    @property
+    def known_hosts(self) -> Path:
+        """The host keys of its nodes."""
+
+
+class Host(Protocol):
+    """What has to be known of a node to reach it."""
+
+    @property
+    def name(self) -> str:
+        """Its name, for messages."""
+
+    @property
+    def address(self) -> str:
+        """Its address."""
+
+
 def control_dir(name: str) -> Path:
     """Where the sockets of shared connections are: with the state, or in a short private folder when that path is too long."""
-    wanted = folder(name) / "ssh"
+    wanted = state_folder(name) / "ssh"
     if len(os.fsencode(wanted)) <= LONGEST_CONTROL_DIR:
         return wanted
     return Path(tempfile.gettempdir(), f"nodewise-{os.getuid()}-{hashlib.sha256(os.fsencode(wanted)).hexdigest()[:12]}")
@@ -39,7 +70,7 @@ def make_control_dir(name: str) -> None:
         raise SetupError(f"{path} belongs to somebody else; remove it, or choose a shorter NODEWISE_HOME")
 
 
-def options(testnet: Testnet) -> list[str]:
+def options(testnet: Reachable) -> list[str]:
     """The options for ssh, besides user and key."""
     values = {
         "UserKnownHostsFile": f'"{testnet.known_hosts}"',
@@ -57,19 +88,19 @@ def options(testnet: Testnet) -> list[str]:
     return ["-F", "none", *(word for key, value in values.items() for word in ("-o", f"{key}={value}"))]
 
 
-def command(testnet: Testnet, node: Node, words: Sequence[str] = ()) -> list[str]:
+def command(testnet: Reachable, node: Host, words: Sequence[str] = ()) -> list[str]:
     """The words of an ssh command. One word is a line for the node's shell; several reach the program as they are; none logs in."""
     line = [shlex.join(words)] if len(words) > 1 else list(words)
     return ["ssh", *options(testnet), "-i", str(testnet.key), f"{USER}@{node.address}", *line]
 
 
-def run(testnet: Testnet, node: Node, line: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+def run(testnet: Reachable, node: Host, line: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
     """Run a line in the node's shell; subprocess.TimeoutExpired at the timeout. Exit code 255 means that ssh itself failed."""
     words = command(testnet, node, [line])
     return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False)
 
 
-def wait_reachable(testnet: Testnet, node: Node, deadline: float, stop: threading.Event) -> None:
+def wait_reachable(testnet: Reachable, node: Host, deadline: float, stop: threading.Event) -> None:
     """Return when a command ran on the node over SSH; SetupError at the deadline (monotonic), or when `stop` is set."""
     said = "no SSH banner"
     while time.monotonic() < deadline and not stop.is_set():

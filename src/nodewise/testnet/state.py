@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
 import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from nodewise.errors import SetupError, UsageError
+from nodewise.errors import UsageError
+from nodewise.testnet import ssh
+from nodewise.testnet.home import home, state_folder
 
 NAME = re.compile(r"^[a-z][a-z0-9]{0,14}$")
 RESERVED = {"all", "ungrouped", "localhost"}  # words of Ansible's own
-USER = "nodewise"  # who logs in on a node: unprivileged, with sudo, as on a production host
-
-
-def checkout() -> Path:
-    """The folder with the playbooks and roles."""
-    return Path(__file__).resolve().parents[3]
-
-
-def home() -> Path:
-    """Where state is kept: NODEWISE_HOME, else .cache in the checkout."""
-    return Path(os.environ.get("NODEWISE_HOME") or checkout() / ".cache").absolute()
 
 
 def check_name(name: str) -> str:
@@ -62,7 +49,7 @@ class Testnet:
     @property
     def state(self) -> Path:
         """The folder with all that the controller keeps of it."""
-        return folder(self.name)
+        return state_folder(self.name)
 
     @property
     def key(self) -> Path:
@@ -88,8 +75,6 @@ class Testnet:
 
     def run(self, node: str, line: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a line in the node's shell over SSH; exit code 255 means that ssh itself failed."""
-        from nodewise.testnet import ssh  # ssh needs this module
-
         return ssh.run(self, self.node(node), line, timeout)
 
     def save(self) -> None:
@@ -100,15 +85,10 @@ class Testnet:
         part.replace(self.state / "testnet.json")
 
 
-def folder(name: str) -> Path:
-    """The state folder of a testnet, there or not."""
-    return home() / "testnets" / name
-
-
 def find(name: str) -> Testnet | None:
     """The testnet, or None when there is no readable state: a file that a crash left is no testnet."""
     try:
-        fields = json.loads((folder(name) / "testnet.json").read_text())
+        fields = json.loads((state_folder(name) / "testnet.json").read_text())
         return Testnet(**{**fields, "nodes": tuple(Node(**node) for node in fields["nodes"])})
     except (OSError, ValueError, TypeError, KeyError):
         return None
@@ -134,25 +114,3 @@ def names() -> list[str]:
 def ups() -> list[Testnet]:
     """All testnets of this home that are up."""
     return [testnet for name in names() if (testnet := find(name)) and testnet.status == "up"]
-
-
-@contextmanager
-def locked(what: str, wait: float = 0) -> Iterator[None]:
-    """Hold the lock of a testnet or of an image, waiting up to `wait` seconds. The kernel frees it when its holder dies."""
-    path = home() / "locks" / what
-    path.parent.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + wait
-    with path.open("a") as file:
-        while not _lock(file.fileno()):
-            if time.monotonic() >= deadline:
-                raise SetupError(f"another command is at work on {what} just now; wait for it to end, then try again")
-            time.sleep(0.1)
-        yield
-
-
-def _lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -1,0 +1,89 @@
+# Copyright: Nodewise contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Processes of this host, and who began them."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from contextlib import suppress
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+LISTED = os.path.exists(f"/proc/self/task/{os.getpid()}/children")  # not every kernel lists them
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def exe_of(pid: int) -> str | None:
+    """Return the file that a process runs, or None when there is no such process, or it has none."""
+    try:
+        return os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return None
+
+
+def began(pid: int | None) -> str | None:
+    """Return number and start time of a process, which together no other one has; None when it is gone."""
+    fields = [] if pid is None else _stat(pid)
+    return f"{pid}@{fields[19]}" if fields and fields[0] not in "ZX" else None
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends."""
+    _LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_with_parent(number: int) -> None:
+    """Get a signal when the parent ends, however it does."""
+    _LIBC.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
+
+
+def descendants() -> list[int]:
+    """Return every process below this one that has not ended."""
+    found, todo = [], children(os.getpid())
+    while todo:
+        pid = todo.pop()
+        todo += children(pid)
+        if state(pid) not in ("Z", "X", ""):
+            found.append(pid)
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a process is the parent of."""
+    if not LISTED:
+        return [child for child in map(int, filter(str.isdigit, os.listdir("/proc"))) if _stat(child)[1:2] == [str(pid)]]
+    found = []
+    with suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with suppress(OSError), open(f"/proc/{pid}/task/{thread}/children") as stream:
+                found += [int(word) for word in stream.read().split()]
+    return found
+
+
+def state(pid: int) -> str:
+    """Return the one letter of a process's state; empty when it is gone."""
+    return "".join(_stat(pid)[:1])
+
+
+def parent(pid: int) -> int:
+    """Return the parent of a process; 0 when it is gone."""
+    return int((_stat(pid)[1:2] or ["0"])[0])
+
+
+def _stat(pid: int) -> list[str]:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stream:
+            return stream.read().rpartition(b")")[2].decode().split()
+    except OSError:
+        return []
+
+
+def named(pids: list[int]) -> list[tuple[int, str]]:
+    """Return processes with their names; those that ended meanwhile are left out."""
+    found = []
+    for pid in pids:
+        with suppress(OSError), open(f"/proc/{pid}/comm", errors="replace") as stream:
+            found.append((pid, stream.read().strip()))
+    return found

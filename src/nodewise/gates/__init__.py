@@ -1,0 +1,1 @@
+"""Gates: questions about observations that must be exactly true."""

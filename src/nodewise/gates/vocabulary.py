@@ -1,0 +1,35 @@
+"""The gates that can be asked: those that hold for any system stand in `common.yml` beside this file."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+import jmespath
+import msgspec
+import yaml
+from jmespath.exceptions import JMESPathError
+
+from nodewise.errors import Refused
+from nodewise.model import Gate
+
+
+def builtin_gates() -> dict[str, Gate]:
+    """The gates that know no system by name."""
+    return parse_gates(yaml.safe_load(resources.files("nodewise.gates").joinpath("common.yml").read_text()))
+
+
+def parse_gates(table: dict[str, Any]) -> dict[str, Gate]:
+    """`{name: {that, says, shows}}` as gates; an expression that does not parse is refused before anything begins."""
+    gates = {}
+    for name, fields in table.items():
+        try:
+            gate = msgspec.convert({"name": name, **fields}, Gate)
+            jmespath.compile(gate.that)
+            jmespath.compile(gate.shows)
+        except (msgspec.ValidationError, JMESPathError, TypeError) as error:
+            raise Refused(
+                f"gate {name} cannot be read: {str(error).splitlines()[0]}; expected {{that, says, shows}} in JMESPath"
+            ) from error
+        gates[name] = gate
+    return gates

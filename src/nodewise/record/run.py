@@ -1,0 +1,196 @@
+"""The record of a run: a folder with everything needed to judge it again.
+
+`journal.jsonl` is written while things happen; everything else here can be made again from it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+from packaging.version import Version
+
+from nodewise import __version__
+from nodewise.gates.judgement import Judgement
+from nodewise.model import Observation, Outcome, Plan, good
+from nodewise.record import journal
+from nodewise.record.journal import Record
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast, and each task of a turn reads the plan
+SECRET = re.compile(r"""(?i)([\w-]*(?:pass|secret|token|api_?key)[\w-]*["']?\s*[:=]\s*["']?)[^\s"',}]+""")
+
+
+class Run:
+    """One run's folder. Opening it changes nothing; any process may open it at any time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.journal = folder / "journal.jsonl"
+
+    @classmethod
+    def create(cls, folder: Path, **about: Any) -> Run:
+        """Make the folder with its run.json (versions of everything, command line, commit); keeps one that is there."""
+        folder.mkdir(parents=True, exist_ok=True)
+        run = cls(folder)
+        if not (folder / "run.json").exists():
+            run.write_json("run.json", {**provenance(), **about})
+        return run
+
+    def add(self, **about: Any) -> None:
+        """Add to run.json what became known later."""
+        self.write_json("run.json", {**self.read_json("run.json"), **about})
+
+    @classmethod
+    def of(cls, about: dict[str, Any]) -> Run | None:
+        """The run that the fact `nodewise_run` names; None for a play that keeps no record."""
+        return cls(Path(about["dir"])) if about.get("dir") else None
+
+    @property
+    def id(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    def write_json(self, name: str, value: object) -> None:
+        """Write a file of the record whole or not at all."""
+        self.write(name, msgspec.json.format(msgspec.json.encode(value)).decode() + "\n")
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """A file of the record; empty when it is not there."""
+        path = self.folder / name
+        return dict(msgspec.json.decode(path.read_bytes())) if path.exists() else {}
+
+    def write_plan(self, plan: Plan) -> None:
+        """Keep the plan as YAML, fully resolved."""
+        self.write("plan.yaml", yaml.safe_dump(msgspec.to_builtins(plan), sort_keys=False, width=132))
+
+    def read_plan(self) -> Plan:
+        """The plan of this run."""
+        return msgspec.convert(yaml.load((self.folder / "plan.yaml").read_text(), LOADER), Plan)  # noqa: S506 (both are safe)
+
+    def begin(self, step: str, **fields: Any) -> None:
+        """Intent: on disk before the step's change."""
+        journal.append(self.journal, "step", "begin", step=step, **fields)
+
+    def end(self, step: str, ok: bool, **fields: Any) -> None:
+        """Result of the step that was begun last under this name (and node), with its duration."""
+        begun = [r for r in self.records("step", "begin") if r["step"] == step and r.get("node") == fields.get("node")]
+        took = round((time.time_ns() - begun[-1]["t"]) / 1e9, 3) if begun else 0.0
+        journal.append(self.journal, "step", "end", step=step, ok=ok, duration_s=took, **fields)
+
+    def observed(self, observation: Observation, missing: Iterable[str], **fields: Any) -> None:
+        """Keep an observation, with what was still missing of what was waited for."""
+        journal.append(
+            self.journal, "observe", "end", observation=msgspec.to_builtins(observation), missing=list(missing), **fields
+        )
+
+    def judged(self, judgements: Iterable[Judgement], **fields: Any) -> None:
+        """Keep what came of gates."""
+        for one in judgements:
+            evidence = {} if one.ok else {"found": one.found}
+            journal.append(self.journal, "gate", "end", gate=one.gate, ok=one.ok, says=one.says, **evidence, **fields)
+
+    def note(self, text: str, **fields: Any) -> None:
+        """Something worth telling."""
+        journal.append(self.journal, "note", "end", text=text, **fields)
+
+    def conclude(self, outcome: Outcome, text: str) -> None:
+        """Decide how the run ends. The first decision stands: what follows it is only winding up."""
+        if self.outcome() is None:
+            self.note(text, outcome=outcome, good=good(self.read_json("run.json").get("kind"), outcome))
+
+    def outcome(self) -> tuple[Outcome, str] | None:
+        """The outcome that was decided and its reason; None while nothing is."""
+        decided = next((record for record in self.records("note") if "outcome" in record), None)
+        return (decided["outcome"], decided["text"]) if decided else None
+
+    def records(self, kind: str | None = None, phase: str | None = None) -> list[Record]:
+        """The journal's records of a kind and phase, oldest first."""
+        return [r for r in journal.read(self.journal) if kind in (None, r["kind"]) and phase in (None, r["phase"])]
+
+    def observations(self, before: int | None = None) -> dict[str, Observation]:
+        """The last observation of each quorum group, of those that were made before a record of this number."""
+        seen = [r for r in self.records("observe") if before is None or r["seq"] < before]
+        latest = {_group(r): r["observation"] for r in seen}
+        return {group: msgspec.convert(told, Observation) for group, told in latest.items()}
+
+    def running_before(self) -> str | None:
+        """The lowest version that ran when the run began; None when nobody said."""
+        first: dict[str, Record] = {}
+        for record in self.records("observe"):
+            first.setdefault(_group(record), record)
+        versions = [m["version"] for r in first.values() for m in r["observation"]["members"] if m["version"]]
+        return min(versions, key=Version, default=None)
+
+    def before_turn(self) -> dict[str, Observation]:
+        """What the turn in hand was resolved from: the last observations before it began; the last ones of all before any turn."""
+        return self.observations(max((r["seq"] for r in self.records("note") if "turn" in r), default=None))
+
+    def before_last(self, group: str) -> Observation | None:
+        """The observation of a group before its last one."""
+        seen = [r for r in self.records("observe") if _group(r) == group]
+        return msgspec.convert(seen[-2]["observation"], Observation) if len(seen) > 1 else None
+
+    def missing(self, group: str) -> list[str]:
+        """What the last observation of a group still lacked of what was waited for."""
+        return list(next(r["missing"] for r in reversed(self.records("observe")) if _group(r) == group))
+
+    def hop(self) -> Record | None:
+        """The note with which the hop in hand began: `hop` (its number from 0) and `acts_as` (group -> version before it)."""
+        return next((r for r in reversed(self.records("note")) if "hop" in r), None)
+
+    def failure(self) -> str:
+        """Why the last step that failed did, in one line."""
+        failed = [r for r in self.records("step", "end") if not r["ok"] and r.get("error")]
+        return f"{failed[-1]['step']} failed: {failed[-1]['error']}" if failed else "a step failed without a word"
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file of the record whole or not at all."""
+        temporary = self.folder / f".{name}.{os.getpid()}"
+        temporary.write_text(text)
+        temporary.replace(self.folder / name)
+
+
+def new_folder(base: Path, kind: str, cluster: str) -> Path:
+    """A folder for a new run: sorts by time, and no two runs share one."""
+    return base / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{kind}-{cluster}-{secrets.token_hex(2)}"
+
+
+def provenance() -> dict[str, Any]:
+    """What this run was made with and by which words."""
+    git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
+    return {
+        "nodewise": __version__,
+        "python": platform.python_version(),
+        "ansible_core": _version_of("ansible-core"),
+        "commit": git.stdout.strip() or None,
+        "command": masked(sys.argv),
+        "started_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def masked(words: Iterable[str]) -> list[str]:
+    """A command line without the values that are given to variables whose names say that they are secret."""
+    return [SECRET.sub(r"\1…", word) for word in words]
+
+
+def _group(record: Record) -> str:
+    """The quorum group of an observation; a run of one group may leave it out."""
+    return str(record.get("group") or "cluster")
+
+
+def _version_of(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

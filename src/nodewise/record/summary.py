@@ -1,0 +1,96 @@
+"""A run as one summary, from its journal: for people, for programs (summary.json) and for a CI system (junit.xml)."""
+
+from __future__ import annotations
+
+from typing import Any
+from xml.etree import ElementTree
+
+from nodewise.model import good
+from nodewise.record.journal import Record
+from nodewise.record.run import Run
+
+HARMLESS = ("probe", "plan", "secure", "stage", "roll", "settle", "smoke")  # steps that change nothing that runs
+
+
+def decide(run: Run) -> None:
+    """Decide the outcome of a run that came to its end, or that ended in the middle without a word."""
+    steps = run.records("step")
+    if run.outcome():
+        return
+    if any(r.get("node") and r["step"] not in HARMLESS for r in steps):
+        run.conclude("needs_human", "the run ended in the middle of a change; look at the nodes, then run the same command again")
+    else:
+        run.conclude("refused", "the run ended before anything was changed; what stopped it stands above")
+
+
+def worth_collecting(run: Run) -> bool:
+    """Whether logs and state of the nodes are evidence: the run did not end well, and had begun to work on nodes."""
+    outcome = run.outcome()
+    ended_well = outcome and good(run.read_json("run.json").get("kind"), outcome[0])
+    return bool(outcome and not ended_well and any(r.get("node") for r in run.records("step", "begin")))
+
+
+def summarize(run: Run, **more: Any) -> dict[str, Any]:
+    """Write summary.json and junit.xml from the journal and return the summary; keeps what others added (the workload's)."""
+    summary = {**run.read_json("summary.json"), **summary_of(run), **more}
+    run.write_json("summary.json", summary)
+    run.write("junit.xml", junit(run.records("gate"), summary))
+    return summary
+
+
+def summary_of(run: Run) -> dict[str, Any]:
+    """The journal as one summary. A journal without a decision is an interrupted run: unknown, and so no good outcome."""
+    records = run.records()
+    about = run.read_json("run.json")
+    ends = [r for r in records if r["kind"] == "step" and r["phase"] == "end"]
+    asked = [r for r in records if r["kind"] == "gate"]
+    outcome, reason = run.outcome() or ("needs_human", "the run was interrupted before it could judge")
+    last = [member for seen in run.observations().values() for member in seen.members]
+    return {
+        "run_id": run.id,
+        "kind": about.get("kind"),
+        "cluster": about.get("cluster"),
+        "system": about.get("system"),
+        "component": about.get("component") or "",
+        "from": about.get("from") or run.running_before(),
+        "to": about.get("to"),
+        "plan": about.get("plan"),
+        "outcome": outcome,
+        "reason": reason,
+        "duration_s": round((records[-1]["t"] - records[0]["t"]) / 1e9, 3) if records else 0.0,
+        "phases": _phases(ends),
+        "nodes": {
+            m.name: {"version": m.version, "role": m.role, "serving": m.serving, "seconds": _seconds(ends, m.name)} for m in last
+        },
+        "gates": {"passed": sum(r["ok"] for r in asked), "failed": sum(not r["ok"] for r in asked)},
+        "backups": [r["backup"] for r in records if "backup" in r],
+    }
+
+
+def junit(asked: list[Record], summary: dict[str, Any]) -> str:
+    """Gates as test cases, and the outcome as one more: a CI system shows what failed and why."""
+    cases = [(f"{r.get('node') or summary['cluster']}: {r['gate']}", r["ok"], f"{r['says']}: {r.get('found')}") for r in asked]
+    cases.append(("outcome", good(summary["kind"], summary["outcome"]), f"{summary['outcome']}: {summary['reason']}"))
+    suite = ElementTree.Element(
+        "testsuite", name=summary["run_id"], tests=str(len(cases)), failures=str(sum(not ok for _, ok, _ in cases))
+    )
+    for name, ok, text in cases:
+        case = ElementTree.SubElement(suite, "testcase", classname="nodewise", name=name)
+        if not ok:
+            ElementTree.SubElement(case, "failure", message=text[:1000])
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _phases(ends: list[Record]) -> dict[str, float]:
+    """Seconds of each phase; those of several hops are added up."""
+    took: dict[str, float] = {}
+    for record in ends:
+        if not record.get("node"):
+            took[record["step"]] = round(took.get(record["step"], 0.0) + record["duration_s"], 3)
+    return took
+
+
+def _seconds(ends: list[Record], node: str) -> float:
+    took = [float(r["duration_s"]) for r in ends if r.get("node") == node and r["step"] not in ("secure", "stage", "settle")]
+    return round(sum(took), 3)

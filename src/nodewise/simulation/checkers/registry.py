@@ -1,0 +1,44 @@
+"""Pure functions from a history to a verdict. They are found by name, here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
+
+from nodewise.errors import UsageError
+from nodewise.model import Operation, Verdict
+from nodewise.simulation.checkers.durable import durable
+from nodewise.simulation.checkers.monotonic import monotonic
+from nodewise.simulation.checkers.no_phantom import no_phantom
+from nodewise.simulation.checkers.once import once
+from nodewise.simulation.checkers.traffic import traffic
+
+Checker = Callable[[Sequence[Operation]], Verdict]
+
+CHECKERS: dict[str, Checker] = {checker.__name__: checker for checker in (durable, once, no_phantom, monotonic, traffic)}
+
+EXIT_CODES = {"valid": 0, "invalid": 1, "unknown": 3}
+
+
+def judge(history: Sequence[Operation], names: Iterable[str] = tuple(CHECKERS)) -> list[Verdict]:
+    """A verdict of each checker named. One that crashes says `unknown`: it has not seen what it should judge."""
+    names = list(names)
+    if unknown := [name for name in names if name not in CHECKERS]:
+        raise UsageError(f"no checker {', '.join(unknown)}; there are: {', '.join(CHECKERS)}.")
+    return [_run(name, CHECKERS[name], history) for name in names]
+
+
+def merge(verdicts: Sequence[Verdict]) -> Verdict:
+    """One verdict for all: invalid wins over unknown, unknown over valid; no verdict at all is unknown."""
+    order: tuple[Literal["invalid", "unknown", "valid"], ...] = ("invalid", "unknown", "valid")
+    worst = min((order.index(verdict.valid) for verdict in verdicts), default=1)
+    says = [verdict.says for verdict in verdicts if order.index(verdict.valid) == worst]
+    evidence = [operation for verdict in verdicts for operation in verdict.operations]
+    return Verdict("all", order[worst], "; ".join(says) or "nothing was judged", evidence, sum(v.lost for v in verdicts))
+
+
+def _run(name: str, checker: Checker, history: Sequence[Operation]) -> Verdict:
+    try:
+        return checker(history)
+    except Exception as error:  # noqa: BLE001 whatever a checker stumbles over, its verdict is unknown
+        return Verdict(name, "unknown", f"the checker could not judge: {type(error).__name__}: {error}")

@@ -1,0 +1,161 @@
+"""A rehearsal, whole: a testnet and a cluster with data on it, clients at work, the upgrade, and what a judge says of it all."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from nodewise.errors import SetupError, UnknownResult, UsageError
+from nodewise.model import GOOD, Verdict
+from nodewise.record.run import Run, new_folder
+from nodewise.record.summary import summarize
+from nodewise.simulation.checkers.registry import EXIT_CODES, judge, merge
+from nodewise.simulation.playbook import follow
+from nodewise.simulation.scenario import Scenario, UpgradeSpec
+from nodewise.simulation.workloads.client import ClientFactory, Credentials
+from nodewise.simulation.workloads.data import seed_data, verify_data
+from nodewise.simulation.workloads.final import final_reads
+from nodewise.simulation.workloads.history import History, read_history
+from nodewise.simulation.workloads.load import Load, Shape
+from nodewise.simulation.workloads.registry import connect, url
+from nodewise.testnet import image, lifecycle
+from nodewise.testnet.request import Request
+from nodewise.testnet.state import Testnet
+from nodewise.views.live import View, follow_journal
+
+
+class Rehearsal:
+    """One run of a scenario on a testnet of its own."""
+
+    def __init__(self, scenario: Scenario, name: str, *, seed: int | None = None, base: Path | None = None) -> None:
+        self.scenario = scenario
+        self.name = name
+        self.seed = (
+            seed
+            if seed is not None
+            else scenario.seed
+            if isinstance(scenario.seed, int)
+            else random.SystemRandom().randrange(2**31)
+        )
+        cluster, upgrade = scenario.cluster, scenario.upgrade or UpgradeSpec(scenario.cluster.version)
+        named = f"nodewise_{upgrade.component}_version"
+        self.run = Run.create(
+            new_folder(base or Path("runs").absolute(), scenario.name, name),
+            kind=scenario.name,
+            cluster=name,
+            system=cluster.system,
+            seed=self.seed,
+            to=upgrade.to,
+            scenario=msgspec.to_builtins(scenario),
+            **{"from": cluster.variables.get(named) if upgrade.component else cluster.version},
+        )
+        self.prefix = f"/nodewise/{self.run.id}/"
+
+    def up(self, say: Callable[[str], None]) -> Testnet:
+        """A fresh testnet with the scenario's cluster on it."""
+        cluster = self.scenario.cluster
+        given: dict[str, Any] = {"system": cluster.system, "version": cluster.version, "variables": cluster.variables}
+        net = lifecycle.up(Request(self.name, cluster.nodes, **given), say)
+        self.run.add(image=image.tag())
+        return net
+
+    def perform(self, net: Testnet, show: View) -> dict[str, Any]:
+        """Seed, work, upgrade, read everything back, judge. Returns the summary, which is in the run's folder, too."""
+        spec, nodes = self.scenario.workload, [node.name for node in net.nodes]
+        factory = clients_of(net)
+        expected = seed_data(factory(nodes[0]), self.seed)
+        with History(self.run.folder / "history.jsonl") as history:
+            shape = Shape(self.prefix, self.seed, spec.clients, spec.keys, spec.rate)
+            work = Load(factory, nodes, history, shape).start()
+            with showing(self.run, show, work):
+                self._pause(spec.warmup)
+                code = self._upgrade(net, lambda: show.workload(work.stats()))
+                self._pause(spec.warmup)
+                stats = work.stop()
+                final_reads(factory, nodes, history, self.prefix)
+        verdicts = judge(read_history(history.path), self.scenario.safety)
+        verdicts += [data_verdict(factory, nodes, expected)]
+        return self._conclude(code, msgspec.to_builtins(stats), verdicts)
+
+    def _upgrade(self, net: Testnet, tick: Callable[[], None]) -> int:
+        upgrade = self.scenario.upgrade
+        if not upgrade:
+            self.run.conclude("unchanged", "the scenario upgrades nothing")
+            return 0
+        return follow(
+            "playbooks/upgrade.yml",
+            run_dir=self.run.folder,
+            variables={
+                "nodewise_to": upgrade.to,
+                "nodewise_component": upgrade.component,
+                "nodewise_cluster": net.name,
+                "nodewise_approve": "any",
+            },
+            environment={"NODEWISE_TESTNET": net.name, "NODEWISE_VIEW": "off"},
+            tick=tick,
+        )
+
+    def _conclude(self, code: int, stats: dict[str, Any], verdicts: list[Verdict]) -> dict[str, Any]:
+        merged = merge(verdicts)
+        if code and self.run.outcome() is None:
+            raise SetupError(f"ansible-playbook ended with {code} and without an outcome; look into {self.run.folder}/ansible.log")
+        told = [{"checker": v.checker, "verdict": v.valid, "says": v.says} for v in verdicts]
+        return summarize(self.run, verdict=merged.valid, checkers=told, workload={**stats, "lost": merged.lost})
+
+    @staticmethod
+    def _pause(seconds: float) -> None:
+        threading.Event().wait(seconds)
+
+
+def clients_of(net: Testnet) -> ClientFactory:
+    """Clients of the cluster on a testnet, with what the operator shows: a certificate, or a password."""
+    if not net.system:
+        raise UsageError(f"testnet {net.name} has no cluster on it; make one with --system and --version")
+    shown = Credentials(*(str(net.pki / name) for name in ("ca.crt", "client.crt", "client.key", "passwords/nodewise")))
+    return connect(net.system, {node.name: url(net.system, node.address) for node in net.nodes}, shown)
+
+
+def data_verdict(factory: ClientFactory, nodes: list[str], expected: Any) -> Verdict:
+    """Whether the data that was there before is there afterwards, through every member."""
+    try:
+        wrong = {node: off for node in nodes if (off := verify_data(factory(node), expected))}
+    except UnknownResult as error:
+        return Verdict("data", "unknown", str(error))
+    if not wrong:
+        return Verdict("data", "valid", "the data from before is whole on every member")
+    said = "; ".join(f"{node}: {', '.join(off[:3])}" for node, off in wrong.items())
+    return Verdict("data", "invalid", f"the data from before changed: {said}")
+
+
+@contextmanager
+def showing(run: Run, show: View, work: Load) -> Iterator[None]:
+    """Render the run's journal and the load while it happens."""
+    stop = threading.Event()
+    thread = threading.Thread(target=follow_journal, args=(run.journal, show.feed, stop), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        show.workload(work.stats())
+        stop.set()
+        thread.join(5)
+
+
+def exit_code(summary: dict[str, Any]) -> int:
+    """0 when everything promised was kept; 1 when something was broken; 3 when it could not be judged; 4 when it never began.
+
+    An upgrade that was refused changed nothing: the scenario does not fit what is there, such as a mirror with one version only.
+    """
+    if summary["verdict"] == "invalid":
+        return 1
+    if summary["outcome"] == "refused":
+        return SetupError.exit_code
+    if summary["outcome"] not in GOOD:
+        return 1
+    return EXIT_CODES[summary["verdict"]]

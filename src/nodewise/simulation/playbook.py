@@ -1,0 +1,71 @@
+"""Following a playbook: ansible-runner starts it, its output goes to a log, and the caller looks at the journal meanwhile."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import ansible_runner
+
+from nodewise.errors import SetupError
+from nodewise.testnet.home import checkout
+
+TICK = 0.1  # seconds between looks
+
+
+def follow(
+    playbook: str, *, run_dir: Path, variables: Mapping[str, Any], environment: Mapping[str, str], tick: Callable[[], None]
+) -> int:
+    """Run a playbook of this checkout to its end and return ansible-playbook's exit code; `tick` is called meanwhile.
+
+    The whole output is kept in `<run_dir>/ansible.log`. Ctrl-C ends the playbook first, then reaches the caller.
+    """
+    private, cancelled = run_dir / ".runner", threading.Event()
+    private.mkdir(exist_ok=True)
+    thread, runner = ansible_runner.run_async(
+        private_data_dir=str(private),
+        project_dir=str(checkout()),
+        playbook=playbook,
+        extravars=dict(variables),
+        envvars=_environment(run_dir, environment),
+        quiet=True,
+        settings={"suppress_env_files": True},
+        cancel_callback=cancelled.is_set,
+    )
+    try:
+        while thread.is_alive():
+            tick()
+            cancelled.wait(TICK)  # not thread.join: interrupted in it, Python before 3.13 takes the thread for ended
+    except KeyboardInterrupt:
+        cancelled.set()
+        thread.join()
+        raise
+    finally:
+        _keep_log(runner, run_dir)
+        shutil.rmtree(private, ignore_errors=True)
+    if runner.rc is None:
+        raise SetupError(f"ansible-playbook did not start ({runner.status}); look into {run_dir}/ansible.log")
+    return int(runner.rc)
+
+
+def _environment(run_dir: Path, more: Mapping[str, str]) -> dict[str, str]:
+    ours = {
+        "ANSIBLE_CONFIG": str(checkout() / "ansible.cfg"),
+        "ANSIBLE_NOCOLOR": "1",
+        "NODEWISE_RUN_DIR": str(run_dir),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+    }
+    return {**ours, **more}
+
+
+def _keep_log(runner: Any, run_dir: Path) -> None:
+    """Append what ansible-playbook printed; the events of ansible-runner hold variables, so they are not kept."""
+    source = Path(runner.config.artifact_dir) / "stdout"
+    if source.exists():
+        with (run_dir / "ansible.log").open("a") as log:
+            log.write(source.read_text(errors="replace"))

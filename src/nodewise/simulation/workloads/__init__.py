@@ -1,0 +1,1 @@
+"""Seeded client operations, and clients that execute them."""

@@ -1,0 +1,191 @@
+"""etcd through its JSON gateway, which every release since 3.3 has: `/v3beta` in 3.3, `/v3` from 3.4 on."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from nodewise.model import Operation
+from nodewise.simulation.workloads import etcd_data
+from nodewise.simulation.workloads.client import ClientFactory, Credentials
+
+TIMEOUT = 1.0  # seconds for an attempt: longer than an election takes members to notice, shorter than an operation's deadline
+PAGE = 500  # keys
+
+# gRPC codes of answers that are given before a write is proposed or where applying it changes nothing: InvalidArgument, NotFound,
+# PermissionDenied, Unimplemented, Unauthenticated. Not ResourceExhausted: the put that first exceeds the quota is applied and
+# answered "database space exceeded". Not Unavailable: "request timed out" and "leader changed" come after the proposal.
+DEFINITE = {3, 5, 7, 12, 16}
+
+EXISTS, COMPACTED = 9, 11  # FailedPrecondition of a lease's id, OutOfRange of a revision
+
+
+class EtcdError(OSError):
+    """An answer other than 200; `code` is gRPC's, None when it is not one of etcd's answers."""
+
+    def __init__(self, node: str, code: int | None, message: str) -> None:
+        super().__init__(f"etcd on {node} answered: {message} (code {code})")
+        self.code = code
+
+
+class EtcdClient:
+    """A client of one member. `url` is its client URL; `timeout` in seconds is for one request."""
+
+    def __init__(self, node: str, url: str, context: ssl.SSLContext | None = None, timeout: float = TIMEOUT) -> None:
+        self._node = node
+        self._where = urlsplit(url)
+        self._context = context
+        self._timeout = timeout
+        self._connection: http.client.HTTPConnection | None = None
+        self._gateway = "/v3"
+
+    def open(self) -> None:
+        """Connect, and see which gateway this member has: it may be another one after an upgrade."""
+        host, port = self._where.hostname or "", self._where.port or 2379
+        if self._where.scheme == "https":
+            self._connection = http.client.HTTPSConnection(host, port, timeout=self._timeout, context=self._context)
+        else:
+            self._connection = http.client.HTTPConnection(host, port, timeout=self._timeout)
+        version = self._request("GET", "/version", None).get("etcdserver", "")
+        self._gateway = "/v3beta" if version.startswith("3.3.") else "/v3"
+
+    def close(self) -> None:
+        """Close the connection; safe to call twice."""
+        if self._connection:
+            with suppress(OSError):  # what it was about to send is judged already
+                self._connection.close()
+        self._connection = None
+
+    def invoke(self, operation: Operation) -> Operation:
+        """Perform one read, write or add."""
+        try:
+            if operation.f == "read":
+                return msgspec.structs.replace(operation, type="ok", value=self.get(operation.key))
+            self.call("/kv/put", key=encode(operation.key), value=encode(operation.value))
+        except OSError as error:
+            outcome = "fail" if operation.f == "read" or getattr(error, "code", None) in DEFINITE else "info"
+            return msgspec.structs.replace(operation, type=outcome, error=f"{type(error).__name__}: {error}")
+        return msgspec.structs.replace(operation, type="ok")
+
+    def get(self, key: str) -> str | None:
+        """The value of a key, read linearizably; None when there is none."""
+        found = self.call("/kv/range", key=encode(key)).get("kvs", [])
+        return decode(found[0].get("value", "")) if found else None
+
+    def put(self, pairs: Mapping[str, str], lease: int = 0) -> int:
+        """Write keys in one transaction (etcd takes 128 at most), attached to a lease if one is named; returns the revision."""
+        puts = [{"request_put": {"key": encode(key), "value": encode(value), "lease": lease}} for key, value in pairs.items()]
+        return int(self.call("/kv/txn", success=puts)["header"]["revision"])
+
+    def delete(self, keys: Iterable[str]) -> int:
+        """Delete keys in one transaction; returns the revision."""
+        deletions = [{"request_delete_range": {"key": encode(key)}} for key in keys]
+        return int(self.call("/kv/txn", success=deletions)["header"]["revision"])
+
+    def grant(self, lease: int, ttl: int) -> None:
+        """Make a lease of this id, for `ttl` seconds; one that is there stays as it is."""
+        try:
+            self.call("/lease/grant", ID=lease, TTL=ttl)
+        except EtcdError as error:
+            if error.code != EXISTS:
+                raise
+
+    def leased(self, lease: int) -> set[str]:
+        """The keys attached to a lease; none when there is no such lease."""
+        return {decode(key) for key in self.call("/kv/lease/timetolive", ID=lease, keys=True).get("keys", [])}
+
+    def compact(self, revision: int) -> None:
+        """Drop history up to this revision, and wait until it is gone."""
+        self.call("/kv/compaction", revision=revision, physical=True)
+
+    def compacted(self, revision: int) -> bool:
+        """Whether history at this revision is gone."""
+        try:
+            self.call("/kv/range", key=encode("/"), revision=revision)
+        except EtcdError as error:
+            if error.code == COMPACTED:
+                return True
+            raise
+        return False
+
+    def scan(self, prefix: str) -> Mapping[str, str]:
+        """Everything under a prefix, at one revision. The first page is a linearizable read, so that revision is a fresh one."""
+        found: dict[str, str] = {}
+        start, revision = encode(prefix), "0"
+        while True:
+            page = self.call("/kv/range", key=start, range_end=end_of(prefix), limit=PAGE, revision=revision)
+            found |= {decode(kv["key"]): decode(kv.get("value", "")) for kv in page.get("kvs", [])}
+            if not page.get("more"):
+                return found
+            revision = page["header"]["revision"] if revision == "0" else revision
+            start = b64encode(b64decode(page["kvs"][-1]["key"]) + b"\0").decode()
+
+    def seed(self, seed: int) -> etcd_data.DataSet:
+        """Write the data set of a seed."""
+        return etcd_data.write(self, seed)
+
+    def differences(self, expected: etcd_data.DataSet) -> list[str]:
+        """What of a data set is missing or different."""
+        return etcd_data.differences(self, expected)
+
+    def call(self, method: str, **body: Any) -> dict[str, Any]:
+        """One gateway call, like `/kv/range`. Raises `EtcdError` for an answer that is no success, `OSError` for none at all."""
+        return self._request("POST", self._gateway + method, json.dumps(body))
+
+    def _request(self, verb: str, path: str, body: str | None) -> dict[str, Any]:
+        if self._connection is None:
+            raise ConnectionError(f"the client of {self._node} is not open")
+        try:
+            self._connection.request(verb, path, body)
+            response = self._connection.getresponse()
+            text = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()  # it is in the middle of an answer: the next request begins with a new one
+            if isinstance(error, OSError):
+                raise
+            raise ConnectionError(f"{type(error).__name__}: {error}") from error
+        return self._parse(response.status, text)
+
+    def _parse(self, status: int, text: bytes) -> dict[str, Any]:
+        try:
+            answer = json.loads(text)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise EtcdError(self._node, None, f"HTTP {status}, {text[:80]!r}")
+        if status != http.HTTPStatus.OK or "error" in answer:
+            raise EtcdError(self._node, answer.get("code"), str(answer.get("message") or answer.get("error")))
+        return answer
+
+
+def connect(urls: Mapping[str, str], credentials: Credentials | None, timeout: float = TIMEOUT) -> ClientFactory:
+    """A factory of clients for members by name. `urls`: client URL of each. Raises `OSError` when certificates cannot be read."""
+    context = None
+    if credentials:
+        context = ssl.create_default_context(cafile=credentials.ca)  # one for all: reading the files takes longer than a handshake
+        context.load_cert_chain(credentials.cert, credentials.key)
+    return lambda node: EtcdClient(node, urls[node], context, timeout)
+
+
+def encode(text: str) -> str:
+    """Text as the gateway wants bytes."""
+    return b64encode(text.encode()).decode()
+
+
+def decode(text: str) -> str:
+    """Bytes of the gateway as text; what is no UTF-8 stays visible."""
+    return b64decode(text).decode(errors="backslashreplace")
+
+
+def end_of(prefix: str) -> str:
+    """The end of the range of all keys with this prefix, for the gateway: its last byte plus one."""
+    raw = prefix.encode()
+    return b64encode(raw[:-1] + bytes([raw[-1] + 1])).decode()

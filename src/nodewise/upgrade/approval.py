@@ -1,0 +1,81 @@
+"""What an operator approves of a plan, what drifted from it, and until when it may be carried out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from nodewise.errors import Refused
+from nodewise.gates.judgement import evidence
+from nodewise.model import Plan
+from nodewise.record.commands import named
+
+UNCOVERED = ("turns", "repair", "gaps", "hash")  # of a plan: what changes between a run and its resumption
+
+
+def covered(plan: Plan) -> dict[str, Any]:
+    """What an operator approves of a plan."""
+    fields = msgspec.to_builtins(plan)
+    # What is staged for going back is what runs, from wherever it can be had today.
+    fields["hops"] = [{key: value for key, value in hop.items() if key != "back"} for hop in fields["hops"]]
+    return {key: value for key, value in fields.items() if key not in UNCOVERED}
+
+
+def digest(plan: Plan) -> str:
+    """The first 12 hex digits of a SHA-256 over what is approved: not the order, not the leader."""
+    return hashlib.sha256(msgspec.json.encode(covered(plan), order="sorted")).hexdigest()[:12]
+
+
+def drift(approved: Plan, now: Plan) -> list[str]:
+    """What differs between a plan that was approved and the one that the cluster asks for now, a line each."""
+    before, after = covered(approved), covered(now)
+    return [line for key in before for line in _differences(key, before[key], after.get(key))]
+
+
+def _differences(path: str, before: Any, after: Any) -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in dict.fromkeys([*before, *after]):
+            yield from _differences(f"{path}: {key}", before.get(key), after.get(key))
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for number, (old, new) in enumerate(zip(before, after, strict=True), 1):
+            yield from _differences(f"{path} {number}", old, new)
+    elif before != after:
+        yield f"{path}: was {evidence(before, 60)}, is {evidence(after, 60)}"
+
+
+def window(text: str, now: datetime) -> datetime:
+    """When a change window closes: `HH:MM` is the next time that a clock on the controller shows it, else ISO 8601.
+
+    `now` is aware; a time without an offset is of the same zone. Raises Refused for what is neither, or is over.
+    """
+    try:
+        clock = datetime.strptime(text, "%H:%M").time()  # noqa: DTZ007 the zone is that of `now`
+    except ValueError:
+        pass
+    else:
+        today = now.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
+        return today if today > now else today + timedelta(days=1)
+    try:
+        end = datetime.fromisoformat(text)
+    except ValueError:
+        raise Refused(f"nodewise_until is {text!r}; expected a time such as 22:30 or 2026-01-31T22:30+01:00") from None
+    end = end if end.tzinfo else end.replace(tzinfo=now.tzinfo)
+    if end <= now:
+        raise Refused(f"nodewise_until is {end.isoformat(timespec='minutes')}, and that is over; nothing was begun")
+    return end
+
+
+def approved(word: str, digest: str) -> bool:
+    """Whether what an operator gave as nodewise_approve is meant for this plan."""
+    return word in ("any", digest)
+
+
+def ways(plan: Plan) -> str:
+    """The two ways out of a run that stopped between versions, as commands, on one line."""
+    of = named(plan.cluster, plan.component)
+    on = f"playbooks/upgrade.yml {of} -e nodewise_to={plan.to} -e nodewise_approve={plan.hash}"
+    return f"On: ansible-playbook {on}; back: ansible-playbook playbooks/rollback.yml {of}"

@@ -1,0 +1,79 @@
+"""What the nodes remember of upgrades: versions from before the first change, and what is not at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from nodewise.errors import Refused
+from nodewise.model import Declaration, Observations, Subject
+from nodewise.record.commands import named
+
+FINISHED = ("upgraded", "unchanged", "rolled_back")  # outcomes after which nothing is left to resume
+
+
+class Originals(NamedTuple):
+    """What was before the first change of an upgrade that is resumed: versions of members, and what groups acted as."""
+
+    versions: dict[str, str]
+    acts_as: dict[str, str | None]
+
+
+def record_of(state: Mapping[str, Any] | None, component: str) -> dict[str, Any] | None:
+    """What a node remembers of the last upgrade of one component, from its state."""
+    return next((record for record in _records(state) if record.get("component", "") == component), None)
+
+
+def _records(state: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """Every record that a node keeps, of whichever component."""
+    known = state or {}
+    return [record for record in [*(known.get("others") or {}).values(), known.get("upgrade")] if record]
+
+
+def refuse_unfinished(states: Mapping[str, Mapping[str, Any] | None], subject: Subject) -> None:
+    """Raise Refused while the upgrade of another component has begun to change members and has not ended."""
+    for name, state in states.items():
+        for record in _records(state):
+            if record.get("component", "") == subject.component or record["outcome"] in (*FINISHED, "refused"):
+                continue
+            if record["steps"]:
+                what, of = record.get("component") or subject.system, named(subject.cluster, record.get("component", ""))
+                raise Refused(
+                    f"an upgrade of {what} to {record['to']} is not at its end ({name}: {record['outcome'] or 'interrupted'}).\n"
+                    f"End it first: ansible-playbook playbooks/upgrade.yml {of} -e nodewise_to={record['to']}, "
+                    f"or take it back: ansible-playbook playbooks/rollback.yml {of}"
+                )
+
+
+def originals(records: Mapping[str, Any], observations: Observations, to: str) -> Originals:
+    """What the nodes remember of an unfinished upgrade to the same version; a version that is not on its way is drift."""
+    found = Originals({}, {})
+    for group, seen in observations.items():
+        for member in seen.members:
+            record = records.get(member.name) or {}
+            if record.get("kind") != "upgrade" or record.get("to") != to or record.get("outcome") in FINISHED:
+                continue
+            if member.version in (None, record["from"], *record["path"]):
+                found.versions[member.name] = record["from"]
+                found.acts_as[group] = record["cluster_version"]
+    return found
+
+
+def to_repair(asked: Iterable[str], declared: Declaration, records: Mapping[str, Any], observations: Observations) -> list[str]:
+    """The members to bring back first: those that an operator named, and one whose last step failed or was never ended.
+
+    Raises Refused for a name that is no member.
+    """
+    down = {member.name for seen in observations.values() for member in seen.members if not member.serving}
+    cut = {name for name, record in records.items() if name in down and _cut_off(declared, record or {})}
+    if unknown := sorted(set(asked) - set(records)):
+        raise Refused(f"nodewise_repair names {', '.join(unknown)}; the members are {', '.join(sorted(records))}")
+    absent = set(records) - {member.name for seen in observations.values() for member in seen.members}
+    return sorted(cut | (set(asked) & (down | absent)))
+
+
+def _cut_off(declared: Declaration, record: Mapping[str, Any]) -> bool:
+    """Whether a run died on the member, or left it down; what it staged there changed nothing that runs."""
+    names = {"undo", "repair", *(step.name for step in declared.steps)}
+    steps = [step for step in record.get("steps", []) if step["step"] in names]
+    return bool(steps) and steps[-1].get("ok") is not True

@@ -1,0 +1,88 @@
+"""From what was observed to what will be done: refuse, or resolve everything before anything changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from nodewise.errors import Refused
+from nodewise.model import Declaration, Hop, Observations, Plan, Release, Settings, Step, Subject
+from nodewise.upgrade.approval import digest
+from nodewise.upgrade.declared import vocabulary
+from nodewise.upgrade.memory import Originals
+from nodewise.upgrade.order import turns
+from nodewise.upgrade.preflight import refuse_outage, refuse_unready
+
+
+class Route(NamedTuple):
+    """From where to where: hops, of which there is always one; what was before the first; and members to bring back before it."""
+
+    hops: list[Hop]
+    kind: Literal["upgrade", "rollback"] = "upgrade"
+    before: Originals = Originals({}, {})
+    repair: Mapping[str, Release] = {}
+
+
+def make(
+    subject: Subject,
+    declared: Declaration,
+    observations: Observations,
+    route: Route,
+    settings: Settings,
+    own_gates: Mapping[str, Any],
+) -> Plan:
+    """The plan of one upgrade, or of a rollback.
+
+    Raises Refused with a line for each thing that is in the way: an unhealthy or inconsistent cluster, members that are not the
+    inventory's, an outage that nobody accepted. Members that are brought back first may be down.
+    """
+    known, to = vocabulary(declared, own_gates), route.hops[-1].to
+    refuse_unready(declared, observations, subject.groups, to, excused=route.repair)
+    running = {member.name: member.version for seen in observations.values() for member in seen.members if member.version}
+    brought = {name: release.version for name, release in route.repair.items()}
+    plan = Plan(
+        kind=route.kind,
+        cluster=subject.cluster,
+        system=subject.system,
+        role=subject.role,
+        groups={group: sorted(names) for group, names in subject.groups.items()},
+        domains=subject.domains,
+        component=subject.component,
+        versions={**brought, **running, **route.before.versions},
+        acts_as={group: route.before.acts_as.get(group, seen.cluster.version) for group, seen in observations.items()},
+        to=to,
+        hops=route.hops,
+        turns=[],
+        steps=[msgspec.structs.replace(step, after=[*step.after, *own_gates]) for step in declared.steps],
+        finalize=declared.finalize,
+        gates=known,
+        settings=settings,
+        repair=dict(route.repair),
+    )
+    plan.turns = turns(plan, observations)
+    refuse_outage(observations, settings, plan)
+    plan.hash = digest(plan)
+    return plan
+
+
+def architecture(nodes: Mapping[str, Any]) -> str:
+    """The one machine architecture of all nodes, as their kernels name it."""
+    found = {str(node.get("machine")) for node in nodes.values()}
+    if len(found) != 1:
+        raise Refused(f"the nodes are of several architectures ({', '.join(sorted(found))}); expected one")
+    return found.pop()
+
+
+def settled(step: Step, hop: Hop, node: str | None, version: str) -> dict[str, Any]:
+    """What a step waits for on the node: its declared conditions, with this hop's versions filled in.
+
+    `node_version: to` becomes the version of the node in hand, `cluster_version: to` the target's minor.
+    """
+    wanted: dict[str, Any] = {**step.settled}
+    if node and wanted.pop("node_version", None):
+        wanted["versions"] = {node: version}
+    if wanted.get("cluster_version") == "to":
+        wanted["cluster_version"] = ".".join(hop.to.split(".")[:2])
+    return wanted

@@ -1,0 +1,112 @@
+"""Whether an upgrade may begin: the cluster is ready, a quorum stays, and each node can carry it."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from typing import Any
+
+import msgspec
+
+from nodewise.errors import Refused
+from nodewise.gates.context import context
+from nodewise.gates.judgement import judge, unmet
+from nodewise.model import Declaration, Observation, Observations, Plan, Settings
+from nodewise.upgrade.declared import vocabulary
+
+UNPACKED = 5  # times the size of an artifact: the archive and what it unpacks to, as release_stage counts it
+SPARE = 64 << 20  # bytes on top of that, as release_stage keeps them
+UNKNOWN_SIZE = 200 << 20  # bytes to ask for when an artifact does not say its size
+MIN_VALID = 86400  # seconds that a certificate must still be good for: one that ends today may end within the roll
+MAX_SKEW = 5.0  # seconds between two nodes' clocks: certificates and leases go by them
+
+
+def refuse_unfit(plan: Plan, nodes: Mapping[str, Any]) -> None:
+    """Raise Refused with a line for each node that cannot carry the plan. What a node could not say counts against it."""
+    said = [f"{name}: {why}" for name in plan.members for why in unfit(plan, name, nodes[name])]
+    ahead = [node["ahead_s"] for node in nodes.values() if node.get("ahead_s") is not None]
+    apart = max(ahead) - min(ahead) if ahead else 0.0
+    if apart > MAX_SKEW:
+        said.append(f"the nodes' clocks are {apart:.1f} s apart, allowed are {MAX_SKEW:.0f} s; mend their time source")
+    if said:
+        raise Refused("\n".join(said))
+
+
+def unfit(plan: Plan, name: str, node: Mapping[str, Any]) -> list[str]:
+    """What stands against one node. What is missing on one that is to be repaired is what the repair is for."""
+    artifacts = [artifact for hop in plan.hops for artifact in hop.release.artifacts]
+    needed = SPARE + UNPACKED * sum(artifact.size or UNKNOWN_SIZE for artifact in artifacts)
+    free = node.get("free_bytes")
+    problems = [str(error) for error in node.get("errors") or [] if name not in plan.repair]
+    problems += [
+        f"{path} changed after the process began, so a restart would bring up another configuration; "
+        "restart the member with it first, or put it back"
+        for path in node.get("stale") or []
+        if name not in plan.repair
+    ]
+    if free is None:
+        problems.append("free disk space could not be read")
+    elif free < needed:
+        problems.append(f"{free >> 20} MiB are free for releases, {needed >> 20} MiB are needed; make room")
+    data = node.get("data")
+    if data and data["free_bytes"] < data["bytes"]:
+        had, left = data["bytes"] >> 20, data["free_bytes"] >> 20
+        problems.append(f"its data takes {had} MiB and {left} MiB are free; a member needs as much again: make room")
+    if node.get("ahead_s") is None:
+        problems.append("the clock could not be read")
+    for path, certificate in (node.get("certificates") or {}).items():
+        if certificate and certificate["seconds_left"] < MIN_VALID:
+            problems.append(f"{path} ends at {certificate['not_after']}; renew it first: a node may not come back with it")
+    return problems
+
+
+def refuse_unready(
+    declared: Declaration,
+    observations: Observations,
+    groups: Mapping[str, list[str]],
+    to: str = "",
+    *,
+    excused: Container[str] = (),
+) -> None:
+    """Raise Refused unless every gate holds in each group before anything has begun; members to repair are not asked about."""
+    known, lines = vocabulary(declared, {}), []
+    for group, names in groups.items():
+        if group not in observations:
+            raise Refused(f"{group} was not observed; every member must be reachable before one is changed")
+        seen = without(observations[group], excused)
+        asked = context(seen, seen, [name for name in names if name not in excused], to=to)
+        said = [verdict for name in declared.ready if not (verdict := judge(known[name], asked)).ok]
+        lines += [f"{group}: {unmet(said)}" if len(groups) > 1 else unmet(said)] if said else []
+    if lines:
+        raise Refused("\n".join([*lines, "Mend the cluster, then run the same command again"]))
+
+
+def without(seen: Observation, excused: Container[str]) -> Observation:
+    """An observation without the members that are known to be down, and without what it says of them in the cluster's details."""
+    cluster = msgspec.structs.replace(seen.cluster, details=_pruned(seen.cluster.details, excused))
+    members = [member for member in seen.members if member.name not in excused]
+    return msgspec.structs.replace(seen, cluster=cluster, members=members)
+
+
+def _pruned(details: Any, excused: Container[str]) -> Any:
+    """Details without members: what belongs to one has its name for a key, or says so in `member`."""
+    if isinstance(details, dict):
+        return {key: _pruned(value, excused) for key, value in details.items() if key not in excused}
+    if isinstance(details, list):
+        return [_pruned(one, excused) for one in details if not (isinstance(one, dict) and one.get("member") in excused)]
+    return details
+
+
+def refuse_outage(observations: Observations, settings: Settings, plan: Plan) -> None:
+    """Raise Refused when stopping one member would stop a group and nobody accepted that."""
+    for group, seen in observations.items():
+        serving = sum(member.serving or member.name in plan.repair for member in seen.members)
+        quorum = seen.cluster.quorum
+        if not plan.turns or settings.accept_outage:
+            return
+        if quorum is None:
+            raise Refused(f"the quorum of {group} could not be read, so no member may be stopped; look at the members' errors")
+        if serving - 1 < quorum:
+            raise Refused(
+                f"{serving} of {len(seen.members)} members of {group} serve and {quorum} are needed: stopping one is an outage.\n"
+                "Add members first, or say that the outage is accepted: -e nodewise_accept_outage=true"
+            )

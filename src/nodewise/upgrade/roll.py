@@ -1,0 +1,178 @@
+"""The roll, as decisions: whose turn it is, whether a change may still be taken back, and what may not be begun now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from nodewise.errors import Held
+from nodewise.gates.context import context
+from nodewise.gates.judgement import judge
+from nodewise.model import Hop, Observation, Observations, Outcome, Plan, Step, Turn
+from nodewise.upgrade.order import behind, hands_over, pick, stands
+
+BACK = ["members_expected", "members_serving", "node_at_target", "fingerprints_equal"]  # gates of a node that was put back
+
+
+def pending(plan: Plan, hop: Hop, observations: Observations) -> dict[str, list[str]]:
+    """The members that have not reached a hop's version yet, in each group that has some."""
+    versions = stands(observations)
+    left = {group: [name for name in names if behind(plan, hop, versions.get(name))] for group, names in plan.groups.items()}
+    return {group: names for group, names in left.items() if names}
+
+
+def done(plan: Plan, hop: Hop, observations: Observations) -> bool:
+    """Whether a hop is behind the cluster: all members reached it, and its end was seen, or a later hop has begun."""
+    if pending(plan, hop, observations):
+        return False
+    beyond = any(member.version != hop.to for seen in observations.values() for member in seen.members)
+    return beyond or all(
+        judge(plan.gates[name], context(seen, seen, plan.groups[group], to=hop.to)).ok
+        for group, seen in observations.items()
+        for name in plan.finalize.after
+    )
+
+
+def next_turn(plan: Plan, hop: Hop, observations: Observations) -> Turn | None:
+    """Resolve the next turn from the cluster as it is now, or None when every member has reached the hop's version.
+
+    Raises Held when no member may be stopped at this moment: unknown or unhealthy members, or a quorum that would break.
+    """
+    left = pending(plan, hop, observations)
+    if not left:
+        return None
+    down = [member.name for seen in observations.values() for member in seen.members if not member.serving]
+    if down:
+        raise Held(f"{', '.join(down)} does not serve: no other member may be stopped now")
+    for group in left:
+        seen = observations[group]
+        quorum, count = seen.cluster.quorum, len(seen.members)
+        if not plan.settings.accept_outage and (quorum is None or count - 1 < quorum):
+            raise Held(f"{count} members of {group} serve and the quorum is {quorum or 'unknown'}: no member may be stopped now")
+    leaders = {group: seen.cluster.leader for group, seen in observations.items()}
+    turn = msgspec.structs.replace(pick(plan, leaders, left, canary=first(plan, hop, observations)), to=hop.to)
+    for node in turn.nodes:
+        alone = len(plan.groups[plan.group_of(node)]) == 1
+        if hands_over(plan) and node in leaders.values() and not alone and not successor(plan, turn, observations, node):
+            raise Held(
+                f"{node} leads and no member may take over from it, so it may not be stopped; look at the others' errors and tags"
+            )
+    return turn
+
+
+def again(plan: Plan, hop: Hop, observations: Observations, soaked: bool) -> Turn | None:
+    """A turn in which nothing is changed: the one member that reached the version is watched, when nobody saw its soak end."""
+    reached = [name for name, version in versions_of(observations).items() if version == hop.to]
+    if not plan.settings.soak or soaked or len(reached) != 1 or not pending(plan, hop, observations):
+        return None
+    return Turn(reached, "the canary once more: its soak was not seen to end", hop.to)
+
+
+def first(plan: Plan, hop: Hop, observations: Observations) -> bool:
+    """Whether no member has reached the hop's version yet: whose turn is next is the canary."""
+    return sum(map(len, pending(plan, hop, observations).values())) == len(plan.members)
+
+
+def crosses(plan: Plan, hop: Hop, turn: Turn, observations: Observations) -> bool:
+    """Whether a turn goes past the point of no return: it takes the last member of a group to the hop's version."""
+    if not hop.no_return or hop.no_return.before != "last_member":
+        return False
+    return any(set(names) <= set(turn.nodes) for names in pending(plan, hop, observations).values())
+
+
+def steps_of(plan: Plan, turn: Turn, observations: Observations) -> dict[str, list[Step]]:
+    """The steps of each node of a turn: those for leaders only where the node leads now, and somebody can take over from it."""
+    leads = {node for node in turn.nodes if _group(plan, observations, node).cluster.leader == node}
+    taken = {node for node in leads if successor(plan, turn, observations, node)}
+    reached = {name for name, version in stands(observations).items() if version == turn.to}
+    mine = {node: [] if node in reached else plan.steps for node in turn.nodes}
+    return {node: [step for step in steps if step.only == "always" or node in taken] for node, steps in mine.items()}
+
+
+def successor(plan: Plan, turn: Turn, observations: Observations, node: str) -> str | None:
+    """Who takes over a node's leadership: a serving member that runs the turn's version already, else any other serving one.
+
+    A member whose system says that it may not take over (`details.candidate` is false) does not.
+    """
+    others = [
+        member
+        for member in _group(plan, observations, node).members
+        if member.serving
+        and member.name not in turn.nodes
+        and member.role != "learner"
+        and member.details.get("candidate") is not False
+    ]
+    upgraded = [member.name for member in others if member.version == turn.to]
+    return next(iter(sorted(upgraded) or sorted(member.name for member in others)), None)
+
+
+def proof(plan: Plan, hop: Hop, turn: Turn, observations: Observations, prefix: str) -> dict[str, dict[str, Any]]:
+    """For each node of a turn: the old members and the new ones between which writes are to be read, where there will be both."""
+    found: dict[str, dict[str, Any]] = {}
+    for node in turn.nodes if plan.settings.prove else []:
+        group = plan.group_of(node)
+        old = [name for name in pending(plan, hop, observations).get(group, []) if name not in turn.nodes]
+        if old:
+            found[node] = {"old": old, "new": [node], "prefix": prefix}
+    return found
+
+
+def _group(plan: Plan, observations: Observations, node: str) -> Observation:
+    return observations[plan.group_of(node)]
+
+
+def why_not_back(hop: Hop, acted_as: str | None, seen: Observation) -> str | None:
+    """Why the old version may not be put back at this moment, or None when it may. `acted_as`: before the hop began."""
+    if hop.no_return is None:
+        return None
+    now = seen.cluster.version
+    if now is None:
+        return "the version that the cluster acts as could not be read"
+    if now != acted_as:
+        return f"the cluster has moved from {acted_as} to {now}, and the old binary no longer starts on it"
+    return None
+
+
+def stuck(seen: Observation, node: str) -> Outcome:
+    """What a run is whose node could not be put back: held while the others serve with a quorum, so that it can be repaired."""
+    serving = sum(member.serving for member in seen.members if member.name != node)
+    return "held" if seen.cluster.quorum is not None and serving >= seen.cluster.quorum else "needs_human"
+
+
+def cut_off(seen: Observation, node: str) -> str | None:
+    """Why what a node says of the cluster may not be believed: it sees too few of the others. None when it sees enough."""
+    others = [member for member in seen.members if member.name != node]
+    there = [member.name for member in others if member.version is not None]
+    # The majority, also where fewer would do for writes: who sees no more than himself may be the one that everybody else lost.
+    if len(there) + 1 >= max(seen.cluster.quorum or 0, (len(others) + 1) // 2 + 1) or not others:
+        return None
+    unseen = ", ".join(member.name for member in others if member.version is None)
+    return f"it is cut off from {unseen}, and neither version gets ready alone; the same command goes on when it is not"
+
+
+def diverged(seen: Observation) -> str | None:
+    """The members' fingerprints when all are known and they differ: what no version put back would mend; None otherwise."""
+    found = {member.name: member.fingerprint for member in seen.members}
+    if None in found.values() or len(set(found.values())) == 1:
+        return None
+    at = f" at {seen.cluster.fingerprint_at}" if seen.cluster.fingerprint_at is not None else ""
+    return f"the members' data differs{at}: {', '.join(f'{name} {value}' for name, value in sorted(found.items()))}"
+
+
+def undo(plan: Plan, node: str, old: str, begun: set[str]) -> dict[str, Any]:
+    """What takes a node back to the version before its turn, as a step: the undo of each step begun, the last one first."""
+    return {
+        "name": "undo",
+        "node": node,
+        "version": old,
+        "files": [step.undo for step in reversed(plan.steps) if step.undo and step.name in begun],
+        "settled": {"serving": True, "versions": {node: old}},
+        "deadline": plan.settings.deadline,
+    }
+
+
+def versions_of(observations: Mapping[str, Observation]) -> dict[str, str]:
+    """What each member runs, as far as it is known."""
+    return {m.name: m.version for seen in observations.values() for m in seen.members if m.version}

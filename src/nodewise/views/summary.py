@@ -1,0 +1,39 @@
+"""The last lines of a run: how it ended, the evidence, and where to look."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from nodewise.record.commands import following
+
+
+def ending(summary: dict[str, Any], folder: Path) -> list[str]:
+    """The summary as an operator reads it."""
+    said = [f"{summary['outcome']}: {summary['reason']}"]
+    said += [_node(name, node) for name, node in sorted(summary["nodes"].items())]
+    gates = summary["gates"]
+    said.append(f"gates     {gates['passed']} passed, {gates['failed']} failed; {summary['duration_s']:.1f} s in all")
+    said += [_evidence(one["evidence"]) for one in summary.get("backups", []) if "evidence" in one]
+    if load := summary.get("workload"):
+        said.append(
+            f"workload  {load['ops']} operations, {load['failed']} failed; "
+            f"p50 {load['p50_ms']:.1f} ms, p99 {load['p99_ms']:.1f} ms, longest stall {load['longest_stall_ms']:.0f} ms"
+        )
+        said.append(f"          acknowledged writes lost: {load['lost']}")
+    for one in summary.get("checkers", []):
+        said.append(f"judged    {one['checker']}: {one['verdict']}; {one['says']}")
+    said += [f"next      {line}" for line in following(summary)]
+    return [*said, f"record    {folder}"]
+
+
+def _evidence(seen: dict[str, Any]) -> str:
+    """A backup that another tool made, and that was relied on."""
+    which = " ".join(filter(None, (seen["tool"], seen["label"])))
+    return f"backup    that of {which}, which ended at {seen['at']}, {seen['age_s'] / 3600:.1f} h before"
+
+
+def _node(name: str, node: dict[str, Any]) -> str:
+    state = "serves" if node["serving"] else "DOES NOT SERVE"
+    took = f"  {node['seconds']:.1f} s" if node["seconds"] else ""
+    return f"  {name}  {node['version'] or 'unknown'}  {node['role'] or 'unknown'}, {state}{took}"
