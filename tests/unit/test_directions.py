@@ -149,7 +149,7 @@ def test_the_table_knows_its_rooms() -> None:
 
 def test_floors_have_no_circle() -> None:
     """Rooms stand on each other: none is, by way of others, on top of itself."""
-    assert TOP == next(iter(TopologicalSorter(floors()).static_order()))
+    assert set(floors()) == set(TopologicalSorter(floors()).static_order())  # a circle is an error
 
 
 UTILS = f"{COLLECTION}plugins.module_utils"
