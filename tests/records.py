@@ -65,5 +65,5 @@ def keep(folders: list[Path], target: Path) -> list[Path]:
 def describe(folder: Path) -> str:
     """Where a record is, how its run ended, and the last thing that its journal says."""
     run = Run(folder)
-    outcome, reason = run.outcome() or ("no outcome", "the run was interrupted")
+    outcome, reason = run.outcome() or ("no outcome", "its journal does not say how it ended")
     return f"{folder.relative_to(ROOT)}\n{outcome}: {reason}\nlast in its journal: {(run.records() or ['nothing'])[-1]}"
