@@ -8,6 +8,7 @@ export PATH
 export ANSIBLE_HOME := $(CURDIR)/.cache/ansible
 export XDG_CACHE_HOME := $(CURDIR)/.cache
 export PYTHON
+export CORE
 # Compiled modules are kept: without them each start of ansible-playbook compiles all of ours anew.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -27,6 +28,7 @@ help: ## what there is to make (this)
 	@echo '  make demo KEEP=1        leaves the cluster up and says how to look at it and remove it'
 	@echo '  make test-unit ARGS="-k plan -x"   hands words on to pytest; SKIP_SLOW=1, WORKERS=4, SEED=random: tests/README.md'
 	@echo '  make setup PYTHON=/usr/bin/python3.13   makes .venv with that Python (3.11 or newer)'
+	@echo '  make setup CORE=2.20    puts that minor of ansible-core into .venv (2.20 and 2.21 need Python 3.12)'
 
 demo: setup-demo ## a cluster on a testnet, upgraded under load, judged
 	@testnet run rolling-upgrade $(if $(KEEP),--keep)
@@ -52,7 +54,7 @@ test-simulation: setup-test ## bad days: faults while a cluster under load is up
 test-e2e: setup-test ## the commands as a user types them
 	@$(call tests,e2e)
 
-test-benchmark: setup-test ## the benchmarks' own tests
+test-benchmark: setup-test ## quick benchmarks beside their limits; a missed one is shown, never red
 	@$(call tests,benchmark)
 
 test-molecule: setup-test ## each role on nodes of its own

@@ -17,6 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SHOWN = 40
 MODULES = "ansible_collections.nodewise.cluster.plugins"
 
+WORKFLOWS = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob(".github/workflows/*.yml"))
+SCHEMA = ["check-jsonschema", "--builtin-schema"]  # the package brings them along
+
 LINTERS: dict[str, list[list[str]]] = {  # the slow ones first, so that the others fill the second core
     "ansible-test sanity": [[sys.executable, "scripts/sanity.py"]],
     "ansible-lint": [["ansible-lint", "--offline", "--strict"]],
@@ -24,6 +27,12 @@ LINTERS: dict[str, list[list[str]]] = {  # the slow ones first, so that the othe
     "collection": [[sys.executable, "scripts/collection.py"]],
     "changelog": [["antsibull-changelog", "lint"]],
     "yamllint": [["yamllint", "--strict", "."]],
+    "check-jsonschema": [
+        [*SCHEMA, "vendor.github-workflows", *WORKFLOWS],
+        [*SCHEMA, "vendor.dependabot", ".github/dependabot.yml"],
+        [*SCHEMA, "vendor.gitlab-ci", "--data-transform", "gitlab-ci", "docs/ci/gitlab-ci.yml"],
+    ],
+    "zizmor": [["zizmor", "--offline", "--persona", "pedantic", "--strict-collection", "--quiet", ".github"]],
     "ruff check": [["ruff", "check", "--quiet", "--output-format", "concise", "."]],
     "ruff format": [["ruff", "format", "--check", "--output-format", "concise", "."]],
 }

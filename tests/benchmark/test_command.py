@@ -7,10 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from nodewise.bench import figures
+from nodewise.bench.figures import Row
 from nodewise.testnet import state
 from nodewise.testnet.podman import Podman
 
@@ -25,6 +28,7 @@ def left() -> list[str]:
     return [name for name in [*there, *state.names()] if name.startswith(OURS)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["nodes", "roll"])
 @pytest.mark.parametrize("seconds", [2, 12])
 def test_an_interrupt_leaves_nothing(what: str, seconds: int, tmp_path: Path) -> None:
@@ -39,10 +43,13 @@ def test_an_interrupt_leaves_nothing(what: str, seconds: int, tmp_path: Path) ->
     assert [130, []] == [command.returncode, left()]
 
 
-def test_nodes_are_measured(tmp_path: Path) -> None:
-    """Both contenders end with nodes that answer, and are printed."""
-    words = [*COMMAND, "--only", "nodes", "--rounds", "1"]
+def test_nodes_are_measured(tmp_path: Path, shown: Callable[[Row], None]) -> None:
+    """Both contenders end with nodes that answer, and are printed; what was measured is kept where --save says, too."""
+    words = [*COMMAND, "--only", "nodes", "--rounds", "1", "--save", "kept/bench.json"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
     assert 0 == done.returncode, done.stderr
     assert "nodes-5" in done.stdout
+    (record,) = (tmp_path / "runs").iterdir()
+    assert figures.load(record) == figures.load(tmp_path / "kept/bench.json")
+    shown(figures.load(record).rows[0])
     assert [] == left()

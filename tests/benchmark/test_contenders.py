@@ -9,6 +9,8 @@ import pytest
 from nodewise.bench import roll
 from nodewise.errors import SetupError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[roll.Roll]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,7 +56,8 @@ def test_an_ordinary_playbook(tmp_path: Path) -> None:
     lines = said.splitlines()
     assert lines[0].endswith("s): changed n1")
     assert "  Change (" in lines[0]
-    assert lines[1:3] == ["rescued", "n1: Fail at last failed: non-zero return code"]
+    assert lines[1] == "rescued"
+    assert re.fullmatch(r"n1: Fail at last failed: .*non-zero return code\.?", lines[2])  # ansible-core 2.21 says it in a sentence
     assert lines[3:] == ["  ls: cannot access '/nowhere': No such file or directory"]
 
 

@@ -1,4 +1,4 @@
-"""What the benchmark makes of samples: medians, ratios, limits, the table, and the alert."""
+"""What the benchmark makes of samples: medians, ratios, limits and the table."""
 
 from __future__ import annotations
 
@@ -9,27 +9,20 @@ from typing import Any
 
 import pytest
 import yaml
-from click.testing import CliRunner
 
 from nodewise.bench import figures, phases, smoke, stalls, suite, table
 from nodewise.bench.figures import Report, Row
-from nodewise.cli.main import main
-from nodewise.errors import SetupError, UnknownResult, UsageError
+from nodewise.bench.paths import paths
+from nodewise.bench.suite import Wish
+from nodewise.errors import SetupError, UsageError
 from nodewise.model import Operation
+
+from .benched import Made, command, row
 
 ROOT = Path(__file__).resolve().parents[2]
 POSTGRESQL = ("postgresql-roll", "postgresql-upgrade", "postgresql-handover", "postgresql-failed")
+MICRO = [path.name for path in paths()]
 UPGRADED = ("cluster-5", "roll", "upgrade", "stall", "stall-whole", "failed", *POSTGRESQL)
-
-
-def row(name: str = "roll", *, limit: float = 3.5, **samples: list[float]) -> Row:
-    """A row of seconds whose limit is of the ratio."""
-    return Row(name, "an upgrade", "s", "ratio", limit, **samples)
-
-
-def report(*rows: Row) -> Report:
-    """A run with these rows."""
-    return Report({}, list(rows), {})
 
 
 @pytest.mark.parametrize(
@@ -53,42 +46,6 @@ def test_a_limit_of_the_ratio(floor: list[float], nodewise: list[float], ratio: 
 def test_a_limit_of_the_value(nodewise: list[float], met: bool) -> None:
     """Without a floor the limit is of the median itself."""
     assert met == Row("cluster-5", "", "s", "value", 15, nodewise=nodewise).met
-
-
-@pytest.mark.parametrize(
-    ("before", "now", "worse"), [(2.0, 2.4, False), (2.0, 2.5, True), (2.0, 1.0, False), (0.0, 0.0, False), (0.0, 1.0, True)]
-)
-def test_what_is_worse(before: float, now: float, worse: bool) -> None:
-    """A figure is worse when it grew by more than the threshold; anything is more than nothing."""
-    assert worse == figures.change("roll", before, now, 0.2).worse
-
-
-def test_ratios_are_compared_not_seconds() -> None:
-    """A machine that is half as fast slows the floor, too, and is no regression."""
-    changes = figures.compare(report(row(floor=[2.0], nodewise=[6.0])), report(row(floor=[4.0], nodewise=[12.0])), 0.2)
-    assert [("roll", 3.0, 3.0, False)] == [(c.row, c.before, c.now, c.worse) for c in changes]
-
-
-@pytest.mark.parametrize(
-    ("now", "says"), [(report(row("nodes-5", floor=[1.0], nodewise=[1.0])), "roll"), (report(row(floor=[1.0])), "none now")]
-)
-def test_what_cannot_be_compared_is_unknown(now: Report, says: str) -> None:
-    """No row in common, or a figure that is missing, is not read as good."""
-    with pytest.raises(UnknownResult, match=says):
-        figures.compare(report(row(floor=[1.0], nodewise=[1.0])), now, 0.2)
-
-
-@pytest.mark.parametrize(("text", "value"), [("20%", 0.2), ("0.2", 0.2), (" 5% ", 0.05)])
-def test_a_threshold(text: str, value: float) -> None:
-    """As a percentage or as a fraction."""
-    assert value == figures.threshold(text)
-
-
-@pytest.mark.parametrize("text", ["", "-5%", "a lot", "20%%"])
-def test_no_threshold(text: str) -> None:
-    """Anything else says what was expected."""
-    with pytest.raises(UsageError, match="such as 20%"):
-        figures.threshold(text)
 
 
 @pytest.mark.parametrize("content", [None, "", "{}", '{"rows": []}', "[1]"])
@@ -156,54 +113,10 @@ def test_stalls_of_a_part_of_a_run(began: int, ended: int, longest: float) -> No
     assert longest == stalls.longest_ms(waits, stalls.Wait((1000 + began) * ms, (1000 + ended) * ms))
 
 
-class Bench:
-    """A bench that adds what it was given, and remembers what was asked of it."""
-
-    def __init__(self, *nodewise: float, floor: float = 1.0) -> None:
-        self.rows = [row()]
-        self.asked: list[str] = []
-        self._nodewise, self._floor = nodewise, floor
-
-    def prepare(self) -> None:
-        """Nothing to make."""
-        self.asked.append("prepare")
-
-    def round(self, number: int) -> None:
-        """A sample each; none left is a failure."""
-        self.asked.append(f"round {number}")
-        if number > len(self._nodewise):
-            raise SetupError("the upgrade ended rolled_back, expected upgraded; it has no figure")
-        self.rows[0].floor.append(self._floor)
-        self.rows[0].nodewise.append(self._nodewise[number - 1])
-
-    def clean(self) -> None:
-        """Nothing to remove."""
-        self.asked.append("clean")
-
-
-def command(monkeypatch: pytest.MonkeyPatch, folder: Path, bench: Bench, *words: str) -> tuple[int, str]:
-    """Exit code and output of `testnet bench` when this is what it measures."""
-    monkeypatch.setattr(suite, "chosen", lambda *_args, **_more: [bench])
-    monkeypatch.setattr(suite, "_undisturbed", lambda: None)
-    monkeypatch.setenv("NODEWISE_HOME", str(folder / "home"))
-    monkeypatch.chdir(folder)
-    done = CliRunner().invoke(main, ["bench", *words])
-    return done.exit_code, done.output
-
-
-@pytest.mark.parametrize(("earlier", "code"), [(3.0, 1), (3.4, 0), (9.0, 0)])
-def test_the_alert_fires(earlier: float, code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A run that is worse than an earlier one by more than the threshold exits with 1 and names the row; any other with 0."""
-    report(row(floor=[1.0], nodewise=[earlier])).save(tmp_path / "bench.json")
-    words = ("--rounds", "2", "--against", "bench.json", "--threshold", "20%")
-    found, output = command(monkeypatch, tmp_path, Bench(4.0, 4.0), *words)
-    assert [code, code == 1] == [found, "roll: 3.00 -> 4.00 (+33%), WORSE by more than 20%" in output]
-
-
 @pytest.mark.parametrize(("words", "code"), [(["--strict"], 1), ([], 0)])
 def test_limits_bind_only_when_they_are_to(words: list[str], code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A limit that is not met is printed; it is an exit code only with --strict."""
-    found, output = command(monkeypatch, tmp_path, Bench(4.0), "--rounds", "1", *words)
+    found, output = command(monkeypatch, tmp_path, [Made(4.0)], "--rounds", "1", *words)
     assert code == found
     assert " NO " in output
     written = next(tmp_path.glob("runs/*/bench.json"))
@@ -212,8 +125,8 @@ def test_limits_bind_only_when_they_are_to(words: list[str], code: int, monkeypa
 
 def test_what_failed_has_no_figure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A round that fails ends the run with its reason, without a table or a file, and all is cleaned up."""
-    bench = Bench(4.0)
-    code, output = command(monkeypatch, tmp_path, bench, "--rounds", "2")
+    bench = Made(4.0)
+    code, output = command(monkeypatch, tmp_path, [bench], "--rounds", "2")
     assert 4 == code
     assert "error: the upgrade ended rolled_back" in output
     assert "nodewise" not in output
@@ -221,19 +134,12 @@ def test_what_failed_has_no_figure(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert ["prepare", "round 1", "round 2", "clean"] == bench.asked
 
 
-def test_bad_input_is_told_before_anything_is_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A file that is not there costs no ten minutes."""
-    bench = Bench(4.0)
-    code, output = command(monkeypatch, tmp_path, bench, "--against", "nowhere.json")
-    assert [2, []] == [code, bench.asked]
-    assert "nowhere.json cannot be read" in output
-
-
 @pytest.mark.parametrize(
     ("names", "full", "rows"),
     [
-        ((), False, ["nodes-5", "smoke-5", *UPGRADED]),
-        ((), True, ["nodes-5", "nodes-10", "smoke-5", "smoke-10", *UPGRADED, "demo"]),
+        ((), False, [*MICRO, "nodes-5", "smoke-5", *UPGRADED]),
+        ((), True, [*MICRO, "nodes-5", "nodes-10", "smoke-5", "smoke-10", *UPGRADED, "demo"]),
+        (("micro",), False, MICRO),
         (("roll", "nodes"), False, ["nodes-5", "roll", "upgrade", "stall", "stall-whole", "failed"]),
         (("smoke",), False, ["smoke-5"]),
         (("postgresql",), False, [*POSTGRESQL]),
@@ -242,7 +148,7 @@ def test_bad_input_is_told_before_anything_is_measured(monkeypatch: pytest.Monke
 )
 def test_which_rows_are_measured(names: tuple[str, ...], full: bool, rows: list[str], tmp_path: Path) -> None:
     """What takes long is left out unless it is asked for."""
-    assert rows == [one.name for bench in suite.chosen(names, tmp_path, full=full) for one in bench.rows]
+    assert rows == [one.name for bench in suite.chosen(Wish(names, full), tmp_path) for one in bench.rows]
 
 
 @pytest.mark.parametrize(("passed", "figures"), [(500, [3.0]), (499, []), (None, [])])
@@ -270,7 +176,7 @@ def test_the_limits_are_those_of_the_documentation() -> None:
     """docs/benchmarks.md states each row with its limit."""
     lines = (ROOT / "docs/benchmarks.md").read_text().splitlines()
     stated = {line.split("`")[1]: line for line in lines if line.startswith("| `")}
-    rows = [one for bench in suite.chosen((), ROOT, full=True) for one in bench.rows]
+    rows = [one for bench in suite.chosen(Wish(full=True), ROOT) for one in bench.rows]
     assert [one.name for one in rows] == list(stated)
     assert [] == [one.name for one in rows if f"≤ {one.limit:g}" not in stated[one.name]]
 

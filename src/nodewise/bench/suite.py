@@ -5,21 +5,25 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from nodewise.bench import phases
 from nodewise.bench.figures import Report, Row
+from nodewise.bench.micro import Micro
 from nodewise.bench.nodes import Cluster, Demo, Nodes
 from nodewise.bench.postgresql import PostgresqlRoll
 from nodewise.bench.roll import FROM, Roll, Rolling
+from nodewise.bench.sampling import calibration
 from nodewise.bench.smoke import Smoke
+from nodewise.errors import UsageError
 from nodewise.record import new_folder, provenance
 from nodewise.testnet import state
 from nodewise.testnet.interrupt import SIGNALS, interruptible
 
-NAMES = ("nodes", "smoke", "cluster", "roll", "postgresql", "demo")
+NAMES = ("micro", "nodes", "smoke", "cluster", "roll", "postgresql", "demo")
 
 
 class Bench(Protocol):
@@ -37,36 +41,64 @@ class Bench(Protocol):
         """Remove all that it made; also half of it, also twice."""
 
 
-def chosen(names: Sequence[str], folder: Path, *, full: bool) -> list[Bench]:
-    """The benches of these names; `full` adds the rows that take long. The demo is among them only then, or when it is named."""
-    wanted = names or [name for name in NAMES if name != "demo" or full]
+class Wish(NamedTuple):
+    """What is to be measured: benches by name, all when there is none; `full` adds what takes long; `rows` are all that matter.
+
+    `commit`: the code that micro rows are measured by, too.
+    """
+
+    names: Sequence[str] = ()
+    full: bool = False
+    rows: AbstractSet[str] | None = None
+    commit: str | None = None
+
+
+def chosen(wish: Wish, folder: Path) -> list[Bench]:
+    """The benches that were wished for. The demo is among them only when all is to be measured, or when it is named.
+
+    Raises UsageError for a row that none of them has.
+    """
+    wanted = wish.names or [name for name in NAMES if name != "demo" or wish.full]
     made: dict[str, Callable[[], list[Bench]]] = {
-        "nodes": lambda: [Nodes(count, folder) for count in ([5, 10] if full else [5])],
-        "smoke": lambda: [Smoke(count, folder) for count in ([5, 10] if full else [5])],
+        "micro": lambda: [Micro(folder, wish.commit)],
+        "nodes": lambda: [Nodes(count, folder) for count in ([5, 10] if wish.full else [5])],
+        "smoke": lambda: [Smoke(count, folder) for count in ([5, 10] if wish.full else [5])],
         "cluster": lambda: [Cluster(5, FROM, folder)],
         "roll": lambda: [Roll(folder)],
         "postgresql": lambda: [PostgresqlRoll(folder)],
         "demo": lambda: [Demo(folder)],
     }
-    return [bench for name in NAMES if name in wanted for bench in made[name]()]
+    found = [bench for name in NAMES if name in wanted for bench in made[name]()]
+    return found if wish.rows is None else _limited(found, wish.rows)
 
 
-def measure(names: Sequence[str], rounds: int, say: Callable[[str], None], *, full: bool = False) -> tuple[Report, Path]:
+def _limited(benches: list[Bench], rows: AbstractSet[str]) -> list[Bench]:
+    names = {row.name for bench in benches for row in bench.rows}
+    if unknown := sorted(rows - names):
+        raise UsageError(f"no row {', '.join(unknown)}; there are: {', '.join(sorted(names))}")
+    for bench in benches:
+        if isinstance(bench, Micro):
+            bench.limit(rows)
+    return [bench for bench in benches if any(row.name in rows for row in bench.rows)]
+
+
+def measure(wish: Wish, rounds: int, say: Callable[[str], None], folder: Path | None = None) -> tuple[Report, Path]:
     """Measure, and return the report with the folder that holds it as bench.json. Whatever happens, nothing stays up.
 
     SetupError: something failed; KeyboardInterrupt. There is then no report.
     """
-    folder = new_folder(Path("runs").absolute(), "bench", "local")
+    folder = folder or new_folder(Path("runs").absolute(), "bench", "local")
     with interruptible(), state.locked("bench"):
+        benches = chosen(wish, folder)
         folder.mkdir(parents=True)
         about = {**provenance(), "rounds": rounds, "cores": os.cpu_count(), "load_before": os.getloadavg()[0]}
-        benches = chosen(names, folder, full=full)
         with ExitStack() as cleaning:
             for bench in benches:
                 cleaning.callback(bench.clean)
             cleaning.callback(_undisturbed)
             _rounds(benches, rounds, say)
-    report = Report(about, [row for bench in benches for row in bench.rows], _phases(benches))
+    before = [row for bench in benches if isinstance(bench, Micro) for row in bench.before]
+    report = Report(about, [row for bench in benches for row in bench.rows], _phases(benches), before)
     report.save(folder / "bench.json")
     return report, folder
 
@@ -78,7 +110,11 @@ def _rounds(benches: Sequence[Bench], rounds: int, say: Callable[[str], None]) -
     for number in range(1, rounds + 1):
         for bench in benches:
             say(f"round {number} of {rounds}: {', '.join(row.name for row in bench.rows)}")
+            alone = [] if isinstance(bench, Micro) else [row for row in bench.rows if row.alone]
+            took = [calibration()] if alone else []
             bench.round(number)
+            for row in alone:
+                row.calibration += took
 
 
 def _undisturbed() -> None:
