@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,8 @@ def keep(folders: list[Path], target: Path) -> list[Path]:
     """Copy folders of runs, each with the log beside it, but without backups; returns the copies."""
     copies = [target / folder.name for folder in folders]
     for folder, copy in zip(folders, copies, strict=True):
-        shutil.copytree(folder, copy, ignore=HEAVY, dirs_exist_ok=True)
+        with suppress(OSError):  # a run may still be at work; all else is copied
+            shutil.copytree(folder, copy, ignore=HEAVY, dirs_exist_ok=True)
         if (log := folder.with_name(f"{folder.name}.log")).exists():
             shutil.copy(log, copy)
     return copies
@@ -65,5 +67,5 @@ def keep(folders: list[Path], target: Path) -> list[Path]:
 def describe(folder: Path) -> str:
     """Where a record is, how its run ended, and the last thing that its journal says."""
     run = Run(folder)
-    outcome, reason = run.outcome() or ("no outcome", "the run was interrupted")
+    outcome, reason = run.outcome() or ("no outcome", "its journal does not say how it ended")
     return f"{folder.relative_to(ROOT)}\n{outcome}: {reason}\nlast in its journal: {(run.records() or ['nothing'])[-1]}"

@@ -180,6 +180,14 @@ def test_a_tarball_like_upstreams(cluster: Cluster, upgraded: tuple[Ended, dict[
     assert cluster.data_whole()
 
 
+def test_mixed_versions_are_proved(cluster: Cluster, upgraded: tuple[Ended, dict[str, int], dict[str, object]]) -> None:
+    """After each member but the last, old and new ones read each other's writes; the key of the proof is gone at the end."""
+    steps = upgraded[0].journal("step", "end")
+    order = [step["node"] for step in steps if step["step"] == "switch"]
+    assert [(node, True) for node in order[:-1]] == [(step["node"], step["ok"]) for step in steps if step["step"] == "prove"]
+    assert "" == cluster.etcdctl(cluster.names[0], "get --prefix --keys-only /nodewise/proof")
+
+
 def test_again_when_it_is_done(cluster: Cluster, upgraded: tuple[Ended, dict[str, int], dict[str, object]]) -> None:
     """Everything runs the target: unchanged, with --check too, and no process is restarted."""
     before = cluster.look()

@@ -15,7 +15,7 @@ DATA = "/var/lib/nodewise/postgresql/data"
 
 def run(cluster: Cluster, node: str, *verbs: str) -> Path:
     """Run verbs on a node; returns the record."""
-    ended = cluster.play("../tests/system/verbs", verbs_node=node, verbs=list(verbs))
+    ended = cluster.play("../tests/system/verbs", nodewise_version=cluster.old, verbs_node=node, verbs=list(verbs))
     assert 0 == ended.code, ended.said
     return ended.folder
 
