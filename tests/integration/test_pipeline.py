@@ -127,13 +127,14 @@ def podman(*words: str) -> str:
     return done.stdout
 
 
-def machine() -> list[str]:
-    """Options for a container that gives its pip the index and the certificates of this machine."""
+def pip_of_this_machine(folder: Path) -> list[str]:
+    """Options for a container that give its pip the index and the certificates of this machine."""
     said = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True).stdout
-    settings = re.findall(r"^(?:global|:env:)\.(index-url|trusted-host|proxy)='(.*)'$", said, re.MULTILINE)
-    options = [f"--env=PIP_{name.upper().replace('-', '_')}={value}" for name, value in settings]
-    trust = [f"--volume={AUTHORITIES}:/authorities.crt:ro", "--env=PIP_CERT=/authorities.crt"]
-    return [*options, *(trust if AUTHORITIES.exists() else [])]
+    settings = dict(re.findall(r"^(?:global|:env:)\.(index-url|trusted-host|proxy)='(.*)'$", said, re.MULTILINE))
+    trust = {"cert": "/authorities.crt"} if AUTHORITIES.exists() else {}
+    (folder / "pip.conf").write_text("\n".join(["[global]", *(f"{name} = {value}" for name, value in (settings | trust).items())]))
+    mounts = {folder / "pip.conf": "/etc/pip.conf", **({AUTHORITIES: trust["cert"]} if trust else {})}
+    return [f"--volume={here}:{there}:ro" for here, there in mounts.items()]
 
 
 @pytest.mark.slow
@@ -145,7 +146,7 @@ def test_set_up_in_a_bare_debian(debian: str, tmp_path: Path) -> None:
     subprocess.run(["git", "bundle", "create", "--quiet", bundle, "HEAD"], cwd=ROOT, check=True)
     steps = [checkout if step.uses.startswith("actions/checkout@") else step for step in job.steps]
     script = "\n".join(line(job, step) for step in steps if step.run)
-    where = ["--rm", "--network=host", "--workdir=/srv", f"--volume={bundle}:/checkout.bundle:ro", *machine()]
+    where = ["--rm", "--network=host", "--workdir=/srv", f"--volume={bundle}:/checkout.bundle:ro", *pip_of_this_machine(tmp_path)]
     said = podman("run", *where, debian, "sh", "-ec", script)
     assert re.search(r"\b\d{4} passed", said)
     assert " failed" not in said.replace(" 0 failed", "")
