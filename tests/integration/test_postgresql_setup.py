@@ -52,7 +52,7 @@ def test_what_was_made_can_be_used(cluster: PatroniCluster) -> None:
     access.sql(leader, "insert into nodewise.sentinel (run) values ('r')")
     assert 1 == access.sql(leader, "select to_json(count(*)) from nodewise.sentinel")
     kept = access.rest(leader, "GET", "/config")[1]
-    assert (31, 2) == (kept["ttl"], kept["loop_wait"])
+    assert (31, 1) == (kept["ttl"], kept["loop_wait"])
     passfile.write_text("*:*:*:second:another\n")
     with pytest.raises(PostgresqlError, match="password authentication failed"):
         access.sql(leader, "select to_json(1)")

@@ -199,6 +199,13 @@ def test_a_replica_that_takes_writes(suite: Suite) -> None:
         healthy(cluster)
 
 
+def patroni_answers(suite: Suite) -> None:
+    """Wait until every Patroni answers, as it was told at last."""
+    deadline = time.monotonic() + 20
+    while any(suite.run(name, "60-patroni").returncode for name in suite.cluster.addresses):
+        assert time.monotonic() < deadline, "Patroni has not read its file again"
+
+
 @pytest.mark.slow
 def test_patroni_that_lets_anybody_change_things(suite: Suite) -> None:
     """A REST API without a password fails the script that asks it, and nothing else."""
@@ -218,13 +225,12 @@ def test_patroni_that_lets_anybody_change_things(suite: Suite) -> None:
         for name in cluster.addresses:
             cluster.configure(name)
             cluster.signal(name, signal.SIGHUP)
-        deadline = time.monotonic() + 20
-        while any(suite.run(name, "60-patroni").returncode for name in cluster.addresses):
-            assert time.monotonic() < deadline, "Patroni has not read its file again"
+        patroni_answers(suite)
 
 
 def test_patroni_that_does_not_answer(suite: Suite) -> None:
     """It fails alone: PostgreSQL is well without it."""
+    patroni_answers(suite)
     suite.cluster.signal("n3", signal.SIGSTOP)
     try:
         assert {("n3", "60-patroni")} == set(suite.failed())

@@ -268,6 +268,15 @@ def test_the_same_suite_twice_at_once(host: Host) -> None:
     assert [] == list(host.scratch.iterdir())
 
 
+def test_a_folder_that_is_just_being_made(host: Host) -> None:
+    """Another run's, whose owner is not written yet, is left alone; that of a process that is gone is not."""
+    for name, owner in (("new", ""), ("old", "1@0")):
+        (host.scratch / f"nodewise-smoke-{name}").mkdir()
+        (host.scratch / f"nodewise-smoke-{name}" / "owner").write_text(owner)
+    host.begin({"one": "#!/bin/sh\n"}).communicate(timeout=60)
+    assert ["nodewise-smoke-new"] == [path.name for path in host.scratch.iterdir()]
+
+
 def test_a_script_that_takes_its_rights_away(host: Host) -> None:
     """A folder that nobody may enter is removed all the same."""
     assert 0 == host.one("#!/bin/sh\nmkdir -p d/e; chmod 0 d; chmod 0 .\n")["code"]

@@ -116,7 +116,8 @@ class Scratch:
         for path in glob.glob(os.path.join(glob.escape(self.place), PREFIX + "*")):
             with suppress(OSError), open(os.path.join(path, "owner"), encoding="utf-8") as stream:
                 owner = stream.read()
-                if began(int(owner.partition("@")[0] or 0)) != owner:
+                # One that is made at this moment has no owner written yet.
+                if owner and began(int(owner.partition("@")[0])) != owner:
                     remove(path)
 
 
