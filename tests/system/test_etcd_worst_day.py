@@ -42,6 +42,7 @@ def put(cluster: Cluster, node: str, key: str, value: str) -> None:
     cluster.root(node, f"for try in 1 2 3 4 5 6; do ({ETCDCTL} put {key} {value}) && exit; sleep 1; done; exit 1")
 
 
+@pytest.mark.slow
 def test_a_member_that_serves_is_left_alone(cluster: Cluster) -> None:
     """Nothing is changed on any node."""
     _, _, n3 = cluster.names
@@ -50,6 +51,7 @@ def test_a_member_that_serves_is_left_alone(cluster: Cluster) -> None:
     assert (0, before) == (ended.code, cluster.look()), ended.said
 
 
+@pytest.mark.slow
 def test_a_member_that_is_down_is_started_with_its_data(cluster: Cluster) -> None:
     """Stopped, and the others already gone on: it is back, on its own data."""
     n1, _, n3 = cluster.names
@@ -144,6 +146,7 @@ def test_while_somebody_holds_the_cluster_nothing_is_restored(cluster: Cluster, 
         cluster.root(node, f"mv /root/state.json {file}")
 
 
+@pytest.mark.slow
 def test_a_restore_that_fails_half_way_is_gone_on_with(cluster: Cluster, backup: str) -> None:
     """A node whose member does not start: how to go on is said, and the same command again restores all; no data is deleted."""
     given = {"nodewise_backup": backup, "nodewise_confirm": cluster.net.name}

@@ -121,6 +121,7 @@ def test_together(cluster: Cluster, tmp_path: Path) -> None:
     assert {None} == holders(cluster)
 
 
+@pytest.mark.slow
 def test_a_holder_that_was_killed_here(cluster: Cluster, tmp_path: Path) -> None:
     """Whose process is known to be gone holds nothing: the next run takes the cluster at once, under a higher number."""
     dead = Holder(cluster, tmp_path, hold=True).taken().killed()
@@ -133,6 +134,7 @@ def test_a_holder_that_was_killed_here(cluster: Cluster, tmp_path: Path) -> None
     assert {None} == holders(cluster)
 
 
+@pytest.mark.slow
 def test_a_holder_elsewhere(cluster: Cluster, tmp_path: Path) -> None:
     """Of a holder on another machine nothing is known: refused until the lease has expired, then granted."""
     dead = Holder(cluster, tmp_path, hold=True).taken().killed()

@@ -179,6 +179,7 @@ def test_what_the_manager_says(demo: Demo) -> None:
     assert broken["packages"] is None or broken["packages"]["offered"] == {"demo": []}
 
 
+@pytest.mark.slow
 def test_nothing_is_started_or_stopped(demo: Demo) -> None:
     """A package's scripts start and stop its service when dpkg runs them, but neither when we do; the node's own policy stays."""
     demo.shell("dpkg -i --force-downgrade /srv/demo/demo_1.0-1_all.deb")
@@ -226,6 +227,7 @@ def test_no_room(demo: Demo) -> None:
     assert "hi 1.2-1" == demo.installed()
 
 
+@pytest.mark.slow
 def test_refused_before_anything_stops(demo: Demo) -> None:
     """What would remove or change other packages, is not to be had, or finds the manager busy is refused; all goes on."""
     before = demo.pid()

@@ -75,6 +75,7 @@ def test_sshd_dies_in_the_middle(hanging: Hanging) -> None:
     assert "" == hanging.left(one)
 
 
+@pytest.mark.slow
 def test_ctrl_c(hanging: Hanging) -> None:
     """Both nodes are clean in seconds, long before the scripts' own timeout."""
     running = hanging.begin()

@@ -108,6 +108,7 @@ def test_an_empty_inventory(cluster: Cluster) -> None:
     assert "testnet up --nodes 3 --system etcd" in ended.said
 
 
+@pytest.mark.slow
 def test_an_artifact_without_a_checksum(cluster: Cluster) -> None:
     """What cannot be verified is not fetched."""
     release = {NEW: {**NOWHERE, "artifacts": [{"url": "http://127.0.0.1:9/etcd.tar.gz", "kind": "tar"}]}}
@@ -126,6 +127,7 @@ def test_check_mode(cluster: Cluster) -> None:
         assert line in ended.said
 
 
+@pytest.mark.slow
 def test_status_of_a_healthy_cluster(cluster: Cluster) -> None:
     """Each member is shown with its version, and that the gates hold."""
     status = cluster.play("status")
@@ -141,6 +143,7 @@ def test_provisioning_again(cluster: Cluster) -> None:
     assert before == cluster.look()
 
 
+@pytest.mark.slow
 def test_wiping_needs_the_name(cluster: Cluster) -> None:
     """Without the cluster's name as confirmation nothing is removed, and the words that do it are printed."""
     before = cluster.look()
@@ -151,6 +154,7 @@ def test_wiping_needs_the_name(cluster: Cluster) -> None:
     assert before == cluster.look()
 
 
+@pytest.mark.slow
 def test_two_clusters_and_none_named(cluster: Cluster, single: Cluster) -> None:
     """Nothing is guessed between two clusters."""
     before = single.look()
@@ -160,6 +164,7 @@ def test_two_clusters_and_none_named(cluster: Cluster, single: Cluster) -> None:
     assert before == single.look()
 
 
+@pytest.mark.slow
 def test_an_outage_is_refused_until_it_is_accepted(single: Cluster) -> None:
     """A cluster of one cannot lose a member; when that is accepted it is upgraded and has its data."""
     assert "-e nodewise_accept_outage=true" in single.refuse()
