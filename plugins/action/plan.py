@@ -6,8 +6,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from packaging.version import Version
-
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     EngineAction,
     NodewiseError,
@@ -17,6 +15,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     Run,
     Settings,
     Subject,
+    Version,
     approval,
     declaration,
     describe,

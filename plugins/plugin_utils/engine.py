@@ -20,6 +20,7 @@ from ansible.plugins.action import ActionBase
 
 try:
     import msgspec
+    from packaging.version import Version
 
     from nodewise import __version__
     from nodewise.errors import GateFailed, Held, NodewiseError, Refused
@@ -52,8 +53,8 @@ except ImportError as missing:
     good = Hop = hops_through = judge_step = lease = load_rules = memory = msgspec = new_folder = None
     Observation = order = Outcome = Plan = plan = pypi = refuse_unfit = refuse_unready = repaired_to = None
     Resolver = roll = Run = Settings = smoke_finish = smoke_report = smoke_session = smoke_suite = smoke_verdict = None
-    soak = sources = status = Step = Subject = summarize = unseen = versions_ahead = way_back = None
-    worth_collecting = None
+    soak = sources = status = Step = Subject = summarize = unseen = Version = versions_ahead = None
+    way_back = worth_collecting = None
 
 __all__ = [
     "ApprovingAction",
@@ -72,6 +73,7 @@ __all__ = [
     "Settings",
     "Step",
     "Subject",
+    "Version",
     "__version__",
     "approval",
     "backups",
