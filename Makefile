@@ -55,8 +55,9 @@ test-simulation: setup-test ## whole runs against simulated clusters
 test-benchmark: setup-test ## the benchmarks' own tests
 	@pytest tests/benchmark $(ARGS)
 
-test-molecule: setup-test ## each role on nodes of its own
-	@molecule test --all $(ARGS)
+# Without a scenario in ARGS all of them.
+test-molecule: setup-test ## each role on nodes of its own; ARGS="-s node" for one
+	@molecule test $(if $(filter -s% --scenario-name%,$(ARGS)),,--all) $(ARGS)
 
 bench: setup-test ## Nodewise beside a shell loop and a usual playbook, as ratios
 	@testnet bench $(ARGS)
