@@ -57,8 +57,9 @@ test-e2e: setup-test ## the commands as a user types them
 test-benchmark: setup-test ## quick benchmarks beside their limits; a missed one is shown, never red
 	@$(call tests,benchmark)
 
-test-molecule: setup-test ## each role on nodes of its own
-	@molecule test --all $(ARGS)
+# Without a scenario in ARGS all of them.
+test-molecule: setup-test ## each role on nodes of its own; ARGS="-s node" for one
+	@molecule test $(if $(filter -s% --scenario-name%,$(ARGS)),,--all) $(ARGS)
 
 coverage: setup-lint ## what the tests ran that were run with COVERAGE=1, and what not
 	@python scripts/covering.py

@@ -18,12 +18,10 @@ class ActionModule(EngineAction):
     """Return `certificate`, `key` and `authority` (PEM) of this host, made or renewed when needed. Use it with no_log."""
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        folder, life = Path(args["folder"]), (args["days"], args["renew_days"])
-        host = self.host(task_vars)
-        if self._task.check_mode and not pki.exists(folder, host):
-            return {"skipped": True, "msg": f"{folder} has no certificate of {host} yet, and check mode makes none"}
-        pki.client(folder, args["cluster"], *life)
-        own = pki.node(folder, args["cluster"], host, args["names"], *life)
+        folder, life, check = Path(args["folder"]), (args["days"], args["renew_days"]), self._task.check_mode
+        if not check:
+            pki.client(folder, args["cluster"], *life)
+        own = pki.node(folder, args["cluster"], self.host(task_vars), args["names"], *life, check=check)
         return {
             "changed": own.changed,
             "certificate": own.certificate,

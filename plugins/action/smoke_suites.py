@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     EngineAction,
     NodewiseError,
+    Run,
     good,
     halt,
     plain,
@@ -53,8 +55,21 @@ class ActionModule(EngineAction):
             run.note(
                 f"{one.suite}: {one.expected} results expected of {', '.join(one.hosts)}{changed}", smoke=one.id, digest=one.digest
             )
+        if self._task.check_mode:
+            return {"ansible_facts": {"nodewise_smoke": {**facts, "reason": self.unrun(run, about["kind"], sessions)}}}
         facts["sessions"] = [{"id": one.id, "where": one.where, "serial": one.serial, "hosts": one.hosts} for one in sessions]
         return {"ansible_facts": {"nodewise_smoke": facts}}
+
+    def unrun(self, run: Run, kind: str, sessions: list[Any]) -> str:
+        """Tell in check mode what would be run, and end a run that does nothing else; returns why there are no results."""
+        why = f"nothing was run in check mode; expected are {sum(one.expected for one in sessions)} results"
+        self.tell(
+            [f"{one.suite}: {', '.join(script.name for script in one.scripts)} on {', '.join(one.hosts)}" for one in sessions]
+        )
+        shutil.rmtree(run.folder / "smoke")  # a pinned suite is held against the last run, and this is none
+        if kind == "smoke":
+            run.conclude("planned", why)
+        return why
 
     def judged(self, _args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Ask the gates of each session of the last plan."""

@@ -43,7 +43,7 @@ author:
   - Nodewise maintainers (@nodewise)
 attributes:
   check_mode:
-    description: Returns the paths that would be changed.
+    description: Returns the paths that would be changed. An owner that is not there yet is taken for one to come.
     support: full
   diff_mode:
     description: Contents may be secret.

@@ -63,7 +63,7 @@ author:
   - Nodewise maintainers (@nodewise)
 attributes:
   check_mode:
-    description: Says whether the unit would be restarted.
+    description: Says whether the unit would be restarted. A version or unit that is not there yet is taken for one to come.
     support: full
   diff_mode:
     description: The version before and after are returned.

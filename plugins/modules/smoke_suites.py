@@ -13,6 +13,7 @@ short_description: Plan and judge suites of scripts
 version_added: 0.1.0
 description:
   - With V(planned), makes a session of each suite in the run's record, so that the number of results is known before anything runs.
+    In check mode it says what would be run, and leaves no session to run.
   - With V(judged), holds what was reported against that, and asks the gates. What did not report has failed.
   - With V(told), decides how a run that does nothing else ended, and writes its summary and junit.xml.
   - Sets the fact V(nodewise_smoke) (sessions, ok, reason, blamed). The task fails with V(told) alone.

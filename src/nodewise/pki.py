@@ -46,31 +46,34 @@ class _Pair(NamedTuple):
     key: ec.EllipticCurvePrivateKey
 
 
-def node(folder: Path, cluster: str, name: str, names: Sequence[str], days: int = 365, renew_days: int = 30) -> Certificate:
+def node(
+    folder: Path, cluster: str, name: str, names: Sequence[str], days: int = 365, renew_days: int = 30, *, check: bool = False
+) -> Certificate:
     """Return the certificate of a node (server and client), good for `names`, localhost and 127.0.0.1.
 
-    Made anew when it is missing, has less than `renew_days` days left, names other hosts or another authority signed it.
+    Made anew when it is missing, has less than `renew_days` days left, names other hosts or another authority signed it. With
+    `check` what is made is returned, and nothing is written.
     """
-    return _issue(folder, cluster, Path("nodes") / name, name, [name, *names, "localhost", "127.0.0.1"], days, renew_days)
+    names = [name, *names, "localhost", "127.0.0.1"]
+    return _issue(folder, cluster, Path("nodes") / name, name, names, (days, renew_days), check)
 
 
 def client(folder: Path, cluster: str, days: int = 365, renew_days: int = 30) -> Certificate:
     """Return the client certificate of the operator and of workloads: `client.crt` and `client.key` in the folder."""
-    return _issue(folder, cluster, Path("client"), f"{cluster} client", [], days, renew_days)
+    return _issue(folder, cluster, Path("client"), f"{cluster} client", [], (days, renew_days))
 
 
-def exists(folder: Path, name: str) -> bool:
-    """Whether the folder has a certificate of the node."""
-    return (folder / "nodes" / f"{name}.crt").exists()
-
-
-def _issue(folder: Path, cluster: str, stem: Path, common_name: str, names: list[str], days: int, renew_days: int) -> Certificate:
-    with _locked(folder):
-        authority = _load(folder / "ca") or _store(folder / "ca", _new_authority(cluster))
+def _issue(
+    folder: Path, cluster: str, stem: Path, common_name: str, names: list[str], life: tuple[int, int], check: bool = False
+) -> Certificate:
+    days, renew_days = life
+    keep = _as_it_is if check else _store
+    with contextlib.nullcontext() if check else _locked(folder):
+        authority = _load(folder / "ca") or keep(folder / "ca", _new_authority(cluster))
         pair = _load(folder / stem)
         changed = pair is None or not _good(pair.certificate, authority.certificate, names, renew_days)
         if pair is None or changed:
-            pair = _store(folder / stem, _sign(authority, common_name, names, days))
+            pair = keep(folder / stem, _sign(authority, common_name, names, days))
     expires = pair.certificate.not_valid_after_utc.isoformat()
     return Certificate(_pem(pair.certificate), _key_pem(pair.key), _pem(authority.certificate), expires, changed)
 
@@ -166,6 +169,10 @@ def _store(stem: Path, pair: _Pair) -> _Pair:
     ]
     for temporary, path in staged:
         temporary.replace(path)
+    return pair
+
+
+def _as_it_is(_stem: Path, pair: _Pair) -> _Pair:
     return pair
 
 

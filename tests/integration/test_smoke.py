@@ -65,6 +65,16 @@ def test_all_passed(smoked: Smoked) -> None:
     assert {"s.n1", "s.n2", "s.n3", "nodewise"} == {one.get("classname") for one in cases}
 
 
+def test_check_mode_runs_nothing(smoked: Smoked, tmp_path: Path) -> None:
+    """It says what would be run where and ends as planned; for a pinned suite it is no last run."""
+    smoked.suite("s", {"a": f"#!/bin/sh\ntouch {tmp_path}/ran\n"}, "pinned: true\n")
+    ended = smoked.smoke("--check")
+    assert (0, "planned") == (ended.returncode, smoked.summary()["outcome"]), ended.stdout + ended.stderr
+    assert "s: a on n1, n2, n3" in ended.stdout
+    assert "planned: nothing was run in check mode; expected are 3 results" in ended.stdout
+    assert [] == [path.name for path in (tmp_path / "ran", smoked.run_dir / "smoke") if path.exists()]
+
+
 def test_scripts_that_do_what_they_should_not(smoked: Smoked) -> None:
     """Each fails with its reason, those beside it run, and the counts are those that were expected."""
     seconds = f"9{time.monotonic_ns()}"

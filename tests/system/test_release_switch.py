@@ -82,6 +82,17 @@ def test_check_mode_changes_nothing(host: Host) -> None:
     assert f"releases/{OLD}" == host.linked()
 
 
+def test_check_mode_before_anything_is_there(host: Host) -> None:
+    """A version that no task has staged yet, and a unit that none has written, would be switched to; a damaged one is refused."""
+    answer = host.ask("release_switch", check=True, **PLACE, unit="another", version="9.9.9")
+    assert (True, None, "not-found") == tuple(answer.get(key) for key in ("changed", "pid", "load")), answer
+    host.shell(f"mkdir {PLACE['root']}/releases/9.9.9")
+    assert (
+        "9.9.9 has no readable release.json" in host.ask("release_switch", check=True, **PLACE, unit="demo", version="9.9.9")["msg"]
+    )
+    host.shell(f"rmdir {PLACE['root']}/releases/9.9.9")
+
+
 def test_release_that_is_not_staged(host: Host) -> None:
     """What is not staged, or damaged, is refused, and the unit goes on as it was."""
     assert f"9.9.9 is not staged; staged are: {OLD}, {NEW}" in host.switch("9.9.9")["msg"]

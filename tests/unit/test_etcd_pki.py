@@ -38,6 +38,17 @@ def test_a_certificate_is_renewed_when_names_change_or_its_end_is_near(tmp_path:
     assert first.authority == second.authority
 
 
+def test_check_mode_writes_nothing(tmp_path: Path) -> None:
+    """What would be made or renewed is returned as a change, and the folder stays as it is."""
+    assert pki.node(tmp_path / "pki", "c", "n1", [], check=True).changed
+    assert [] == list(tmp_path.iterdir())
+    first = pki.node(tmp_path, "c", "n1", [])
+    assert not pki.node(tmp_path, "c", "n1", [], check=True).changed
+    renewed = pki.node(tmp_path, "c", "n1", [], renew_days=400, check=True)
+    assert (True, first.authority) == (renewed.changed, renewed.authority)
+    assert first == pki.node(tmp_path, "c", "n1", [])._replace(changed=True)
+
+
 def test_a_certificate_of_another_authority_is_not_good(tmp_path: Path) -> None:
     """With a new authority every certificate is new: the old ones would not be trusted."""
     pki.node(tmp_path, "c", "n1", [])

@@ -46,6 +46,16 @@ def test_only_what_differs(tmp_path: Path, change: dict[str, str]) -> None:
     assert 0o640 == mode(other)
 
 
+def test_an_owner_that_check_mode_did_not_make(tmp_path: Path) -> None:
+    """Who is to own a file may not be there before the tasks above have run: in check mode that is a change, not a failure."""
+    path = tmp_path / "x"
+    path.write_text("old")
+    wanted: dict[str, Any] = {str(path): {"content": "old", "owner": "nosuchuser"}}
+    assert [str(path)] == write_all([], wanted, check=True)
+    with pytest.raises(FilesError, match="owner nosuchuser"):
+        write_all([], wanted)
+
+
 def test_readers_see_whole_files(tmp_path: Path) -> None:
     """A file is replaced, not rewritten: who has it open keeps the old one, and no part of a try is left."""
     path = tmp_path / "x"

@@ -12,6 +12,8 @@ import stat
 import tempfile
 from typing import Any
 
+NOBODY = -1  # whose number no file has
+
 
 class FilesError(Exception):
     """Which path could not be made as it was wanted, and why; one line."""
@@ -20,13 +22,13 @@ class FilesError(Exception):
 def write_all(directories: list[dict[str, Any]], files: dict[str, dict[str, Any]], check: bool = False) -> list[str]:
     """Make folders (path, mode, owner, group), then files ({path: content, mode, owner, group}).
 
-    Returns the paths that were changed, or would be.
+    Returns the paths that were changed, or would be. In check mode an owner that is not there yet is taken for one to come.
     """
     changed: list[str] = []
     for wanted in [*directories, *(_known(path, given) for path, given in files.items())]:
         try:
             make = _file if "content" in wanted else _directory
-            if make(wanted, _access(wanted), check):
+            if make(wanted, _access(wanted, check), check):
                 changed.append(wanted["path"])
         except OSError as error:
             before = ", ".join(changed) or "nothing"
@@ -72,7 +74,7 @@ class _Access:
             os.chmod(path, self.mode)
 
 
-def _access(wanted: dict[str, Any]) -> _Access:
+def _access(wanted: dict[str, Any], check: bool) -> _Access:
     owner, group = wanted.get("owner"), wanted.get("group")
     try:
         mode = int(wanted["mode"], 8) if wanted.get("mode") else None
@@ -81,6 +83,8 @@ def _access(wanted: dict[str, Any]) -> _Access:
     except (ValueError, TypeError):
         raise FilesError(f"{wanted['path']}: mode is {wanted['mode']!r}, expected octal digits in quotes, such as '0640'") from None
     except KeyError:
+        if check:
+            return _Access(mode, NOBODY, NOBODY)
         raise FilesError(f"{wanted['path']}: owner {owner} or group {group} is unknown on the node: make them first") from None
     return _Access(mode, uid, gid)
 

@@ -37,11 +37,11 @@ def switch(
 
     A unit that is active and runs from it already, with its packages installed, is left alone. Stopping and starting may each take
     `timeout` seconds. A unit that does not start is left stopped, with the link on `version`: nothing flaps, and the caller decides
-    about going back.
+    about going back. In check mode a version or a unit that is not there yet is taken for one to come.
     """
     began = time.monotonic()
-    _refuse_unusable(store, version)
-    state, previous, payload = unit.loaded(), store.linked(), Payload(store, version)
+    _refuse_unusable(store, version, check)
+    state, previous, payload = unit.state() if check else unit.loaded(), store.linked(), Payload(store, version)
     idle = not start and state.active in ("inactive", "failed")
     right = previous == version if idle else settled(store, version, state)
     changed = not (right and payload.settled())
@@ -84,9 +84,9 @@ def point(link: str, target: str) -> None:
     sync(folder)
 
 
-def _refuse_unusable(store: Store, version: str) -> None:
+def _refuse_unusable(store: Store, version: str, check: bool) -> None:
     damage = store.damage(version)
-    if damage:
+    if damage and not (check and not os.path.isdir(store.path(version))):
         staged = ", ".join(store.staged()) or "none"
         raise ReleaseError(f"{version} {damage}; staged are: {staged}. Nothing was changed: stage it first")
     if os.path.lexists(store.link) and not os.path.islink(store.link):

@@ -1,26 +1,10 @@
-"""What the role left on the nodes, seen by testinfra over SSH."""
+"""What the role left on the nodes, as it should be."""
 
 from __future__ import annotations
 
-import os
-
-import pytest
-import testinfra
 from testinfra.host import Host
 
-from nodewise.testnet import state
-from nodewise.testnet.ssh import options
-
-TESTNET = state.load(os.environ["NODEWISE_TESTNET"])
 CONFIG = "/etc/nodewise/etcd"
-
-
-@pytest.fixture(scope="module", params=TESTNET.nodes, ids=lambda node: node.name)
-def host(request: pytest.FixtureRequest) -> Host:
-    """A node, as root, over the testnet's own shared connection."""
-    words = " ".join(options(TESTNET))
-    url = f"ssh://nodewise@{request.param.address}"
-    return testinfra.get_host(url, ssh_identity_file=str(TESTNET.key), ssh_extra_args=words, controlpersist=0, sudo=True)
 
 
 def test_the_member_runs_now_and_at_boot(host: Host) -> None:

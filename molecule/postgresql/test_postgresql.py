@@ -1,30 +1,17 @@
-"""What the role left on the nodes, seen by testinfra over SSH."""
+"""What the role left on the nodes, as it should be: also what the user asked for."""
 
 from __future__ import annotations
 
 import json
-import os
 
 import pytest
-import testinfra
 from testinfra.host import Host
 
-from nodewise.testnet import state
-from nodewise.testnet.ssh import options
+from nodewise.testnet.state import Testnet
 
-TESTNET = state.load(os.environ["NODEWISE_TESTNET"])
 CONFIG = "/etc/nodewise/postgresql"
 BIN = "/usr/lib/postgresql/15/bin"
-HOSTS = ",".join(node.address for node in TESTNET.nodes)
 CLIENT = f"user=nodewise dbname=nodewise sslrootcert={CONFIG}/ca.crt passfile={CONFIG}/pgpass"
-
-
-@pytest.fixture(scope="module", params=TESTNET.nodes, ids=lambda node: node.name)
-def host(request: pytest.FixtureRequest) -> Host:
-    """A node, as root, over the testnet's own shared connection."""
-    words = " ".join(options(TESTNET))
-    url = f"ssh://nodewise@{request.param.address}"
-    return testinfra.get_host(url, ssh_identity_file=str(TESTNET.key), ssh_extra_args=words, controlpersist=0, sudo=True)
 
 
 def superuser(host: Host, statement: str) -> str:
@@ -77,11 +64,11 @@ def test_patroni_keeps_what_the_user_asked_for(host: Host) -> None:
     assert {"synchronous_mode: true", "failsafe_mode: true", "ttl: 20"} <= set(kept)
 
 
-def test_clients_follow_the_primary(host: Host) -> None:
+def test_clients_follow_the_primary(host: Host, net: Testnet) -> None:
     """The service file leads to the one member that takes writes, from any node."""
     psql = f"env PGSERVICEFILE={CONFIG}/pg_service.conf {BIN}/psql -XAtw"
-    assert host.check_output(f"{psql} 'service=molepg {CLIENT}' -c 'select pg_is_in_recovery()'") == "f"
-    assert host.check_output(f"{psql} 'service=molepg-read {CLIENT}' -c 'select pg_is_in_recovery()'") == "t"
+    assert host.check_output(f"{psql} 'service={net.name} {CLIENT}' -c 'select pg_is_in_recovery()'") == "f"
+    assert host.check_output(f"{psql} 'service={net.name}-read {CLIENT}' -c 'select pg_is_in_recovery()'") == "t"
 
 
 @pytest.mark.parametrize(
@@ -92,9 +79,10 @@ def test_clients_follow_the_primary(host: Host) -> None:
         (f"{CLIENT} user=postgres password=wrong sslmode=require", "password authentication failed"),
     ],
 )
-def test_nobody_comes_in_without_tls_and_the_password(host: Host, client: str, says: str) -> None:
+def test_nobody_comes_in_without_tls_and_the_password(host: Host, net: Testnet, client: str, says: str) -> None:
     """Each is refused for what it lacks."""
-    found = host.run(f"{BIN}/psql -Xw 'host={HOSTS} {client}' -c 'select 1'")
+    hosts = ",".join(node.address for node in net.nodes)
+    found = host.run(f"{BIN}/psql -Xw 'host={hosts} {client}' -c 'select 1'")
     assert found.rc != 0
     assert says in found.stderr
 
