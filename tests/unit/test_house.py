@@ -14,6 +14,8 @@ import collection
 import lint
 import nodewise
 import sanity
+from nodewise.releases.debian import cache_dir
+from nodewise.testnet.home import home
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,6 +43,14 @@ def tracked() -> list[Path]:
 def hosts_in(text: str) -> list[str]:
     """Each host of a mirror or registry that a text names."""
     return [match.group() for match in HOSTS.finditer(text)]
+
+
+def test_what_a_checkout_keeps_stays_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is kept in the user's home: testnets and what was downloaded lie in .cache, or where NODEWISE_HOME says."""
+    monkeypatch.delenv("NODEWISE_HOME", raising=False)
+    assert [ROOT / ".cache"] * 2 == [cache_dir(), home()]
+    monkeypatch.setenv("NODEWISE_HOME", "/elsewhere")
+    assert [Path("/elsewhere")] * 2 == [cache_dir(), home()]
 
 
 def test_one_version() -> None:

@@ -55,7 +55,7 @@ def upstream(version: str) -> str:
 
 def cache_dir() -> Path:
     """NODEWISE_HOME, else `.cache` of the checkout, else the user's own."""
-    checkout = Path(__file__).resolve().parents[2]
+    checkout = Path(__file__).resolve().parents[3]
     own = checkout / ".cache" if (checkout / "galaxy.yml").exists() else Path.home() / ".cache" / "nodewise"
     return Path(os.environ.get("NODEWISE_HOME") or own)
 
