@@ -1,7 +1,7 @@
 # Copyright: Nodewise contributors
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""What is asked of a node's package manager, whichever it is: `package_apt`, `package_dnf`.
+"""What is asked of a node's package manager, whichever it is: `apt`, `dnf`.
 
 Indexes are kept apart from those of the system, which stay as they are.
 """
