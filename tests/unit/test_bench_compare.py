@@ -206,3 +206,9 @@ def test_rows_without_an_earlier_figure_are_named() -> None:
     now = report(row(floor=SIX, nodewise=SIX), row("new", floor=SIX, nodewise=SIX))
     found = compare.compare(report(row(floor=SIX, nodewise=SIX)), now, 0.2)
     assert "Not compared, as the other side has no figures: new." == table.changes(now, found)[-1]
+
+
+def test_a_small_probability_is_never_shown_as_nothing() -> None:
+    """Chance is never ruled out, however many samples there are."""
+    before, now = row(floor=SIX * 2, nodewise=SIX * 2), row(floor=SIX * 2, nodewise=times(2, SIX * 2))
+    assert "<0.001" in table.changes(report(now), [compare.change(before, now, 0.2)])[1]

@@ -96,7 +96,12 @@ def _changed(one: Change) -> tuple[str, ...]:
 
 def _figures(one: Change, unit: str) -> tuple[str, str, str]:
     by = "from nothing" if one.by is None else f"{one.by:+.0%}"
-    return _amount(one.now, unit), by, "-" if one.p is None else f"{one.p:.3f}"
+    return _amount(one.now, unit), by, _probability(one.p)
+
+
+def _probability(p: float | None) -> str:
+    least = 0.001
+    return "-" if p is None else f"{p:.3f}" if p >= least else f"<{least}"
 
 
 def _amount(value: float | None, unit: str) -> str:
