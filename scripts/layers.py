@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 WIDTH = 100
 SHOWN, SLOWEST = 5, 10
+TOLERATED = 2  # times its budget that a layer may take in CI before it fails: machines there are shared, and half as fast at times
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,11 @@ class Result:
         """How many tests ended so. Pytest that did not get to its end is a failure, also when no test is to blame."""
         found = sum(case.outcome == outcome for case in self.cases)
         return max(found, 1) if outcome == "failed" and self.broken else found
+
+    @property
+    def far_over(self) -> bool:
+        """Whether it took so much longer that no busy machine explains it."""
+        return self.budget is not None and self.seconds > TOLERATED * self.budget
 
     @property
     def over(self) -> bool:
@@ -161,9 +167,9 @@ def last_line(results: Sequence[Result]) -> str:
 
 
 def good(results: Sequence[Result], strict: bool) -> bool:
-    """Whether a run passed: something ran, nothing failed and, where it is strict about budgets, none was overrun."""
+    """Whether a run passed: something ran, nothing failed and, where it is strict about budgets, none was overrun by far."""
     ran = any(result.count("passed") for result in results)
-    return ran and not any(result.count("failed") or (strict and result.over) for result in results)
+    return ran and not any(result.count("failed") or (strict and result.far_over) for result in results)
 
 
 RESULTS = "docs/test-results.md"
