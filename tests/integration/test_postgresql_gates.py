@@ -40,9 +40,9 @@ def look(cluster: PatroniCluster, settled: dict[str, Any] | None = None, **asked
     return msgspec.convert(found["observation"], Observation)
 
 
-def ask(gate: str, now: Observation, before: Observation | None = None, **context: Any) -> Judgement:
+def ask(gate: str, now: Observation, before: Observation | None = None, **about: Any) -> Judgement:
     """One gate's answer."""
-    return judge(GATES[gate], context(now, before or now, NAMES, to=context.pop("to", "15.99"), **context))
+    return judge(GATES[gate], context(now, before or now, NAMES, to=about.pop("to", "15.99"), **about))
 
 
 def fires(gate: str, *evidence: str, **asked: Any) -> None:
