@@ -20,6 +20,7 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.host.observation 
 from ansible_collections.nodewise.cluster.plugins.module_utils.node.sampling import Request
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.amcheck import Damaged, check
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.info import observe
+from nodewise.gates.context import context
 from nodewise.gates.judgement import Judgement, judge
 from nodewise.gates.vocabulary import builtin_gates, parse_gates
 from nodewise.model import Observation
