@@ -37,16 +37,16 @@ def test_the_budgets_of_make_test() -> None:
 
 
 def test_over_budget() -> None:
-    """A layer that took too long is named with both times; twice its time is a failure where budgets are strict."""
-    slow, twice = ([result(Case("test_a.py::test_a", "passed", took), seconds=took)] for took in (61, 121))
+    """A layer that took too long is named with both times; three times its time is a failure where budgets are strict."""
+    slow, thrice = ([result(Case("test_a.py::test_a", "passed", took), seconds=took)] for took in (61, 181))
     assert "over budget: unit took 1:01, expected at most 1:00" in layers.report(slow, ROOT)
     assert [True, True] == [layers.good(slow, strict=True), layers.good(slow, strict=False)]
-    assert [False, True] == [layers.good(twice, strict=True), layers.good(twice, strict=False)]
+    assert [False, True] == [layers.good(thrice, strict=True), layers.good(thrice, strict=False)]
 
 
 def test_a_part_of_a_layer_has_no_budget() -> None:
     """Where only some tests were asked for, nothing is over budget."""
-    assert layers.good([result(Case("test_a.py::test_a", "passed", 121), budget=None, seconds=121)], strict=True)
+    assert layers.good([result(Case("test_a.py::test_a", "passed", 181), budget=None, seconds=181)], strict=True)
 
 
 def test_the_report_fits() -> None:
