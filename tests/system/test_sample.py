@@ -20,6 +20,8 @@ from nodewise.testnet.inventory import tree
 from nodewise.testnet.request import Request
 from nodewise.upgrade import soak
 
+pytestmark = pytest.mark.alone  # it counts requests in a time
+
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE = """[Service]
 ExecStart=/usr/bin/python3 -m http.server 8123
