@@ -18,7 +18,7 @@ from tests.system import traces
 from tests.system.etcd_cluster import NEW, OLD, Cluster, read
 
 from nodewise.cli.rehearse import rehearse
-from nodewise.simulation import scenario
+from nodewise.simulation import harness
 from nodewise.simulation.workloads.history import read_history
 from nodewise.testnet import state
 
@@ -108,7 +108,7 @@ def test_the_judge_can_fail(
     new_name: NewName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An acknowledged key is deleted behind the run's back: lost is 1, the key is named, the exit code is 1."""
-    name, honest, deleted = new_name(), scenario.final_reads, []
+    name, honest, deleted = new_name(), harness.final_reads, []
 
     def robbed(factory: Any, nodes: Any, history: Any, prefix: str) -> None:
         acknowledged = [o.key for o in read_history(history.path) if (o.f, o.type) == ("write", "ok")]
@@ -117,7 +117,7 @@ def test_the_judge_can_fail(
         honest(factory, nodes, history, prefix)
 
     (tmp_path / "idle.yml").write_text(yaml.safe_dump(IDLE))
-    monkeypatch.setattr(scenario, "final_reads", robbed)
+    monkeypatch.setattr(harness, "final_reads", robbed)
     monkeypatch.chdir(tmp_path)
     assert 1 == rehearse("idle.yml", keep=False, name=name, seed=None)
     summary = json.loads((record_of(tmp_path) / "summary.json").read_text())
