@@ -127,6 +127,7 @@ def test_testnets_are_made_side_by_side(cli: Run, new_name: NewName, testnet_hom
     assert 0 == second.run("n1", f"ping -c 1 -W 2 {two}-n2").returncode
 
 
+@pytest.mark.alone  # its shared connections end after a minute without use
 def test_down_leaves_nothing_and_may_be_repeated(cli: Run, new_name: NewName, testnet_home: Path) -> None:
     """Containers, network, links, firewall rules, shared connections and state are gone; a second time there is nothing to do."""
     name = new_name()
