@@ -33,6 +33,7 @@ ssl_cert_file = '{folder}/node.crt'
 ssl_key_file = '{folder}/node.key'
 hot_standby = on
 wal_level = replica
+wal_keep_size = 64MB
 max_prepared_transactions = 5
 shared_buffers = 16MB
 fsync = off
