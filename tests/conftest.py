@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,15 +36,16 @@ COMMAND = [str(Path(sys.executable).with_name("testnet"))]
 
 
 @pytest.fixture(scope="session")
-def testnet_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def testnet_home() -> Iterator[Path]:
     """The home of the test run, as NODEWISE_HOME; whatever is up in it at the end is removed."""
-    home = tmp_path_factory.mktemp("home")
+    home = Path(tempfile.mkdtemp(prefix="home"))  # a path that is short enough for sockets
     for kept in ("apt", "pypi"):  # what was looked up stays: a mirror's index, and wheels, are the same for every run
         (checkout() / ".cache" / kept).mkdir(parents=True, exist_ok=True)
         (home / kept).symlink_to(checkout() / ".cache" / kept)
     os.environ["NODEWISE_HOME"] = str(home)
     yield home
     subprocess.run([*COMMAND, "down", "--all"], check=True)
+    shutil.rmtree(home)
     del os.environ["NODEWISE_HOME"]
 
 

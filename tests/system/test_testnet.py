@@ -75,6 +75,7 @@ def test_status_tells_a_failed_unit_and_a_dead_node(cli: Run, new_name: NewName)
     assert 0 == well.returncode, well.stdout
     load(name).run("n1", "sudo systemd-run --unit broken false; sleep 0.2")
     traces.podman("kill", f"{name}-n2")
+    traces.podman("wait", f"{name}-n2")
     ill = cli("status", "--name", name)
     assert 1 == ill.returncode
     assert "broken.service" in ill.stdout
@@ -223,6 +224,7 @@ def test_a_range_in_use_is_refused(cli: Run, pair: known.Testnet, new_name: NewN
         _nothing_left(name, testnet_home)
 
 
+# Where nobody else has a container, nor is about to start one.
 IN_A_NETWORK_OF_ITS_OWN = """
 iptables-restore < {rules}
 {more}
@@ -246,7 +248,7 @@ def test_the_skeleton_of_netavark_goes_when_nobody_uses_it(more: str, left: list
     rules = Path(__file__).with_name("skeleton.rules")
     script = IN_A_NETWORK_OF_ITS_OWN.format(rules=rules, more=more, python=sys.executable)
     sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
-    words = [*sudo, "unshare", "--net", "sh", "-ec", script]
+    words = [*sudo, "unshare", "--net", "--pid", "--fork", "--mount-proc", "sh", "-ec", script]
     ruleset = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     assert all(words in ruleset for words in left)
     assert left or not ruleset.strip()
