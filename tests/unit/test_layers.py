@@ -37,7 +37,7 @@ def test_the_budgets_of_make_test() -> None:
 
 
 def test_over_budget() -> None:
-    """A layer that took too long is named with both times; three times its time is a failure where budgets are strict."""
+    """A layer that took too long is named with both times; far too long is a failure where budgets are strict."""
     slow, thrice = ([result(Case("test_a.py::test_a", "passed", took), seconds=took)] for took in (61, 181))
     assert "over budget: unit took 1:01, expected at most 1:00" in layers.report(slow, ROOT)
     assert [True, True] == [layers.good(slow, strict=True), layers.good(slow, strict=False)]
