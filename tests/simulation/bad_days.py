@@ -17,6 +17,7 @@ from nodewise.simulation.workloads.history import History, read_history
 from nodewise.simulation.workloads.load import Load, Shape
 from tests.system.cluster import SEED, Cluster, Ended
 
+RATE = 100.0  # operations a second: a write every few milliseconds that could be lost, and a machine with time for the upgrade
 ENOUGH = 50  # acknowledged operations before anything goes wrong: writes that could be lost
 
 
@@ -84,7 +85,7 @@ def bad_day(cluster: Cluster, name: str) -> Iterator[Day]:
     """
     day, prefix = Day(cluster, name, cluster.starts()), f"/nodewise/{secrets.token_hex(4)}/"
     with History(cluster.runs / f"{secrets.token_hex(4)}.jsonl") as history:
-        load = Load(clients_of(cluster.net), cluster.names, history, Shape(prefix, SEED)).start()
+        load = Load(clients_of(cluster.net), cluster.names, history, Shape(prefix, SEED, rate=RATE)).start()
         try:
             _wait_for(load)
             yield day

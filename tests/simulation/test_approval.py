@@ -10,6 +10,7 @@ import yaml
 from tests.simulation.bad_days import Day, bad_day
 from tests.system.etcd_cluster import NEW, OLD, Cluster
 
+pytestmark = pytest.mark.slow
 SWITCH = "ln -sfn releases/{} /opt/nodewise/etcd/current && systemctl restart etcd"
 
 
@@ -42,7 +43,6 @@ def test_no_terminal_and_no_approval(cluster: Cluster) -> None:
     assert {OLD} == cluster.versions()
 
 
-@pytest.mark.slow
 def test_a_plan_that_was_approved_before_something_changed(cluster: Cluster) -> None:
     """A member that somebody took to another version since is drift, and is named."""
     node = next(name for name in cluster.names if name != cluster.leader())
@@ -55,7 +55,6 @@ def test_a_plan_that_was_approved_before_something_changed(cluster: Cluster) -> 
     assert {OLD} == cluster.versions()
 
 
-@pytest.mark.slow
 def test_a_plan_that_was_approved(cluster: Cluster) -> None:
     """The hash is the approval: of that plan, and of its point of no return."""
     with bad_day(cluster, "the approval is the plan's hash") as day:
@@ -65,7 +64,6 @@ def test_a_plan_that_was_approved(cluster: Cluster) -> None:
     assert {NEW} == cluster.versions()
 
 
-@pytest.mark.slow
 def test_again_when_it_is_done(cluster: Cluster) -> None:
     """Everything runs the target: unchanged, with --check too, and no process is restarted."""
     before = cluster.look()

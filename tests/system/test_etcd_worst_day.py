@@ -20,6 +20,7 @@ from nodewise.testnet.home import checkout
 from tests.system.divergence import alter
 from tests.system.etcd_cluster import ETCDCTL, NEW, OLD, Cluster, Ended
 
+pytestmark = pytest.mark.slow
 EVERYTHING = """systemctl disable --quiet --now etcd; rm -rf /var/lib/nodewise /etc/nodewise /opt/nodewise/etcd \
 /etc/systemd/system/etcd.service; systemctl daemon-reload; userdel etcd"""
 
@@ -42,7 +43,6 @@ def put(cluster: Cluster, node: str, key: str, value: str) -> None:
     cluster.root(node, f"for try in 1 2 3 4 5 6; do ({ETCDCTL} put {key} {value}) && exit; sleep 1; done; exit 1")
 
 
-@pytest.mark.slow
 def test_a_member_that_serves_is_left_alone(cluster: Cluster) -> None:
     """Nothing is changed on any node."""
     _, _, n3 = cluster.names
@@ -51,7 +51,6 @@ def test_a_member_that_serves_is_left_alone(cluster: Cluster) -> None:
     assert (0, before) == (ended.code, cluster.look()), ended.said
 
 
-@pytest.mark.slow
 def test_a_member_that_is_down_is_started_with_its_data(cluster: Cluster) -> None:
     """Stopped, and the others already gone on: it is back, on its own data."""
     n1, _, n3 = cluster.names
@@ -111,7 +110,6 @@ def refused(cluster: Cluster, says: str, **variables: Any) -> None:
     assert re.search(says, ended.said), ended.said
 
 
-@pytest.mark.slow
 def test_without_confirmation_it_is_said_what_would_be_lost(cluster: Cluster, backup: str) -> None:
     """The revisions that would be lost are named, and how to do it; another name is no confirmation."""
     name = cluster.net.name
@@ -121,7 +119,6 @@ def test_without_confirmation_it_is_said_what_would_be_lost(cluster: Cluster, ba
     refused(cluster, words, nodewise_backup=backup, nodewise_confirm="another")
 
 
-@pytest.mark.slow
 def test_what_is_no_backup_is_refused(cluster: Cluster, backup: str, tmp_path: Path) -> None:
     """None, one of no run, one whose content changed, and a version that cannot read it."""
     given = {"nodewise_confirm": cluster.net.name}
@@ -133,7 +130,6 @@ def test_what_is_no_backup_is_refused(cluster: Cluster, backup: str, tmp_path: P
     refused(cluster, "3.3.25 cannot read what 3.4.23 wrote", nodewise_backup=backup, nodewise_to="3.3.25", **given)
 
 
-@pytest.mark.slow
 def test_while_somebody_holds_the_cluster_nothing_is_restored(cluster: Cluster, backup: str) -> None:
     """The holder is named."""
     lease = {"run": "r1", "who": "somebody", "expires": time.time() + 600, "ttl": 600, "taken_at": "now", "before": None}
@@ -146,7 +142,6 @@ def test_while_somebody_holds_the_cluster_nothing_is_restored(cluster: Cluster, 
         cluster.root(node, f"mv /root/state.json {file}")
 
 
-@pytest.mark.slow
 def test_a_restore_that_fails_half_way_is_gone_on_with(cluster: Cluster, backup: str) -> None:
     """A node whose member does not start: how to go on is said, and the same command again restores all; no data is deleted."""
     given = {"nodewise_backup": backup, "nodewise_confirm": cluster.net.name}

@@ -196,6 +196,7 @@ def test_nothing_is_started_or_stopped(demo: Demo) -> None:
     assert "policy-rc.d\n" == demo.shell("ls /usr/sbin | grep policy")
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle(demo: Demo) -> None:
     """Dpkg and its caller killed while a script runs: the same command again ends the work, and sweeps; so does going back."""
     for version in ("1.0", "1.1"):
