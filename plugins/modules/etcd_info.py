@@ -84,8 +84,9 @@ seconds:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import EtcdError, argument_spec
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import argument_spec
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.info import observe
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
 
 
 def main() -> None:
@@ -94,7 +95,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     try:
         module.exit_json(changed=False, **observe(module.params))
-    except (EtcdError, ValueError) as error:
+    except Failure as error:
         module.fail_json(msg=str(error))
 
 

@@ -28,16 +28,8 @@ options:
     description: Seconds in which the members must agree on the new leader.
     type: float
     default: 10.0
-  root:
-    description: Folder of the system on the node. With it, O(lease) is asked for; without it, nobody is asked.
-    type: path
-  lease:
-    description:
-      - Whose change this is (run, fence, ttl, step), as in the fact C(nodewise_lease). Refused unless that run holds the node.
-      - Without one, the change is refused while somebody holds the node. See M(nodewise.cluster.lease).
-    type: dict
-    default: {}
 extends_documentation_fragment:
+  - nodewise.cluster.change
   - nodewise.cluster.etcd
   - ansible.builtin.action_common_attributes
 attributes:
@@ -82,35 +74,25 @@ seconds:
   type: float
 """
 
-from contextlib import nullcontext
+from functools import partial
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import EtcdError, argument_spec
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import argument_spec
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.change import hand_over
-from ansible_collections.nodewise.cluster.plugins.module_utils.host.lock import LockError
-from ansible_collections.nodewise.cluster.plugins.module_utils.node.state import StateError, fenced
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.changing import OPTIONS as CHANGING
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.changing import changing
 
 
 def main() -> None:
-    spec = argument_spec()
+    spec = {**argument_spec(), **CHANGING}
     spec.update(
         member={"type": "str", "required": True},
         candidates={"type": "list", "elements": "str", "default": []},
         deadline={"type": "float", "default": 10.0},
-        root={"type": "path"},
-        lease={"type": "dict", "default": {}},
     )
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
-    given = module.params
-    asked = given["root"] and not module.check_mode
-    lock = fenced(given["root"], given["deadline"], "etcd_leader", given["lease"]) if asked else nullcontext()
-    try:
-        with lock:
-            result = hand_over(given, dry=module.check_mode)
-    except (EtcdError, LockError, StateError) as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(**result)
+    changing(module, partial(hand_over, module.params), "etcd_leader")
 
 
 if __name__ == "__main__":

@@ -36,16 +36,8 @@ options:
     description: Seconds in which the others must find themselves healthy enough to take a member in, with O(replace).
     type: float
     default: 15.0
-  root:
-    description: Folder of the system on the node. With it, O(lease) is asked for; without it, nobody is asked.
-    type: path
-  lease:
-    description:
-      - Whose change this is (run, fence, ttl, step), as in the fact C(nodewise_lease). Refused unless that run holds the node.
-      - Without one, the change is refused while somebody holds the node. See M(nodewise.cluster.lease).
-    type: dict
-    default: {}
 extends_documentation_fragment:
+  - nodewise.cluster.change
   - nodewise.cluster.etcd
   - ansible.builtin.action_common_attributes
 attributes:
@@ -104,41 +96,28 @@ moved:
   type: str
 """
 
-from contextlib import nullcontext
+from functools import partial
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import EtcdError, argument_spec
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import argument_spec
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.change import add
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.repair import replace
-from ansible_collections.nodewise.cluster.plugins.module_utils.host.lock import LockError
-from ansible_collections.nodewise.cluster.plugins.module_utils.node.state import StateError, fenced
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.changing import OPTIONS as CHANGING
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.changing import changing
 
 
 def main() -> None:
-    spec = argument_spec()
+    spec = {**argument_spec(), **CHANGING}
     spec.update(
         member={"type": "str", "required": True},
         peer_url={"type": "str", "required": True},
         replace={"type": "bool", "default": False},
         data_dir={"type": "path"},
         deadline={"type": "float", "default": 15.0},
-        root={"type": "path"},
-        lease={"type": "dict", "default": {}},
     )
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True, required_if=[("replace", True, ["data_dir"])])
-    given = module.params
-    change = replace if given["replace"] else add
-    asked = given["root"] and not module.check_mode
-    lock = fenced(given["root"], given["deadline"], "etcd_member", given["lease"]) if asked else nullcontext()
-    try:
-        with lock:
-            result = change(given, dry=module.check_mode)
-    except (EtcdError, LockError, StateError) as error:
-        module.fail_json(msg=str(error))
-    except OSError as error:
-        module.fail_json(msg=f"{error.filename}: {error.strerror}; nothing was changed in the cluster")
-    module.exit_json(**result)
+    changing(module, partial(replace if module.params["replace"] else add, module.params), "etcd_member")
 
 
 if __name__ == "__main__":

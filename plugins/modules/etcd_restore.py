@@ -74,12 +74,8 @@ options:
     description: Seconds that stopping may take.
     type: float
     default: 60
-  lease:
-    description:
-      - Whose change this is, as in the fact C(nodewise_lease). Without one it is refused while somebody holds the node.
-    type: dict
-    default: {}
 extends_documentation_fragment:
+  - nodewise.cluster.change
   - ansible.builtin.action_common_attributes
 attributes:
   check_mode:
@@ -131,14 +127,12 @@ kept:
   type: str
 """
 
+from functools import partial
+
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import EtcdError
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.restore import make_ready, put_in_place
-from ansible_collections.nodewise.cluster.plugins.module_utils.host.lock import LockError
-from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import UnitError
-from ansible_collections.nodewise.cluster.plugins.module_utils.node.state import StateError, fenced
-from ansible_collections.nodewise.cluster.plugins.module_utils.release.store import ReleaseError
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.changing import changing
 
 _TEXTS = ("snapshot", "sha256", "stamp", "member", "peer_url", "initial_cluster", "token", "data_dir", "unit", "root", "version")
 _PATHS = ("snapshot", "data_dir", "root")
@@ -155,17 +149,8 @@ PARTS = {"ready": make_ready, "placed": put_in_place}
 
 def main() -> None:
     module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
-    given = module.params
-    if module.check_mode:
-        module.exit_json(changed=True)
-    try:
-        with fenced(given["root"], given["timeout_s"], "etcd_restore", given["lease"]):
-            result = PARTS[given["state"]](given)
-    except (EtcdError, LockError, ReleaseError, StateError, UnitError) as error:
-        module.fail_json(msg=str(error))
-    except OSError as error:
-        module.fail_json(msg=f"{error.filename}: {error.strerror}")
-    module.exit_json(**result)
+    part = partial(PARTS[module.params["state"]], module.params)
+    changing(module, lambda dry: {"changed": True} if dry else part(), "etcd_restore")
 
 
 if __name__ == "__main__":

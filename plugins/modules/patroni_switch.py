@@ -50,12 +50,8 @@ options:
   lease_root:
     description: Folder of the system on the node, by which the change is fenced. O(root) when not given.
     type: path
-  lease:
-    description:
-      - Whose change this is, as in the fact C(nodewise_lease). Without one it is refused while somebody holds the node.
-    type: dict
-    default: {}
 extends_documentation_fragment:
+  - nodewise.cluster.change
   - nodewise.cluster.postgresql
   - ansible.builtin.action_common_attributes
 attributes:
@@ -125,17 +121,14 @@ seconds:
   type: float
 """
 
-import signal
+from functools import partial
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.host.lock import LockError
-from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import UnitError
-from ansible_collections.nodewise.cluster.plugins.module_utils.node.state import StateError, fenced
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import PostgresqlError, argument_spec
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.changing import OPTIONS as CHANGING
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.changing import changing
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import argument_spec
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.switch import change
-from ansible_collections.nodewise.cluster.plugins.module_utils.release.store import ReleaseError
-from ansible_collections.nodewise.cluster.plugins.module_utils.release.switching import SwitchError
 
 SPEC = {
     "member": {"type": "str", "required": True},
@@ -146,23 +139,12 @@ SPEC = {
     "version": {"type": "str", "required": True},
     "timeout_s": {"type": "float", "default": 60.0},
     "lease_root": {"type": "path"},
-    "lease": {"type": "dict", "default": {}},
 }
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={**argument_spec(), **SPEC}, supports_check_mode=True)
-    given = module.params
-    # A connection that ends in the middle must not leave the cluster paused.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    lease = None if module.check_mode else given["lease"]
-    what, fence = f"patroni_switch to {given['version']}", given["lease_root"] or given["root"]
-    try:
-        with fenced(fence, given["timeout_s"], what, lease, given["version"]):
-            result = change(given, dry=module.check_mode)
-    except (LockError, PostgresqlError, ReleaseError, StateError, SwitchError, UnitError) as error:
-        module.fail_json(msg=str(error), journal=getattr(error, "journal", []))
-    module.exit_json(**result)
+    module = AnsibleModule(argument_spec={**argument_spec(), **CHANGING, **SPEC}, supports_check_mode=True)
+    changing(module, partial(change, module.params), f"patroni_switch to {module.params['version']}")
 
 
 if __name__ == "__main__":

@@ -54,16 +54,8 @@ options:
       - When given, the cluster is observed afterwards, as by M(nodewise.cluster.postgresql_info), until what is named here is so or
         O(deadline) has passed. The result has C(observation) and C(missing) then, too.
     type: dict
-  root:
-    description: Folder of the system on the node. With it, O(lease) is asked for; without it, nobody is asked.
-    type: path
-  lease:
-    description:
-      - Whose change this is (run, fence, ttl, step), as in the fact C(nodewise_lease). Refused unless that run holds the node.
-      - Without one, the change is refused while somebody holds the node. See M(nodewise.cluster.lease).
-    type: dict
-    default: {}
 extends_documentation_fragment:
+  - nodewise.cluster.change
   - nodewise.cluster.postgresql
   - nodewise.cluster.postgresql_observed
   - ansible.builtin.action_common_attributes
@@ -137,14 +129,13 @@ seconds:
   type: float
 """
 
-from contextlib import nullcontext
+from functools import partial
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.host.files import FilesError
-from ansible_collections.nodewise.cluster.plugins.module_utils.host.lock import LockError
-from ansible_collections.nodewise.cluster.plugins.module_utils.node.state import StateError, fenced
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import PostgresqlError, argument_spec
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.changing import OPTIONS as CHANGING
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.changing import changing
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import argument_spec
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.drain import drain, rejoin
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.info import OPTIONS, observe_after
 
@@ -157,24 +148,13 @@ SPEC = {
     "drain_s": {"type": "float", "default": 10.0},
     "terminate": {"type": "bool", "default": True},
     "settled": {"type": "dict"},
-    "root": {"type": "path"},
-    "lease": {"type": "dict", "default": {}},
 }
 PARTS = {"drained": drain, "back": rejoin}
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={**argument_spec(), **OPTIONS, **SPEC}, supports_check_mode=True)
-    given = module.params
-    asked = given["root"] and not module.check_mode
-    lock = fenced(given["root"], given["deadline"], "postgresql_drain", given["lease"]) if asked else nullcontext()
-    try:
-        with lock:
-            result = PARTS[given["state"]](given, dry=module.check_mode)
-        result = {**observe_after(given), **result}
-    except (FilesError, LockError, PostgresqlError, StateError, ValueError) as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(**result)
+    module = AnsibleModule(argument_spec={**argument_spec(), **OPTIONS, **CHANGING, **SPEC}, supports_check_mode=True)
+    changing(module, partial(PARTS[module.params["state"]], module.params), "postgresql_drain", after=observe_after)
 
 
 if __name__ == "__main__":

@@ -98,7 +98,8 @@ seconds:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import PostgresqlError, argument_spec
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import argument_spec
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.info import OPTIONS, observe
 
 SPEC = {
@@ -111,7 +112,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec={**argument_spec(), **OPTIONS, **SPEC}, supports_check_mode=True)
     try:
         module.exit_json(changed=False, **observe(module.params))
-    except (PostgresqlError, ValueError) as error:
+    except Failure as error:
         module.fail_json(msg=str(error))
 
 

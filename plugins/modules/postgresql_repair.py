@@ -39,16 +39,8 @@ options:
     description: Seconds that it may take to come back.
     type: float
     default: 120.0
-  root:
-    description: Folder of the system on the node. With it, O(lease) is asked for; without it, nobody is asked.
-    type: path
-  lease:
-    description:
-      - Whose change this is (run, fence, ttl, step), as in the fact C(nodewise_lease). Refused unless that run holds the node.
-      - Without one, the change is refused while somebody holds the node. See M(nodewise.cluster.lease).
-    type: dict
-    default: {}
 extends_documentation_fragment:
+  - nodewise.cluster.change
   - nodewise.cluster.postgresql
   - ansible.builtin.action_common_attributes
 attributes:
@@ -100,14 +92,14 @@ seconds:
   type: float
 """
 
-from contextlib import nullcontext
+from functools import partial
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.host.lock import LockError
-from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import UnitError
-from ansible_collections.nodewise.cluster.plugins.module_utils.node.state import StateError, fenced
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import PostgresqlError, argument_spec
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.changing import OPTIONS as CHANGING
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.changing import changing
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import argument_spec
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.repair import bring_back, look
 
 SPEC = {
@@ -116,24 +108,17 @@ SPEC = {
     "unit": {"type": "str", "default": "patroni"},
     "data_dir": {"type": "path", "required": True},
     "timeout_s": {"type": "float", "default": 120.0},
-    "root": {"type": "path"},
-    "lease": {"type": "dict", "default": {}},
 }
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={**argument_spec(), **SPEC}, supports_check_mode=True)
-    given = module.params
-    changes = given["state"] == "back" and not module.check_mode
-    lock = fenced(given["root"], given["timeout_s"], "repair", given["lease"]) if changes and given["root"] else nullcontext()
+    module = AnsibleModule(argument_spec={**argument_spec(), **CHANGING, **SPEC}, supports_check_mode=True)
+    if module.params["state"] == "back":
+        changing(module, partial(bring_back, module.params), "repair")
     try:
-        with lock:
-            result = bring_back(given, dry=module.check_mode) if given["state"] == "back" else {"changed": False, **look(given)}
-    except (LockError, PostgresqlError, StateError, UnitError) as error:
+        module.exit_json(changed=False, **look(module.params))
+    except Failure as error:
         module.fail_json(msg=str(error))
-    except OSError as error:
-        module.fail_json(msg=f"{error.filename}: {error.strerror}")
-    module.exit_json(**result)
 
 
 if __name__ == "__main__":

@@ -71,12 +71,8 @@ options:
     description: Seconds that a part may take.
     type: float
     default: 3600.0
-  lease:
-    description:
-      - Whose change this is, as in the fact C(nodewise_lease). Without one it is refused while somebody holds the node.
-    type: dict
-    default: {}
 extends_documentation_fragment:
+  - nodewise.cluster.change
   - nodewise.cluster.postgresql
   - ansible.builtin.action_common_attributes
 attributes:
@@ -123,12 +119,12 @@ kept:
   type: str
 """
 
+from functools import partial
+
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.host.lock import LockError
-from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import UnitError
-from ansible_collections.nodewise.cluster.plugins.module_utils.node.state import StateError, fenced
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import PostgresqlError, argument_spec
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.changing import changing
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import argument_spec
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.restore import forget, lead, make_ready, put_in_place
 
 PARTS = {"ready": make_ready, "placed": put_in_place, "forgotten": forget, "leading": lead}
@@ -144,17 +140,8 @@ SPEC = {
 
 def main() -> None:
     module = AnsibleModule(argument_spec={**argument_spec(), **SPEC}, supports_check_mode=True)
-    given = module.params
-    if module.check_mode:
-        module.exit_json(changed=True)
-    try:
-        with fenced(given["root"], given["timeout_s"], "postgresql_restore", given["lease"]):
-            result = PARTS[given["state"]](given)
-    except (LockError, PostgresqlError, StateError, UnitError) as error:
-        module.fail_json(msg=str(error))
-    except OSError as error:
-        module.fail_json(msg=f"{error.filename}: {error.strerror}")
-    module.exit_json(**result)
+    part = partial(PARTS[module.params["state"]], module.params)
+    changing(module, lambda dry: {"changed": True} if dry else part(), "postgresql_restore")
 
 
 if __name__ == "__main__":

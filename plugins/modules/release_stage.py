@@ -73,14 +73,10 @@ options:
   lease_root:
     description: Folder of the system whose lease fences the change, when that is not O(root), such as for one of its components.
     type: path
-  lease:
-    description:
-      - Whose change this is (run, fence, ttl, step), as in the fact C(nodewise_lease). Refused unless that run holds the node.
-      - Without one, the change is refused while somebody holds the node. See M(nodewise.cluster.lease).
-    type: dict
-    default: {}
 author:
   - Nodewise maintainers (@nodewise)
+extends_documentation_fragment:
+  - nodewise.cluster.change
 attributes:
   check_mode:
     description: Says what it would do.
@@ -139,13 +135,13 @@ seconds:
 
 import os
 import time
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.host.lock import LockError
-from ansible_collections.nodewise.cluster.plugins.module_utils.node.state import StateError, fenced
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.changing import changing
 from ansible_collections.nodewise.cluster.plugins.module_utils.release.staging import NotToBeHad, stage
-from ansible_collections.nodewise.cluster.plugins.module_utils.release.store import ReleaseError, Store
+from ansible_collections.nodewise.cluster.plugins.module_utils.release.store import Store
 
 ARTIFACT = {
     "url": {"type": "str", "required": True},
@@ -173,23 +169,21 @@ NICE = 10  # unpacking takes a core for a second or more, and what serves on thi
 
 def main() -> None:
     module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
-    began = time.monotonic()
-    root, version, deadline = (module.params[name] for name in ("root", "version", "deadline"))
+    given, began = module.params, time.monotonic()
     os.umask(0o022)
     os.nice(NICE)
-    lease = None if module.check_mode else module.params["lease"]
-    try:
-        with fenced(module.params["lease_root"] or root, deadline, f"release_stage of {version}", lease, version):
-            limits = {"deadline": deadline - (time.monotonic() - began), "min_free": module.params["min_free"]}
-            result = stage(Store(root, module.params["link"]), module.params, limits, module.check_mode)
-    except NotToBeHad as error:
-        if not module.params["optional"]:
-            module.fail_json(msg=str(error))
-        result = {"changed": False, "staged": False, "path": "", "bytes": 0, "binaries": {}, "packages": {}, "says": str(error)}
-    except (LockError, StateError, ReleaseError) as error:
-        module.fail_json(msg=str(error))
-    result["seconds"] = round(time.monotonic() - began, 3)
-    module.exit_json(**result)
+
+    def act(dry: bool) -> dict[str, Any]:
+        limits = {"deadline": given["deadline"] - (time.monotonic() - began), "min_free": given["min_free"]}
+        try:
+            result = stage(Store(given["root"], given["link"]), given, limits, dry)
+        except NotToBeHad as error:
+            if not given["optional"]:
+                raise
+            result = {"changed": False, "staged": False, "path": "", "bytes": 0, "binaries": {}, "packages": {}, "says": str(error)}
+        return {**result, "seconds": round(time.monotonic() - began, 3)}
+
+    changing(module, act, f"release_stage of {given['version']}")
 
 
 if __name__ == "__main__":

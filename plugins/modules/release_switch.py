@@ -53,14 +53,10 @@ options:
   lease_root:
     description: Folder of the system whose lease fences the change, when that is not O(root), such as for one of its components.
     type: path
-  lease:
-    description:
-      - Whose change this is (run, fence, ttl, step), as in the fact C(nodewise_lease). Refused unless that run holds the node.
-      - Without one, the change is refused while somebody holds the node. See M(nodewise.cluster.lease).
-    type: dict
-    default: {}
 author:
   - Nodewise maintainers (@nodewise)
+extends_documentation_fragment:
+  - nodewise.cluster.change
 attributes:
   check_mode:
     description: Says whether the unit would be restarted. A version or unit that is not there yet is taken for one to come.
@@ -129,16 +125,14 @@ seconds:
   type: float
 """
 
-import signal
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.host.lock import LockError
-from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import Unit, UnitError
-from ansible_collections.nodewise.cluster.plugins.module_utils.node.state import StateError, fenced
-from ansible_collections.nodewise.cluster.plugins.module_utils.release.manager import PackageError
-from ansible_collections.nodewise.cluster.plugins.module_utils.release.store import ReleaseError, Store
-from ansible_collections.nodewise.cluster.plugins.module_utils.release.switching import SwitchError, switch
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import Unit
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.changing import changing
+from ansible_collections.nodewise.cluster.plugins.module_utils.release.store import Store
+from ansible_collections.nodewise.cluster.plugins.module_utils.release.switching import switch
 
 SPEC = {
     "unit": {"type": "str", "required": True},
@@ -157,24 +151,14 @@ SPEC = {
 def main() -> None:
     module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
     given = module.params
-    # A connection that ends between stop and start must not leave the node without its service.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    lease = None if module.check_mode else given["lease"]
-    try:
-        with fenced(
-            given["lease_root"] or given["root"],
-            given["timeout_s"],
-            f"release_switch to {given['version']}",
-            lease,
-            given["version"],
-        ):
-            store, unit = Store(given["root"], given["link"]), Unit(given["unit"])
-            result = switch(store, unit, given["version"], given["timeout_s"], module.check_mode, given["start"], given["kill"])
-            enabled = given["enabled"] and unit.enable(module.check_mode)
-            result["changed"] = result["changed"] or enabled
-    except (LockError, StateError, ReleaseError, PackageError, SwitchError, UnitError) as error:
-        module.fail_json(msg=str(error), journal=getattr(error, "journal", []))
-    module.exit_json(**result)
+
+    def act(dry: bool) -> dict[str, Any]:
+        store, unit = Store(given["root"], given["link"]), Unit(given["unit"])
+        result = switch(store, unit, given["version"], given["timeout_s"], dry, given["start"], given["kill"])
+        enabled = given["enabled"] and unit.enable(dry)
+        return {**result, "changed": result["changed"] or enabled}
+
+    changing(module, act, f"release_switch to {given['version']}")
 
 
 if __name__ == "__main__":

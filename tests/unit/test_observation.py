@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host import observation
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
 
 HEALTHY = json.loads((Path(__file__).parents[1] / "cases" / "etcd_info" / "idle-compacted-at-its-head.json").read_text())[
     "observation"
@@ -84,7 +85,7 @@ def test_a_cluster_without_members_is_not_serving() -> None:
 
 def test_an_unknown_condition_is_an_error() -> None:
     """A condition that nobody checks must not pass for one that holds."""
-    with pytest.raises(ValueError, match="unknown colour"):
+    with pytest.raises(Failure, match="unknown colour"):
         observation.missing(HEALTHY, {"colour": "blue"})
 
 

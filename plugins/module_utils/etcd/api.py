@@ -14,9 +14,10 @@ import subprocess
 from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host import https
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
 
 
-class EtcdError(Exception):
+class EtcdError(Failure):
     """What a member, or the way to it, answered instead of a result; one line."""
 
 

@@ -12,10 +12,12 @@ import stat
 import tempfile
 from typing import Any
 
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
+
 NOBODY = -1  # whose number no file has
 
 
-class FilesError(Exception):
+class FilesError(Failure):
     """Which path could not be made as it was wanted, and why; one line."""
 
 

@@ -11,11 +11,13 @@ import time
 from contextlib import contextmanager
 from typing import Iterator
 
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
+
 FOLDER = "/run/nodewise"
 INTERVAL = 0.05
 
 
-class LockError(Exception):
+class LockError(Failure):
     """Somebody else holds the lock; one line that says who."""
 
 

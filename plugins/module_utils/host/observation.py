@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
+
 INTERVAL = 0.03  # seconds between two looks: a restart takes some hundred milliseconds, and this is what waiting adds to it
 
 
@@ -57,7 +59,7 @@ def missing(observation: dict[str, Any], settled: dict[str, Any]) -> list[str]:
     """
     unknown = sorted(set(settled) - set(_CHECKS))
     if unknown:
-        raise ValueError(f"settled: unknown {', '.join(unknown)}; known are {', '.join(sorted(_CHECKS))}")
+        raise Failure(f"settled: unknown {', '.join(unknown)}; known are {', '.join(sorted(_CHECKS))}")
     lines: list[str] = []
     for key, wanted in settled.items():
         # False and None say "not asked for"; 0 is a lag that may be asked for.

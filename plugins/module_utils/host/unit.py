@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 import time
 
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.observation import timestamp
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.process import exe_of
 
@@ -20,7 +21,7 @@ NOT_STARTED = "0"
 TIMED_OUT = 124  # as timeout(1) has it
 
 
-class UnitError(Exception):
+class UnitError(Failure):
     """What systemd, or the unit, did instead, in one line; `journal` has the last lines that the unit's processes wrote."""
 
     def __init__(self, says: str, journal: list[str] | None = None) -> None:

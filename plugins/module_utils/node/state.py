@@ -17,6 +17,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import Any, Iterator
 
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.files import sync
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.lock import held, path_of
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.observation import timestamp
@@ -26,7 +27,7 @@ RECORDS = ("upgrade", "others")
 PASSED = "another run was here since this one looked: run it again"
 
 
-class StateError(Exception):
+class StateError(Failure):
     """Why nothing may be changed, or why the state cannot be read; one or two lines."""
 
 

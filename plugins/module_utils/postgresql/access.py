@@ -17,12 +17,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host import https
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
 
 _PLAIN = ("-X", "-q", "-A", "-t", "-w", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse")
 _LINE = 200
 
 
-class PostgresqlError(Exception):
+class PostgresqlError(Failure):
     """What a member, or the way to it, answered instead of a result; one line."""
 
 

@@ -9,6 +9,7 @@ import subprocess
 import time
 from typing import Any
 
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import (
     Access,
     PostgresqlError,
@@ -25,7 +26,7 @@ _THERE = "select to_json(exists(select from pg_extension where extname = 'amchec
 _INSTALL = "create extension if not exists amcheck schema pg_catalog"
 
 
-class Damaged(Exception):
+class Damaged(Failure):
     """What pg_amcheck found, in a few lines."""
 
 

@@ -11,6 +11,7 @@ import re
 import subprocess
 from typing import Any
 
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.observation import timestamp
 
 SKEW = 60  # seconds that the clock of the tool's host may be ahead of this one's
@@ -19,7 +20,7 @@ ISO = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(:\d\d)?(?:[.,]\d+)? ?(?:(Z)|
 SHOWN = 120  # characters of what a command said
 
 
-class EvidenceError(Exception):
+class EvidenceError(Failure):
     """Why there is no evidence of a backup: what was found, and what was expected."""
 
 

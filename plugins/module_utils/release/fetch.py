@@ -15,12 +15,14 @@ import urllib.parse
 
 from ansible.module_utils.urls import open_url
 
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
+
 TRIES = 5
 SILENCE = 10.0  # seconds that a server may say nothing
 BLOCK = 1 << 18
 
 
-class FetchError(Exception):
+class FetchError(Failure):
     """Why an artifact could not be had, in one line."""
 
 

@@ -18,6 +18,8 @@ from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from typing import Any, Iterator
 
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
+
 CACHE = "/var/cache/nodewise"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MAX_AGE_S = 24 * 3600
@@ -29,7 +31,7 @@ BEGINS = ("E:", "error:", "dpkg: error", "Error:", "Problem")  # a line of a pro
 SAYING = 300  # characters of what a program said that are worth showing
 
 
-class PackageError(Exception):
+class PackageError(Failure):
     """What the package manager said, or what is in its way; one or two lines."""
 
 

@@ -15,13 +15,14 @@ import os
 import re
 from typing import Any
 
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.process import exe_of
 
 MANIFEST = "release.json"
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~_-]*")
 
 
-class ReleaseError(Exception):
+class ReleaseError(Failure):
     """What is wrong with a release, in one or two lines."""
 
 

@@ -9,6 +9,7 @@ import os
 import time
 from typing import Any
 
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.files import sync
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.observation import timestamp
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import State, Unit, UnitError, reload_units
@@ -20,7 +21,7 @@ DELETED = " (deleted)"  # what the kernel adds to a program that was replaced un
 EXEC_S = 2.0  # seconds for a started process to become the program that it is to run
 
 
-class SwitchError(Exception):
+class SwitchError(Failure):
     """How far the switch came, and why no further; `journal` has the unit's last words."""
 
     def __init__(self, says: str, journal: list[str] | None = None) -> None:

@@ -16,13 +16,15 @@ import zlib
 from contextlib import contextmanager
 from typing import IO, ContextManager, Iterator, cast
 
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
+
 AR_MAGIC = b"!<arch>\n"
 AR_HEADER = 60
 _DATA = re.compile(r"^[^/]+\.data/(purelib|platlib)/")
 PORTION = 4 << 20  # bytes that wait to be written at a time
 
 
-class UnpackError(Exception):
+class UnpackError(Failure):
     """Why an artifact could not be unpacked, in a few words."""
 
 

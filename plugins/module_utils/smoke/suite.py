@@ -21,6 +21,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.caller import Called
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.process import adopt_orphans, began, end_with_parent
 from ansible_collections.nodewise.cluster.plugins.module_utils.smoke.output import Output, masks_of
 from ansible_collections.nodewise.cluster.plugins.module_utils.smoke.script import Cancelled, clear, run_script
@@ -32,7 +33,7 @@ RESULTS_CAP = 8 << 20  # a file of results is useless when it is cut
 LOOK = 0.5  # seconds between looks at whether anybody still waits for us
 
 
-class SmokeError(Exception):
+class SmokeError(Failure):
     """Why nothing could be run; one line."""
 
 
