@@ -29,6 +29,7 @@ SYSTEM = "select to_json(system_identifier::text) from pg_control_system()"
 REVISION = "select to_json(pg_current_wal_lsn() - '0/0'::pg_lsn)"
 EARLY = ("No such file or directory", "Connection refused", "the database system is", "no answer in time")  # it starts
 LIMIT = 30  # seconds for a question to a catalog
+DYING = 1.0  # seconds in which a server that has closed its connections ends
 # The instance's only settings: it reaches nobody, is reached through its socket alone, archives nothing, and may be lost.
 SETTINGS = {
     "listen_addresses": "",
@@ -146,12 +147,21 @@ class Trial:
                 if self.access.local_sql("select to_json(not pg_is_in_recovery())", folder=self.folder):
                     return
             except PostgresqlError as error:
-                if not str(error).startswith(EARLY):
+                if not str(error).startswith(EARLY) and self.stays(process):
                     raise PostgresqlError(f"what was restored does not answer: {error}") from None
             self.programs.look()
             time.sleep(TICK)
         said = [line for line in last_words(log).splitlines() if "FATAL:" in line or "PANIC:" in line]
         raise PostgresqlError(f"what was restored does not start: {complaint(said[0]) if said else 'no word'}")
+
+    @staticmethod
+    def stays(process: subprocess.Popen[bytes]) -> bool:
+        """Whether it goes on: one that ends closes its connections first, and its log says why."""
+        try:
+            process.wait(DYING)
+        except subprocess.TimeoutExpired:
+            return True
+        return False
 
     def reach(self, reaches: int) -> None:
         """See that it has all that the backup had."""
