@@ -27,6 +27,7 @@ class ActionModule(EngineAction):
     """
 
     _requires_connection = True
+    changed = False
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         about, step = plain(task_vars["nodewise_run"]), plain(task_vars.get("nodewise_step") or {})
@@ -46,7 +47,8 @@ class ActionModule(EngineAction):
             run.observed(observation, missing, node=node, group=group)
         if settles:
             run.end("settle", ok=not missing, node=node)
-        return {"ansible_facts": {"nodewise_observation": msgspec.to_builtins(observation), "nodewise_missing": missing}}
+        facts = {"nodewise_observation": msgspec.to_builtins(observation), "nodewise_missing": missing}
+        return {"changed": self.changed, "ansible_facts": facts}
 
     def needless(self, run: Run | None, group: str, names: list[str], node: str | None, task_vars: dict[str, Any]) -> bool:
         """Whether another member observes the group, or did so less than `nodewise_max_age` seconds ago."""
@@ -75,6 +77,7 @@ class ActionModule(EngineAction):
                 raise NodewiseError(str(answer.get("msg") or answer.get("module_stderr") or "the module ended without a word"))
             why = str(answer.get("msg") or answer.get("module_stderr") or "the info module ended without a word")
             return unseen(about["system"], about["groups"][group], why), [why]
+        self.changed = bool(answer.get("changed"))
         try:
             return msgspec.convert(answer["observation"], Observation), list(answer["missing"])
         except (KeyError, msgspec.ValidationError) as off:

@@ -18,44 +18,10 @@ description:
   - A unit that does not start makes the module fail with the last lines that its processes wrote to the journal. It is then left
     stopped, so that it does not flap, and the link stays on the new release. Whether to go back is for the caller to decide;
     to go back is to switch to the previous release.
-options:
-  unit:
-    description: The systemd unit.
-    type: str
-    required: true
-  root:
-    description: Folder of the system on the node, such as C(/opt/nodewise/etcd).
-    type: path
-    required: true
-  link:
-    description: Link to the release in use. C(<root>/current) when not given.
-    type: path
-  version:
-    description: Version to run; it must be staged.
-    type: str
-    required: true
-  timeout_s:
-    description: Seconds that stopping may take, and starting as well.
-    type: float
-    default: 60
-  start:
-    description: Whether to start a unit that does not run. False is for the first of several releases that one unit needs.
-    type: bool
-    default: true
-  enabled:
-    description: Whether to have the unit started at boot, too. False leaves that as it is.
-    type: bool
-    default: false
-  kill:
-    description: Whether to kill what does not stop in time. True is for taking back a release that does not work.
-    type: bool
-    default: false
-  lease_root:
-    description: Folder of the system whose lease fences the change, when that is not O(root), such as for one of its components.
-    type: path
 author:
   - Nodewise maintainers (@nodewise)
 extends_documentation_fragment:
+  - nodewise.cluster.switch
   - nodewise.cluster.change
 attributes:
   check_mode:
@@ -125,40 +91,18 @@ seconds:
   type: float
 """
 
-from typing import Any
+from functools import partial
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import Unit
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.changing import OPTIONS as CHANGING
 from ansible_collections.nodewise.cluster.plugins.module_utils.node.changing import changing
-from ansible_collections.nodewise.cluster.plugins.module_utils.release.store import Store
-from ansible_collections.nodewise.cluster.plugins.module_utils.release.switching import switch
-
-SPEC = {
-    "unit": {"type": "str", "required": True},
-    "root": {"type": "path", "required": True},
-    "link": {"type": "path"},
-    "version": {"type": "str", "required": True},
-    "timeout_s": {"type": "float", "default": 60.0},
-    "start": {"type": "bool", "default": True},
-    "enabled": {"type": "bool", "default": False},
-    "kill": {"type": "bool", "default": False},
-    "lease_root": {"type": "path"},
-    "lease": {"type": "dict", "default": {}},
-}
+from ansible_collections.nodewise.cluster.plugins.module_utils.release.switching import OPTIONS, perform
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
-    given = module.params
-
-    def act(dry: bool) -> dict[str, Any]:
-        store, unit = Store(given["root"], given["link"]), Unit(given["unit"])
-        result = switch(store, unit, given["version"], given["timeout_s"], dry, given["start"], given["kill"])
-        enabled = given["enabled"] and unit.enable(dry)
-        return {**result, "changed": result["changed"] or enabled}
-
-    changing(module, act, f"release_switch to {given['version']}")
+    module = AnsibleModule(argument_spec={**CHANGING, **OPTIONS}, supports_check_mode=True)
+    changing(module, partial(perform, module.params), f"release_switch to {module.params['version']}")
 
 
 if __name__ == "__main__":

@@ -46,6 +46,11 @@ def observe(parameters: dict[str, Any]) -> dict[str, Any]:
     return {"observation": observation, "missing": lacking, "polls": looks, "seconds": seconds}
 
 
+def observe_after(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return what a module that has changed something adds to its result: the observation, where `settled` was given."""
+    return {} if parameters["settled"] is None else observe(parameters)
+
+
 def ask(member: Member) -> dict[str, Any]:
     """Return the member's raw answers as a dict, `errors` included; what was not answered is not in it."""
     answers: dict[str, Any] = {"errors": []}

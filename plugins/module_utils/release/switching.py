@@ -29,6 +29,27 @@ class SwitchError(Failure):
         self.journal = journal or []
 
 
+OPTIONS: dict[str, Any] = {
+    "unit": {"type": "str", "required": True},
+    "root": {"type": "path", "required": True},
+    "link": {"type": "path"},
+    "version": {"type": "str", "required": True},
+    "timeout_s": {"type": "float", "default": 60.0},
+    "start": {"type": "bool", "default": True},
+    "enabled": {"type": "bool", "default": False},
+    "kill": {"type": "bool", "default": False},
+    "lease_root": {"type": "path"},
+}
+
+
+def perform(given: dict[str, Any], dry: bool = False) -> dict[str, Any]:
+    """Return what release_switch returns, from its module parameters (OPTIONS); call it under the node's lock."""
+    store, unit = Store(given["root"], given["link"]), Unit(given["unit"])
+    result = switch(store, unit, given["version"], given["timeout_s"], dry, given["start"], given["kill"])
+    enabled = given["enabled"] and unit.enable(dry)
+    return {**result, "changed": result["changed"] or enabled}
+
+
 def switch(
     store: Store, unit: Unit, version: str, timeout: float, check: bool = False, start: bool = True, kill: bool = False
 ) -> dict[str, Any]:
