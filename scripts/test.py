@@ -148,7 +148,9 @@ def main(words: Sequence[str]) -> int:
     runner = Runner(arguments(words))
     print(f"seed {runner.seed}", flush=True)
     results = runner.run()
-    covered, enough = covering.report() if runner.given.coverage and len(runner.given.layers) > 1 else ([], True)
+    covered, enough = (
+        covering.report() if runner.given.coverage and len(runner.given.layers) > 1 and not runner.given.words else ([], True)
+    )
     passed = enough and layers.good(results, strict=os.environ.get("CI", "") not in ("", "0", "false"))
     if not passed:
         BUILD.mkdir(exist_ok=True)
