@@ -59,10 +59,10 @@ def test_the_plan_of_check_mode_is_the_one_that_was_carried_out(records: list[Pa
 
 
 def test_one_node_after_the_other_the_leader_last(upgraded: Path) -> None:
-    """No node begins before the one before it has ended its turn; the one that handed leadership over is the last."""
-    turns = [record["nodes"] for record in journal.read(upgraded / "journal.jsonl") if "turn" in record]
+    """No node begins before the one before it has ended its batch; the one that handed leadership over is the last."""
+    batches = [record["nodes"] for record in journal.read(upgraded / "journal.jsonl") if "batch" in record]
     drained = [r["node"] for r in journal.read(upgraded / "journal.jsonl") if r.get("step") == "drain" and r["phase"] == "begin"]
-    assert ([1, 1, 1], drained) == ([len(nodes) for nodes in turns], turns[-1])
+    assert ([1, 1, 1], drained) == ([len(nodes) for nodes in batches], batches[-1])
 
 
 def test_a_backup_is_off_the_nodes(upgraded: Path) -> None:

@@ -25,6 +25,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     lease,
     new_folder,
     plain,
+    renamed,
     role_path,
 )
 
@@ -34,19 +35,29 @@ class ActionModule(EngineAction):
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         if not args["record"]:
-            return {"ansible_facts": {"nodewise_run": self.chosen(args, task_vars), "nodewise_halted": False}}
+            cluster = self.chosen(args, task_vars)
+            self.warn(renamed.warnings(task_vars["hostvars"][name] for name in cluster["members"]))
+            return {"ansible_facts": {"nodewise_run": cluster, "nodewise_halted": False}}
         try:
             cluster, problem = self.chosen(args, task_vars), None
         except NodewiseError as error:
             cluster = {"cluster": args["cluster"] or "unknown", "system": None, "role": None, "members": [], "groups": {}}
             problem = str(error)
         run = self.opened(args, cluster)
+        self.warn(renamed.warnings(task_vars["hostvars"][name] for name in cluster["members"]))
         run.add(inventory=inventory_digest(cluster["members"], task_vars["hostvars"]))
-        about = {**cluster, "dir": str(run.folder), "id": run.id, "kind": args["kind"], "until": "", "approve": args["approve"]}
+        about = {
+            **cluster,
+            "dir": str(run.folder),
+            "id": run.id,
+            "kind": args["kind"],
+            "window_end": "",
+            "approve": args["approve"],
+        }
         about["controller"] = lease.me(os.getppid())  # ansible-playbook, while it is the parent of its workers for certain
         facts = {"nodewise_run": about, "nodewise_halted": False}
         try:
-            about["until"] = self.ready(args, problem)
+            about["window_end"] = self.ready(args, problem)
         except NodewiseError as error:
             facts.update(halt(run, "refused", str(error))["ansible_facts"])
         return {"ansible_facts": facts}
@@ -74,7 +85,10 @@ class ActionModule(EngineAction):
             raise NodewiseError(problem)
         if not args["to"] and args["kind"] == "upgrade":
             raise NodewiseError("no target version was given; say which: -e nodewise_to=VERSION")
-        return approval.window(args["until"], datetime.now().astimezone()).isoformat() if args["until"] else ""
+        opens, closes = approval.window(args["window_start"], args["window_end"], datetime.now().astimezone())
+        if opens and not self._task.check_mode:  # a plan may be looked at before
+            raise NodewiseError(f"the change window opens at {opens.isoformat(' ', 'minutes')}; nothing was begun")
+        return closes.isoformat() if closes else ""
 
 
 def component_of(cluster: dict[str, Any], name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     ApprovingAction,
-    NodewiseError,
+    Paused,
     approval,
     halt,
     msgspec,
@@ -37,37 +37,39 @@ class ActionModule(ApprovingAction):
         return self.end(run, made, args["index"])
 
     def begin(self, run: Any, made: Any, index: int, *, asks: bool) -> dict[str, Any]:
-        """The turns of a hop, none when it is behind the cluster already, and what is asked at its end."""
+        """The batches of a hop, none when it is behind the cluster already, and what is asked at its end."""
         hop, observations = made.hops[index], run.observations()
         if roll.done(made, hop, observations):
-            return {"nodewise_hop": {"index": index, "turns": [], "done": True}}
+            return {"nodewise_hop": {"index": index, "batches": [], "done": True}}
         acts_as = {group: seen.cluster.version for group, seen in observations.items()}
         run.note(f"hop {index + 1} of {len(made.hops)}: {hop.start} → {hop.to}", hop=index, acts_as=acts_as)
-        count = len([turn for turn in order.turns(made, observations) if turn.to == hop.to])
-        # A leader that moves between groups' turns may ask for other turns than were foreseen, a soak for one to watch again,
-        # and after a question a turn is resolved anew.
+        count = len([batch for batch in order.batches(made, observations) if batch.to == hop.to])
+        # A leader that moves between groups' batches may ask for other batches than were foreseen, a soak for one to watch again,
+        # and after a question a batch is resolved anew.
         spare = 2 * (len(made.groups) > 1) + (made.settings.soak > 0) + asks
-        turns, finalize = list(range(1, count + spare + 1)), msgspec.to_builtins(made.finalize)
-        return {"nodewise_hop": {"index": index, "turns": turns, "done": False, "finalize": finalize, "soak": made.settings.soak}}
+        batches, finalize = list(range(1, count + spare + 1)), msgspec.to_builtins(made.finalize)
+        return {
+            "nodewise_hop": {"index": index, "batches": batches, "done": False, "finalize": finalize, "soak": made.settings.soak}
+        }
 
     def finalizing(self, run: Any, made: Any, hop: Any, word: str) -> dict[str, Any]:
         """Ask where going back ends with the finalization."""
         if hop.no_return and hop.no_return.before == "finalize":
             try:
                 self.approve(run, made, hop, word)
-            except NodewiseError as problem:
-                return halt(run, "held", str(problem))
+            except Paused as problem:
+                return halt(run, "paused", str(problem), problem.reason_code)
         return {}
 
     def end(self, run: Any, made: Any, index: int) -> dict[str, Any]:
-        """The next hop, the good end, or a hold."""
+        """The next hop, the good end, or a pause."""
         if run.outcome():
             return {"ansible_facts": {"nodewise_halted": True}}
         began = (run.hop() or {"seq": 0})["seq"]
         ended = [r for r in run.records("step", "end") if r["step"] == "finalize" and r["seq"] > began]
         if ended and not ended[-1]["ok"]:
-            return halt(run, "held", f"{run.failure()}\n{approval.ways(made)}")
+            return halt(run, "paused", f"{run.failure()}\n{approval.ways(made)}", "finalize_failed")
         if index + 1 == len(made.hops):
-            outcome = "upgraded" if made.kind == "upgrade" else "rolled_back"
-            return halt(run, outcome, f"every member runs {made.to}")
+            reached = "upgraded" if made.kind == "upgrade" else "rolled_back"
+            return halt(run, reached, f"every member runs {made.to}")
         return {}

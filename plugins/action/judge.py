@@ -35,7 +35,7 @@ class ActionModule(EngineAction):
 
     def watched(self, run: Run, to: str, task_vars: dict[str, Any]) -> dict[str, Any]:
         """What a soak is judged by: the node's own baseline, or an old member's when the node was new before the run began."""
-        old = [member.name for seen in run.before_turn().values() for member in seen.members if member.version != to]
+        old = [member.name for seen in run.before_batch().values() for member in seen.members if member.version != to]
         host = self.host(task_vars)
         baseline = task_vars["hostvars"][host if host in old else old[0]].get("nodewise_baseline") if old else None
         return {"changed": False, "regressions": soak.regressions(plain(baseline), plain(task_vars.get("nodewise_soaked")))}

@@ -62,7 +62,7 @@ class ActionModule(EngineAction):
         return halt(run, "refused", why)
 
     def kept(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        """Renew it when half of it is over, or when it has to last `seconds` longer; a run that lost it is held."""
+        """Renew it when half of it is over, or when it has to last `seconds` longer; a run that lost it is paused."""
         own = plain(task_vars.get("nodewise_lease") or {})
         if not own.get("granted") or own["expires"] - time.time() > own["ttl"] / 2 + args["seconds"]:
             return {}
@@ -75,7 +75,7 @@ class ActionModule(EngineAction):
             text = (
                 f"{self.host(task_vars)}: {answer['says']}\nThis run does not hold the cluster any more, and changed nothing since"
             )
-            result["ansible_facts"].update(halt(run_of(task_vars), "held", text)["ansible_facts"])
+            result["ansible_facts"].update(halt(run_of(task_vars), "paused", text, "lease_lost")["ansible_facts"])
         return result
 
     def released(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:

@@ -26,8 +26,9 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     msgspec,
     plain,
     plan,
+    recovered_to,
     refuse_unfit,
-    repaired_to,
+    renamed,
     role_path,
     roll,
     run_of,
@@ -46,8 +47,8 @@ class ActionModule(EngineAction):
         run.begin("plan")
         try:
             made = self.make(run, about, args, task_vars)
-            if args["plan"]:
-                refuse_drift(run, made, args["plan"])
+            for digest in pinned(args["plan"], about["approve"]):
+                refuse_drift(run, made, digest)
         except NodewiseError as problem:
             run.end("plan", ok=False, error=str(problem))
             return halt(run, "refused", str(problem))
@@ -73,10 +74,10 @@ class ActionModule(EngineAction):
         memory.refuse_unfinished(states, subject)
         records = {name: memory.record_of(state, subject.component) for name, state in states.items()}
         machine, to = plan.architecture(nodes), sources.exactly(rules, args["to"], nodes) if about["kind"] == "upgrade" else ""
-        if args["verify"] and not (folder / "tasks" / "verify.yml").exists():
-            raise Refused(f"{about['system']} has no way to verify its data in depth; run it without nodewise_verify")
-        said = {key: args[key] for key in ("accept_outage", "soak", "suites", "verify", "deadline")}
-        settings = Settings(**said, prove=not proved_by(declared.steps) and self.proves(args, about, task_vars))
+        if args["deep_check"] and not (folder / "tasks" / "deep_check.yml").exists():
+            raise Refused(f"{about['system']} has no way to verify its data in depth; run it without nodewise_deep_check")
+        said = {key: args[key] for key in ("accept_outage", "soak", "suites", "deep_check", "deadline")}
+        settings = Settings(**said, mixed_version_check=not checked_by(declared.steps) and self.checks(args, about, task_vars))
 
         resolver = Resolver(
             lambda version: sources.resolve(rules, version, {}, machine, nodes),
@@ -88,27 +89,30 @@ class ActionModule(EngineAction):
         else:
             before = memory.originals(records, observations, to)
             running = {**roll.versions_of(observations), **before.versions}
-            stops = versions_ahead(rules, running.values(), to, args["via"])
+            stops = versions_ahead(rules, running.values(), to, args["upgrade_path"])
             start = min(running.values(), key=Version) if running else to
             way = hops_through(rules, declared, start, stops or [to], resolver)
-        down = memory.to_repair(args["repair"], declared, records, observations)
-        repair = {name: resolver.release(repaired_to(name, subject.groups, observations, way)) for name in down}
-        route = plan.Route(way, about["kind"], before, repair)
+        down = memory.to_recover(args["recover"], declared, records, observations)
+        recover = {name: resolver.release(recovered_to(name, subject.groups, observations, way)) for name in down}
+        route = plan.Route(way, about["kind"], before, recover)
+        self.warn(renamed.gate_warnings(declared.gates, args["gates"]))
         made = plan.make(subject, declared, observations, route, settings, args["gates"])
         made.gaps = self.gaps(made, args, task_vars)
         refuse_unfit(made, nodes)
         return made
 
-    def proves(self, args: dict[str, Any], about: dict[str, Any], task_vars: dict[str, Any]) -> bool:
-        """Whether mixed versions are proved: on test hosts, or where an operator wants it; and where the role can."""
+    def checks(self, args: dict[str, Any], about: dict[str, Any], task_vars: dict[str, Any]) -> bool:
+        """Whether mixed versions are checked: on test hosts, or where an operator wants it; and where the role can."""
         test = all(task_vars["hostvars"][name].get("nodewise_test_host") for name in about["members"])
-        wanted = test if args["prove"] is None else args["prove"]
-        return wanted and (role_path(about["role"]) / "tasks" / "prove.yml").exists()
+        wanted = test if args["mixed_version_check"] is None else args["mixed_version_check"]
+        return wanted and (role_path(about["role"]) / "tasks" / "mixed_version_check.yml").exists()
 
     def gaps(self, made: Plan, args: dict[str, Any], task_vars: dict[str, Any]) -> list[str]:
-        """What this upgrade will not watch or prove, and why."""
-        proved = made.settings.prove or proved_by(made.steps)
-        found = [] if proved else ["mixed versions are not proved: not on test hosts, and nodewise_prove is not true"]
+        """What this upgrade will not watch or check, and why."""
+        checked = made.settings.mixed_version_check or checked_by(made.steps)
+        found = (
+            [] if checked else ["mixed versions are not checked: not on test hosts, and nodewise_mixed_version_check is not true"]
+        )
         if not made.settings.suites:
             found.append("no smoke suites: what the service is there for is not tried (nodewise_suite=NAME to run one)")
         if not made.settings.soak:
@@ -124,9 +128,9 @@ class ActionModule(EngineAction):
             "nodewise_release": msgspec.to_builtins(made.hops[-1].release),
             "nodewise_hops": list(range(len(made.hops))),
             "nodewise_leaders": sorted(seen.cluster.leader for seen in observations.values() if seen.cluster.leader),
-            "nodewise_repaired": {name: msgspec.to_builtins(release) for name, release in made.repair.items()},
+            "nodewise_recovered": {name: msgspec.to_builtins(release) for name, release in made.recover.items()},
         }
-        if not made.repair and all(roll.done(made, hop, observations) for hop in made.hops):
+        if not made.recover and all(roll.done(made, hop, observations) for hop in made.hops):
             ended = halt(run, "unchanged", f"every member of {made.cluster} runs {made.to} already")
         elif self._task.check_mode:
             ended = halt(run, "planned", f"nothing was changed; plan {made.hash} is in {run.folder}/plan.yaml")
@@ -135,9 +139,14 @@ class ActionModule(EngineAction):
         return {**ended, "ansible_facts": {**facts, **ended["ansible_facts"]}}
 
 
-def proved_by(steps: list[Any]) -> bool:
+def checked_by(steps: list[Any]) -> bool:
     """Whether a step of each node shows by itself that old and new members read each other's writes."""
-    return any(step.proves for step in steps)
+    return any(step.checks_mixed_versions for step in steps)
+
+
+def pinned(plan: str, approve: str) -> list[str]:
+    """The hashes that an operator gave: an approval is of one plan, so that any other is refused before anything changes."""
+    return [*dict.fromkeys(word for word in (plan, approve) if word not in ("", "any"))]
 
 
 def refuse_drift(run: Run, made: Plan, approved: str) -> None:

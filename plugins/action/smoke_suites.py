@@ -14,6 +14,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     good,
     halt,
     plain,
+    renamed,
     run_of,
     smoke_finish,
     smoke_report,
@@ -37,6 +38,7 @@ class ActionModule(EngineAction):
         facts: dict[str, Any] = {"sessions": [], "unknown": False, "ok": False, "reason": "", "blamed": [], "hosts": args["hosts"]}
         try:
             suites = chosen(args["suites"], args["folders"], about["system"], task_vars)
+            self.warn(renamed.gate_warnings(*(one.gates for one in suites)))
             wish = smoke_session.Wish(
                 tier=args["tier"], slow=not args["skip_slow"], parallel=args["parallel"], workers=args["workers"], pins=args["pins"]
             )

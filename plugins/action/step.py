@@ -34,13 +34,13 @@ class ActionModule(EngineAction):
         """What the tasks of a step read as `nodewise_step`: the version to put there, who takes over, what to wait for."""
         if not declared:
             return {}
-        run, turn = run_of(task_vars), plain(task_vars.get("nodewise_turn") or {})
+        run, batch = run_of(task_vars), plain(task_vars.get("nodewise_batch") or {})
         made = run.read_plan()
         hop = made.hops[run.hop()["hop"]]
         return {
             **declared,
             "version": hop.to,
-            "successor": (turn.get("successor") or {}).get(node),
+            "successor": (batch.get("successor") or {}).get(node),
             "settled": plan.settled(Step(**declared), hop, node, hop.to),
             "deadline": made.settings.deadline,
         }

@@ -24,12 +24,13 @@ class ActionModule(EngineAction):
         hop, group = made.hops[begun["hop"]], made.group_of(node)
         seen, why = run.observations()[group], f"{node}: {run.failure()}"
         if alone := roll.cut_off(seen, node):
-            return halt(run, "held", f"{why}\n{node} was not put back: {alone}")
+            return halt(run, "paused", f"{why}\n{node} was not put back: {alone}", "member_cut_off")
         if data := roll.diverged(seen):
-            return halt(run, "held", f"{why}\n{node} was not put back, which would not mend it: {data}")
+            return halt(run, "paused", f"{why}\n{node} was not put back, which would not mend it: {data}", "data_differs")
         if against := roll.why_not_back(hop, begun["acts_as"][group], seen):
             unknown = seen.cluster.version is None
-            return halt(run, "held" if unknown else "needs_human", f"{why}\n{node} was not put back: {against}")
+            outcome = "paused" if unknown else "intervention_required"
+            return halt(run, outcome, f"{why}\n{node} was not put back: {against}", "cannot_go_back")
         names = {step.name for step in made.steps}
         steps = {r["step"] for r in run.records("step", "begin") if r.get("node") == node and r["seq"] > begun["seq"]} & names
         run.begin("undo", node=node)
@@ -43,13 +44,13 @@ class ActionModule(EngineAction):
         run.end("undo", ok=not off, node=node, **({"error": str(off)} if off else {}))
         if off:
             outcome = roll.stuck(run.observations()[run.read_plan().group_of(node)], node)
-            return halt(run, outcome, f"{failure}\nIt could not be put back on {old}: {off}")
-        outcome = "rolled_back" if run.read_plan().kind == "upgrade" else "held"
-        return halt(run, outcome, f"{failure}\nIt is back on {old} and the cluster is healthy")
+            return halt(run, outcome, f"{failure}\nIt could not be put back on {old}: {off}", "undo_failed")
+        text = f"{failure}\nIt is back on {old} and the cluster is healthy"
+        return halt(run, "rolled_back", text) if run.read_plan().kind == "upgrade" else halt(run, "paused", text, "step_failed")
 
 
 def old_version(run: Any, node: str) -> str:
-    """What the node ran before its turn; before the hop, when the turn was only to watch it."""
+    """What the node ran before its batch; before the hop, when the batch was only to watch it."""
     made, hop = run.read_plan(), run.hop()["hop"]
-    was = next(m.version for seen in run.before_turn().values() for m in seen.members if m.name == node)
+    was = next(m.version for seen in run.before_batch().values() for m in seen.members if m.name == node)
     return str(was if was != made.hops[hop].to else made.hops[hop].start)

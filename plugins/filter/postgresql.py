@@ -50,12 +50,12 @@ def postgresql_passfile(user: str, password: str) -> str:
     return f"*:*:*:{user}:{told}\n"
 
 
-def postgresql_store_hosts(names: list[str], hostvars: Mapping[str, Any]) -> list[str]:
+def postgresql_dcs_hosts(names: list[str], hostvars: Mapping[str, Any]) -> list[str]:
     """Return host and port of each member of the etcd cluster that is the store."""
     return [etcd_url(hostvars[name], "client", 2379).partition("://")[2].rstrip("/") for name in names]
 
 
-def postgresql_store_pki_dir(names: list[str], hostvars: Mapping[str, Any], inventory_dir: str, store: str) -> str:
+def postgresql_dcs_pki_dir(names: list[str], hostvars: Mapping[str, Any], inventory_dir: str, store: str) -> str:
     """Return where the store's authority is on the controller: nodewise_pki_dir of its hosts, else where its role puts it."""
     told = hostvars[names[0]].get("nodewise_pki_dir") if names else None
     return str(told or f"{inventory_dir}/pki/{store}")
@@ -87,6 +87,6 @@ class FilterModule:
             "postgresql_members": postgresql_members,
             "postgresql_packages": postgresql_packages,
             "postgresql_passfile": postgresql_passfile,
-            "postgresql_store_hosts": postgresql_store_hosts,
-            "postgresql_store_pki_dir": postgresql_store_pki_dir,
+            "postgresql_dcs_hosts": postgresql_dcs_hosts,
+            "postgresql_dcs_pki_dir": postgresql_dcs_pki_dir,
         }

@@ -39,8 +39,12 @@ options:
     description: The target version of an upgrade.
     type: str
     default: ''
-  until:
-    description: When the change window closes, as V(22:30) or ISO 8601. No node is begun after it.
+  window_start:
+    description: When the change window opens, as V(22:00) or ISO 8601. Before it nothing is begun; check mode is allowed.
+    type: str
+    default: ''
+  window_end:
+    description: When the change window closes, as V(04:00) or ISO 8601. No node is begun after it.
     type: str
     default: ''
   approve:

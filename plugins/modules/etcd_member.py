@@ -102,7 +102,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import argument_spec
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.change import add
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.repair import replace
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.recover import replace
 from ansible_collections.nodewise.cluster.plugins.module_utils.node.changing import OPTIONS as CHANGING
 from ansible_collections.nodewise.cluster.plugins.module_utils.node.changing import changing
 

@@ -12,7 +12,7 @@ module: hop
 short_description: Take a cluster through one hop of its way
 version_added: 0.1.0
 description:
-  - Sets the fact V(nodewise_release), the release in hand, and V(nodewise_hop) (index, turns, done, finalize).
+  - Sets the fact V(nodewise_release), the release in hand, and V(nodewise_hop) (index, batches, done, finalize).
   - Ends the run when the last hop was made, when one could not be finished, or when nobody approved to go on.
 options:
   index:

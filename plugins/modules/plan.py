@@ -16,13 +16,13 @@ description:
     and kept as V(plan.yaml) in the run's folder.
   - Ends the run as refused with every reason, as unchanged when there is nothing to do, and as planned in check mode.
   - Sets the facts V(nodewise_hops) (their numbers), V(nodewise_release) (of the last hop), V(nodewise_leaders) and
-    V(nodewise_repaired).
+    V(nodewise_recovered).
 options:
   to:
     description: The target version of an upgrade; a rollback finds its own.
     type: str
     default: ''
-  via:
+  upgrade_path:
     description: Versions to stop at on the way, instead of those that the system's rules name.
     type: list
     elements: str
@@ -30,7 +30,7 @@ options:
     description: The hash of the plan that was approved. Any other plan is refused, with what drifted.
     type: str
     default: ''
-  repair:
+  recover:
     description: Members that may be down, and are brought back first.
     type: list
     elements: str
@@ -44,10 +44,10 @@ options:
     type: list
     elements: str
     default: []
-  prove:
-    description: Whether mixed versions are proved at each turn. On test hosts they are when it is not said.
+  mixed_version_check:
+    description: Whether old and new members are shown to read each other's writes, in each batch; by default on test hosts.
     type: bool
-  verify:
+  deep_check:
     description: Whether the data of every member is verified in depth at the end of each hop. Refused where the system cannot.
     type: bool
     default: false
@@ -64,7 +64,7 @@ options:
     type: float
     default: 120.0
   gates:
-    description: More gates, by name, each with V(that), V(says) and V(shows).
+    description: More gates, by name, each with V(that), V(fail_msg) and V(shows).
     type: dict
     default: {}
   releases:

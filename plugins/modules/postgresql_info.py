@@ -77,7 +77,7 @@ observation:
       between what the primary had written and what the member has replayed since; null unless it streams), C(fingerprint),
       C(started_at) (of PostgreSQL) and C(errors).
     - In its C(details) are C(postgresql) and C(patroni) (versions), C(state), C(timeline), C(replay_lsn) (of a primary the end
-      of its log), C(replay_paused), C(tags), C(unfinished) (whether Nodewise left it in the middle of its turn), C(candidate)
+      of its log), C(replay_paused), C(tags), C(unfinished) (whether Nodewise left it in the middle of its batch), C(candidate)
       (whether it may take over), C(pending_restart), C(sessions), C(checksum_failures) and C(store_seen_s).
   returned: always
   type: dict

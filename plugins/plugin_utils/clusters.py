@@ -8,11 +8,11 @@ from typing import Any
 
 from ansible.vars.plugins import get_vars_from_inventory_sources
 
-from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import NodewiseError
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import NodewiseError, renamed
 
 
 def find(name: str, task_vars: dict[str, Any], loader: Any) -> dict[str, Any]:
-    """The cluster that is named, or the only one: `{cluster, system, role, members, groups, domains}`. Nothing is guessed."""
+    """The cluster that is named, or the only one, with its system, role, members, groups and domains. Nothing is guessed."""
     groups = [str(group) for group in clusters(task_vars["hostvars"], loader)]
     if not groups:
         raise NodewiseError(
@@ -37,13 +37,14 @@ def find(name: str, task_vars: dict[str, Any], loader: Any) -> dict[str, Any]:
 def places(cluster: str, members: list[str], hostvars: Any) -> dict[str, Any]:
     """The independent quorum groups of the members, and their failure domains, as the inventory says them.
 
-    Members without `nodewise_group` are one group with the cluster's name.
+    Members without `nodewise_quorum_group` are one group with the cluster's name.
     """
     groups: dict[str, list[str]] = {}
     for name in members:
-        groups.setdefault(str(hostvars[name].get("nodewise_group") or cluster), []).append(name)
-    domains = {name: str(hostvars[name]["nodewise_domain"]) for name in members if hostvars[name].get("nodewise_domain")}
-    return {"groups": groups, "domains": domains}
+        groups.setdefault(str(renamed.value(hostvars[name], "nodewise_quorum_group") or cluster), []).append(name)
+    group_of = {name: group for group, names in groups.items() for name in names}
+    domains = {name: renamed.value(hostvars[name], "nodewise_failure_domain") for name in members}
+    return {"groups": groups, "group_of": group_of, "domains": {name: str(domain) for name, domain in domains.items() if domain}}
 
 
 def clusters(hostvars: Any, loader: Any) -> list[str]:

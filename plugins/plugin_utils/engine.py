@@ -22,9 +22,9 @@ try:
     import msgspec
     from packaging.version import Version
 
-    from nodewise import __version__
-    from nodewise.errors import GateFailed, Held, NodewiseError, Refused
-    from nodewise.model import Artifact, Hop, Observation, Outcome, Plan, Settings, Step, Subject, good
+    from nodewise import __version__, renamed
+    from nodewise.errors import GateFailed, NodewiseError, Paused, Refused
+    from nodewise.model import Artifact, Hop, Observation, Outcome, Plan, ReasonCode, Settings, Step, Subject, good
     from nodewise.record.run import Run, new_folder
     from nodewise.record.summary import decide, summarize, worth_collecting
     from nodewise.releases import pypi, sources
@@ -38,7 +38,7 @@ try:
     from nodewise.upgrade.declared import components, declaration
     from nodewise.upgrade.judging import judge_step
     from nodewise.upgrade.observing import unseen
-    from nodewise.upgrade.path import Resolver, hops_through, repaired_to, versions_ahead, way_back
+    from nodewise.upgrade.path import Resolver, hops_through, recovered_to, versions_ahead, way_back
     from nodewise.upgrade.preflight import refuse_unfit, refuse_unready
     from nodewise.views.plan import describe
     from nodewise.views.status import status
@@ -48,10 +48,11 @@ try:
 except ImportError as missing:
     ENGINE_ERROR = str(missing)
     # Names only, so that plugins load and can say in a task's result what is missing.
-    GateFailed = Held = NodewiseError = Refused = RuntimeError
+    GateFailed = Paused = NodewiseError = Refused = RuntimeError
     __version__ = approval = Artifact = backups = components = decide = declaration = describe = ending = None
     good = Hop = hops_through = judge_step = lease = load_rules = memory = msgspec = new_folder = None
-    Observation = order = Outcome = Plan = plan = pypi = refuse_unfit = refuse_unready = repaired_to = None
+    Observation = order = Outcome = Plan = plan = pypi = refuse_unfit = refuse_unready = recovered_to = None
+    ReasonCode = renamed = None
     Resolver = roll = Run = Settings = smoke_finish = smoke_report = smoke_session = smoke_suite = smoke_verdict = None
     soak = sources = status = Step = Subject = summarize = unseen = Version = versions_ahead = None
     way_back = worth_collecting = None
@@ -61,11 +62,11 @@ __all__ = [
     "Artifact",
     "EngineAction",
     "GateFailed",
-    "Held",
     "Hop",
     "NodewiseError",
     "Observation",
     "Outcome",
+    "Paused",
     "Plan",
     "Refused",
     "Resolver",
@@ -96,9 +97,10 @@ __all__ = [
     "plain",
     "plan",
     "pypi",
+    "recovered_to",
     "refuse_unfit",
     "refuse_unready",
-    "repaired_to",
+    "renamed",
     "role_path",
     "roll",
     "run_of",
@@ -163,6 +165,11 @@ class EngineAction(ActionBase):
         """Print to the operator."""
         self._display.display("\n".join(lines))
 
+    def warn(self, lines: list[str]) -> None:
+        """Warn the operator, once a line."""
+        for line in lines:
+            self._display.warning(line)
+
     def tell(self, lines: list[str]) -> None:
         """Print what stands in the journal, too: not where the callback nodewise.cluster.live shows that."""
         if not os.environ.get("NODEWISE_LIVE"):
@@ -195,15 +202,17 @@ class ApprovingAction(EngineAction):
     """An action that may stand before a point of no return, which is asked for and never slid into."""
 
     def approve(self, run: Run, made: Plan, hop: Hop, word: str) -> bool:
-        """Return when an operator said yes to this hop: whether that was on the terminal just now. Raises Held otherwise."""
+        """Return when an operator said yes to this hop: whether that was on the terminal just now. Raises Paused otherwise."""
         if any(r["approved"] == hop.to for r in run.records("note") if "approved" in r):
             return False
         way = f"{hop.start} → {hop.to}"
         ahead = f"the point of no return of {way} lies ahead ({hop.no_return.says})"
         if word and not approval.approved(word, made.hash):
-            raise Held(f"{ahead}, and {word} was approved, not {made.hash}; the cluster is healthy.\n{approval.ways(made)}")
+            text = f"{ahead}, and {word} was approved, not {made.hash}; the cluster is healthy.\n{approval.ways(made)}"
+            raise Paused("approval_needed", text)
         if not word and not self.yes(run, f"{made.cluster}: {ahead}. Go past it? [yes/no] "):
-            raise Held(f"{ahead}, and nobody approved it; the cluster is healthy and both ways are open.\n{approval.ways(made)}")
+            text = f"{ahead}, and nobody approved it; the cluster is healthy and both ways are open.\n{approval.ways(made)}"
+            raise Paused("approval_needed", text)
         run.note(f"past the point of no return of {way}: approved by {word or 'the operator at the terminal'}", approved=hop.to)
         return not word
 
@@ -256,9 +265,9 @@ def run_of(task_vars: dict[str, Any]) -> Run:
         raise NodewiseError("there is no run: nodewise.cluster.begin must be the first task of the play") from None
 
 
-def halt(run: Run, outcome: Outcome, text: str) -> dict[str, Any]:
-    """Decide the outcome and tell the playbook to end the play."""
-    run.conclude(outcome, text)
+def halt(run: Run, outcome: Outcome, text: str, reason_code: ReasonCode | None = None) -> dict[str, Any]:
+    """Decide the outcome and tell the playbook to end the play. A run that is paused, or needs an operator, says why in a word."""
+    run.conclude(outcome, text, reason_code)
     return {"msg": f"{outcome}: {text}", "ansible_facts": {"nodewise_halted": True}}
 
 

@@ -3,7 +3,7 @@
 NodewiseError             one or two lines: what was found, what was expected, what to do next
 ├── UsageError            the words of a command are off; nothing was touched (CLI exit 2)
 ├── Refused               an upgrade may not begin; nothing was changed (outcome `refused`)
-├── Held                  nothing more may be done safely; what was done stays (outcome `held`)
+├── Paused                nothing more may be done safely; what was done stays (outcome `paused`)
 ├── GateFailed            a gate was not exactly true; carries the evidence
 ├── SetupError            the run never got to where it could judge (CLI exit 4)
 │   └── MissingTool       something has to be installed; the message names the command that does it (CLI exit 2)
@@ -11,6 +11,11 @@ NodewiseError             one or two lines: what was found, what was expected, w
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nodewise.model import ReasonCode
 
 
 class NodewiseError(Exception):
@@ -31,8 +36,12 @@ class Refused(NodewiseError):
     exit_code = 2
 
 
-class Held(NodewiseError):
-    """Nothing more may be done safely at this moment; what was done stays."""
+class Paused(NodewiseError):
+    """Nothing more may be done safely at this moment; what was done stays. `reason_code` says why in a word."""
+
+    def __init__(self, reason_code: ReasonCode, text: str) -> None:
+        super().__init__(text)
+        self.reason_code = reason_code
 
 
 class GateFailed(NodewiseError):

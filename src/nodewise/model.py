@@ -12,7 +12,26 @@ from typing import Any, Literal
 import msgspec
 
 Role = Literal["leader", "follower", "learner", "primary", "replica", "peer"]
-Outcome = Literal["upgraded", "unchanged", "refused", "rolled_back", "held", "needs_human", "planned", "passed", "failed"]
+Outcome = Literal[
+    "upgraded", "unchanged", "refused", "rolled_back", "paused", "intervention_required", "planned", "passed", "failed"
+]
+ReasonCode = Literal[  # why a run is paused, or needs an operator: docs/glossary.md says what each means
+    "approval_needed",
+    "cannot_go_back",
+    "data_differs",
+    "finalize_failed",
+    "interrupted",
+    "lease_lost",
+    "member_cut_off",
+    "member_lost",
+    "members_not_serving",
+    "no_successor",
+    "quorum_at_risk",
+    "recover_failed",
+    "step_failed",
+    "undo_failed",
+    "window_closed",
+]
 
 GOOD: tuple[Outcome, ...] = ("upgraded", "unchanged", "planned", "passed")
 
@@ -87,7 +106,7 @@ class Gate(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
     name: str
     that: str
-    says: str  # what is wrong when it is not true, in one line
+    fail_msg: str  # what is wrong when it is not true, in one line
     shows: str = "@"
 
 
@@ -104,7 +123,7 @@ class Step(msgspec.Struct, forbid_unknown_fields=True):
     settled: dict[str, Any] = {}
     undo: str | None = None  # file that takes it back, or None when there is nothing to take back
     observes: bool = False  # its own file ends with the observation, so the upgrade does not ask the node once more
-    proves: bool = False  # that observation shows that old and new members read each other's writes
+    checks_mixed_versions: bool = False  # that observation shows that old and new members read each other's writes
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -114,12 +133,12 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     soak: float = 0.0  # seconds to watch after the first node
     deadline: float = 120.0  # seconds that a node may take to settle after a change
     suites: list[str] = []  # smoke suites: of tier core after each node, of tier basic at the end of each hop
-    verify: bool = False  # whether every member's data is verified in depth at the end of each hop
-    prove: bool = False  # whether old and new members are shown to read each other's writes, at each turn
+    deep_check: bool = False  # whether every member's data is verified in depth at the end of each hop
+    mixed_version_check: bool = False  # whether old and new members are shown to read each other's writes, in each batch
 
 
 class NoReturn(msgspec.Struct, forbid_unknown_fields=True):
-    """When going back ends. `says` is one line; it lies before the turn of the last member, or before finalizing."""
+    """When going back ends. `says` is one line; it lies before the batch of the last member, or before finalizing."""
 
     before: Literal["last_member", "finalize"]
     says: str
@@ -135,7 +154,7 @@ class Declaration(msgspec.Struct, forbid_unknown_fields=True):
     point_of_no_return: NoReturn | None = None
 
 
-class Turn(msgspec.Struct, forbid_unknown_fields=True):
+class Batch(msgspec.Struct, forbid_unknown_fields=True):
     """The nodes that are changed together, and why now."""
 
     nodes: list[str]
@@ -186,13 +205,13 @@ class Plan(msgspec.Struct, forbid_unknown_fields=True):
     acts_as: dict[str, str | None]  # group -> what it acted as before the first change
     to: str
     hops: list[Hop]
-    turns: list[Turn]  # of all hops, one after the other, as they would be now
+    batches: list[Batch]  # of all hops, one after the other, as they would be now
     steps: list[Step]
     finalize: Step
     gates: dict[str, Gate]
     settings: Settings
-    repair: dict[str, Release] = {}  # member that is down and brought back first -> release to bring it back with
-    gaps: list[str] = []  # what will not be watched or proved, and why
+    recover: dict[str, Release] = {}  # member that is down and brought back first -> release to bring it back with
+    gaps: list[str] = []  # what will not be watched or checked, and why
     component: str = ""  # the part of the system that is upgraded, when it is not the system itself
     hash: str = ""
 

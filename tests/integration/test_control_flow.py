@@ -112,7 +112,7 @@ def test_check_mode_ends_with_the_plan(notes: Played) -> None:
     assert "planned" == notes.summary()["outcome"]
     assert dict.fromkeys(NAMES, 0) == notes.starts()
     assert (notes.run_dir / "plan.yaml").exists()
-    assert "turn 1    n1" in ended.stdout
+    assert "batch 1    n1" in ended.stdout
 
 
 def test_a_node_that_fails_its_gates_is_put_back(notes: Played) -> None:
@@ -127,7 +127,7 @@ def test_a_node_that_fails_its_gates_is_put_back(notes: Played) -> None:
 def test_what_does_not_come_back_either_way(notes: Played) -> None:
     """A node whose undo fails, too, ends the run, and nobody else is touched."""
     notes.member("n1", breaks_on=["1.1.0", "1.0.0"])
-    assert "could not be put back on 1.0.0" in ends(notes, "held", *UP, code=2)
+    assert "could not be put back on 1.0.0" in ends(notes, "paused", *UP, code=2)
     assert notes.starts()["n2"] == notes.starts()["n3"] == 0
 
 
@@ -154,27 +154,27 @@ def test_the_canary_is_watched(notes: Played) -> None:
     assert {"n1": 2, "n2": 0, "n3": 0} == notes.starts()
 
 
-def test_a_member_is_repaired_and_taken_through_two_hops(notes: Played) -> None:
+def test_a_member_is_recovered_and_taken_through_two_hops(notes: Played) -> None:
     """A member that is down is brought back first; then a target two minors away is reached in two rolls."""
     notes.member("n3", serving=False)
-    ends(notes, "upgraded", "-e", "nodewise_to=1.2.0", "-e", "nodewise_repair=n3")
+    ends(notes, "upgraded", "-e", "nodewise_to=1.2.0", "-e", "nodewise_recover=n3")
     assert dict.fromkeys(NAMES, "1.2.0") == notes.versions()
     assert {"n1": 2, "n2": 2, "n3": 3} == notes.starts()
-    order = [r["seq"] for r in notes.journal() if r.get("step") in ("repair", "finalize") and r["phase"] == "end" and r["ok"]]
+    order = [r["seq"] for r in notes.journal() if r.get("step") in ("recover", "finalize") and r["phase"] == "end" and r["ok"]]
     hops = [r["seq"] for r in notes.journal() if "hop" in r]
     assert order[0] < hops[0] < order[1] < hops[1] < order[2]
 
 
-def test_a_member_that_cannot_be_repaired(notes: Played) -> None:
+def test_a_member_that_cannot_be_recovered(notes: Played) -> None:
     """What does not come back ends the run, and nobody else is touched."""
     notes.member("n3", serving=False, breaks_on=["1.0.0"])
-    assert "n3 did not come back" in ends(notes, "held", *UP, "-e", "nodewise_repair=n3", code=2)
+    assert "n3 did not come back" in ends(notes, "paused", *UP, "-e", "nodewise_recover=n3", code=2)
     assert {"n1": 0, "n2": 0, "n3": 1} == notes.starts()
 
 
 def test_nobody_approved(notes: Played) -> None:
     """Without a terminal and without approval the run is held before the last member; the playbook that goes back does."""
-    reason = ends(notes, "held", *UP, "-e", "nodewise_approve=", code=2)
+    reason = ends(notes, "paused", *UP, "-e", "nodewise_approve=", code=2)
     assert "nodewise_approve=" in reason
     assert "playbooks/rollback.yml" in reason
     assert {"n1": "1.1.0", "n2": "1.0.0", "n3": "1.1.0"} == notes.versions()
@@ -184,7 +184,7 @@ def test_nobody_approved(notes: Played) -> None:
     assert {"n1": 2, "n2": 0, "n3": 2} == notes.starts()
 
 
-@pytest.mark.parametrize(("answer", "outcome"), [("yes", "upgraded"), pytest.param("no", "held", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("answer", "outcome"), [("yes", "upgraded"), pytest.param("no", "paused", marks=pytest.mark.slow)])
 def test_an_operator_at_the_terminal_is_asked(notes: Played, answer: str, outcome: str) -> None:
     """On a terminal the point of no return is a question, and only yes is a yes."""
     command, environment = notes.command(*UP, "-e", "nodewise_approve=")
@@ -215,10 +215,13 @@ def test_groups_roll_side_by_side(notes: Played) -> None:
     for name in others:
         role = "leader" if name == "m1" else "follower"
         notes.member(name, version="1.0.0", role=role, data="other", serving=True, starts=0, started_at="1")
-    hosts = {**{name: {"nodewise_group": "a"} for name in NAMES}, **{name: {"nodewise_group": "b"} for name in others}}
+    hosts = {
+        **{name: {"nodewise_quorum_group": "a"} for name in NAMES},
+        **{name: {"nodewise_quorum_group": "b"} for name in others},
+    }
     notes.inventory(notes=hosts)
     ends(notes, "upgraded", *UP)
-    assert [["m2"], ["m3", "n1"], ["m1", "n3"], ["n2"]] == [r["nodes"] for r in notes.journal() if "turn" in r]
+    assert [["m2"], ["m3", "n1"], ["m1", "n3"], ["n2"]] == [r["nodes"] for r in notes.journal() if "batch" in r]
     assert [1] * 6 == [notes.member(name)["starts"] for name in (*NAMES, *others)]
 
 
@@ -235,7 +238,7 @@ def test_a_component_is_upgraded_on_its_own(notes: Played) -> None:
 @pytest.mark.slow
 def test_data_is_verified_in_depth_where_that_is_asked_for(notes: Played) -> None:
     """Every member's, at the end; damage that is found holds the run, as the members run the target already."""
-    reason = ends(notes, "held", *UP, "-e", "nodewise_verify=true", "-e", "notes_damaged=n3", code=2)
+    reason = ends(notes, "paused", *UP, "-e", "nodewise_deep_check=true", "-e", "notes_damaged=n3", code=2)
     assert "page 7 is damaged" in reason
     assert dict.fromkeys(NAMES, "1.1.0") == notes.versions()
 

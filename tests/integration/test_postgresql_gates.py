@@ -179,7 +179,7 @@ def test_a_long_transaction(cluster: PatroniCluster, healthy: Observation) -> No
 
 
 def test_a_pause(cluster: PatroniCluster, healthy: Observation) -> None:
-    """A pause of somebody's fires; one of ours is not in the way of beginning again, and tells whose turn it was."""
+    """A pause of somebody's fires; one of ours is not in the way of beginning again, and tells whose batch it was."""
     cluster.dynamic_settings(pause=True)
     now = look(cluster)
     fires("not_paused", '"paused":true', now=now)

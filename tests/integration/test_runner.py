@@ -129,7 +129,7 @@ def test_makes_it(old):
 @pytest.mark.parametrize("how", ["a or b"])
 def test_fails(how, old, tmp_path):
     run = Run.create(tmp_path / "upgrade-1")
-    run.conclude("held", "n2 did not come back")
+    run.conclude("paused", "n2 did not come back")
     (run.folder / "backup").mkdir()
     (run.folder / "backup/n1.db").touch()
     run.folder.with_name("upgrade-1.log").write_text("said")

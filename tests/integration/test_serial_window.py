@@ -1,4 +1,4 @@
-"""How many remote tasks a node's turn costs: each is a round trip of 0.2 s and more, and turns come one after the other."""
+"""How many remote tasks a node's batch costs: each is a round trip of 0.2 s and more, and batches come one after the other."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def tasks(file: Path) -> Iterator[dict[str, Any]]:
             yield task
 
 
-def turn(role: Path, *, leader: bool) -> int:
-    """Remote tasks of a node's turn, from what its role declares."""
+def batch(role: Path, *, leader: bool) -> int:
+    """Remote tasks of a node's batch, from what its role declares."""
     steps = [
         step for step in yaml.safe_load((role / "meta/upgrade.yml").read_text())["steps"] if leader or step.get("only") != "leader"
     ]
@@ -46,25 +46,25 @@ def turn(role: Path, *, leader: bool) -> int:
 
 def test_an_etcd_follower() -> None:
     """A follower costs two round trips: the switch, and one observation."""
-    assert turn(ETCD, leader=False) <= FOLLOWER
+    assert batch(ETCD, leader=False) <= FOLLOWER
 
 
 def test_an_etcd_leader() -> None:
     """A leader costs one more: it hands over first."""
-    assert turn(ETCD, leader=True) <= LEADER
+    assert batch(ETCD, leader=True) <= LEADER
 
 
 def test_a_postgresql_replica() -> None:
     """A replica costs four: it is taken out of use, switched, observed, and put back and observed in one."""
-    assert turn(POSTGRESQL, leader=False) <= REPLICA
+    assert batch(POSTGRESQL, leader=False) <= REPLICA
 
 
 def test_a_postgresql_primary() -> None:
     """A primary costs one more: it hands over first, and all are observed in the same."""
-    assert turn(POSTGRESQL, leader=True) <= PRIMARY
+    assert batch(POSTGRESQL, leader=True) <= PRIMARY
 
 
-def test_a_turn_costs_what_its_role_declares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_costs_what_its_role_declares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted at the connection while an upgrade runs: the upgrade adds one observation a step and no other remote task."""
     notes, counted = Played(tmp_path), tmp_path / "counted"
     settings = {
@@ -74,10 +74,10 @@ def test_a_turn_costs_what_its_role_declares(tmp_path: Path, monkeypatch: pytest
     }
     for name, value in settings.items():
         monkeypatch.setenv(name, str(value))
-    # On a slow machine the last look of a turn may be too old for the next one, which is no cost of a turn.
+    # On a slow machine the last look of a batch may be too old for the next one, which is no cost of a batch.
     ended = notes.upgrade("-e", "nodewise_to=1.1.0", "-e", "ansible_connection=counted", "-e", "upgrade_fresh=600")
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    expected = {"n1": turn(NOTES, leader=False), "n3": turn(NOTES, leader=False), "n2": turn(NOTES, leader=True)}
+    expected = {"n1": batch(NOTES, leader=False), "n3": batch(NOTES, leader=False), "n2": batch(NOTES, leader=True)}
     assert expected == in_the_roll(notes, counted)
     assert expected["n1"] <= FOLLOWER
 

@@ -32,7 +32,7 @@ def test_no_terminal_and_no_approval(cluster: Cluster) -> None:
     last = cluster.leader()
     others = [name for name in cluster.names if name != last]
     with bad_day(cluster, "no terminal, no approval; then rollback.yml") as day:
-        ended = day.upgrade("held", nodewise_approve="")
+        ended = day.upgrade("paused", nodewise_approve="")
         assert "nobody approved it" in ended.said
         assert f"playbooks/rollback.yml -e nodewise_cluster={cluster.net.name}" in ended.said
         assert [OLD, NEW, NEW] == [cluster.version(name) for name in (last, *others)]

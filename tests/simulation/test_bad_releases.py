@@ -102,7 +102,7 @@ def test_bad_on_the_last_node(cluster: Cluster, release: dict[str, Any], how: st
     well = next(name for name in cluster.names if name != last)
     be(cluster, last, how)
     with bad_day(cluster, f"last node only: {BAD[how][0]}") as day:
-        ended = day.upgrade("rolled_back", "held", "needs_human", nodewise_releases=release, nodewise_deadline=10)
+        ended = day.upgrade("rolled_back", "paused", "intervention_required", nodewise_releases=release, nodewise_deadline=10)
         moved = NEW.startswith(cluster.acts_as(well))
         assert moved == (ended.outcome != "rolled_back"), ended.said
         assert cluster.root(last, "readlink /opt/nodewise/etcd/current").endswith(NEW if moved else OLD)

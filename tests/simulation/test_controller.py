@@ -18,7 +18,7 @@ from tests.system.cluster import Cluster, Ended, in_a_switch
 
 Kind = tuple[str, ...]
 KINDS = ("step", "gate", "observe", "note")
-NOTES = ("plan", "backup", "hop", "turn", "approved", "outcome", "members")
+NOTES = ("plan", "backup", "hop", "batch", "approved", "outcome", "members")
 # The holder was on a machine that is not this one, and its lease is about to end.
 ELSEWHERE = """cd /opt/nodewise/{system}; python3 -c '
 import json, time
@@ -44,7 +44,7 @@ def kind_of(record: dict[str, Any]) -> Kind:
 
 
 def clones(folder: Path) -> Iterator[Path | None]:
-    """By turns the same checkout, which has the record of the run before, and a fresh clone, which has none."""
+    """By batches the same checkout, which has the record of the run before, and a fresh clone, which has none."""
     for number in count():
         yield None
         subprocess.run(["git", "clone", "-q", str(checkout()), str(folder / str(number))], check=True)
@@ -88,7 +88,7 @@ def test_killed_after_each_kind_of_entry(cluster: Cluster, tmp_path: Path) -> No
     kinds, first, controllers = len(left), len(ROWS), clones(tmp_path)
     while left:
         before = len(left)
-        one = not any("prove" in kind for kind in left)  # what happens in the last turn, too, needs no other
+        one = not any("prove" in kind for kind in left)  # what happens in the last batch, too, needs no other
         cluster.anew(new=2 if one else 0)
         with bad_day(cluster, "controller killed") as day:
             began = time.monotonic()

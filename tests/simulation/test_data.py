@@ -61,7 +61,7 @@ def test_one_member_differs_in_the_roll(cluster: Cluster) -> None:
         assert record
         node = next(name for name in cluster.names if name not in (record["node"], cluster.leader()))
         altered(day, node, IS)
-        ended = day.ended(running.ended(), "held", began=began)
+        ended = day.ended(running.ended(), "paused", began=began)
         told(cluster, node, str(ended.summary["reason"]))
         assert {record["node"]: 1} == day.restarts()
         altered(day, node, WAS)

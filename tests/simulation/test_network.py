@@ -57,16 +57,16 @@ def test_a_node_that_is_lost(cluster: Cluster) -> None:
         cluster.root(node, "systemctl stop ssh; pkill -x sshd")
         ended = running.ended()
         cluster.root(node, "systemctl start ssh")
-        day.ended(ended, "held", began=began, code=ended.code)
+        day.ended(ended, "paused", began=began, code=ended.code)
         assert 0 != ended.code
-        assert f"{node} was lost in the middle of its turn; no other member was touched" in ended.said
+        assert f"{node} was lost in the middle of its batch; no other member was touched" in ended.said
         assert {node} == set(day.restarts())
         again(day, {})
 
 
 @pytest.mark.slow
 def test_leadership_that_moves(cluster: Cluster) -> None:
-    """Another leader in the middle of a step is no reason to stop: whose turn it is, is decided each time anew."""
+    """Another leader in the middle of a step is no reason to stop: which batch is next is decided each time anew."""
     with bad_day(cluster, "leadership moves in the middle of a step") as day:
         leader = cluster.leader()
         running, node, began = begun(cluster)
@@ -109,5 +109,5 @@ def test_a_partition_that_does_not_heal(cluster: Cluster) -> None:
         cluster.root(node, CUT)
         ended = running.ended()
         cluster.root(node, HEAL)
-        day.ended(ended, "rolled_back", "held", began=began)
+        day.ended(ended, "rolled_back", "paused", began=began)
         again(day, {node: 2 + day.restarts().get(node, 0)})  # brought back first, then upgraded

@@ -127,7 +127,7 @@ def test_a_minor_and_back(cluster: Cluster) -> None:
     """Nothing goes wrong: each member is restarted once, one switchover, and as often on the way back; dpkg knows what runs."""
     before = cluster.timeline()
     with bad_day(cluster, "none: a minor, again, and back") as day:
-        day.upgrade("upgraded", nodewise_verify=True)
+        day.upgrade("upgraded", nodewise_deep_check=True)
         assert "1" == cluster.sql(cluster.names[0], "select count(*) from pg_extension where extname = 'amcheck'")
         assert (before + 1, {NEW}) == (cluster.timeline(), cluster.versions())
         assert {"hi "} == {state[:3] for state in installed(cluster, cluster.names[0]).values()}
@@ -166,7 +166,7 @@ def test_the_primary_is_killed(cluster: Cluster) -> None:
         leader = cluster.leader()
         running, _node, began = begun(cluster)
         cluster.root(leader, "systemctl kill --signal=KILL patroni; pkill -9 -x postgres || true")
-        day.ended(running.ended(), "rolled_back", "held", "upgraded", began=began)
+        day.ended(running.ended(), "rolled_back", "paused", "upgraded", began=began)
         healthy(cluster)
         again(day)
 
@@ -181,7 +181,7 @@ def test_the_primary_does_not_come_back(cluster: Cluster) -> None:
         running, _node, began = begun(cluster, nodewise_deadline=45)
         cluster.root(leader, DIE)
         try:
-            ended = day.ended(running.ended(), "held", "needs_human", began=began)
+            ended = day.ended(running.ended(), "paused", "intervention_required", began=began)
             assert f"{leader}: not serving" in str(ended.summary["reason"])
             others = [name for name in cluster.names if name != leader]
             assert 1 == sum(cluster.sql(name, "select pg_is_in_recovery()") == "f" for name in others)
@@ -197,7 +197,7 @@ def test_a_replica_that_cannot_catch_up(cluster: Cluster) -> None:
     node = canary_of(cluster)
     with bad_day(cluster, "a replica that cannot catch up") as day:
         cluster.root(node, LATE)
-        ended = day.upgrade("held", "rolled_back", nodewise_deadline=20)
+        ended = day.upgrade("paused", "rolled_back", nodewise_deadline=20)
         assert node in str(ended.summary["reason"])
         cluster.root(node, ON_TIME)
         healthy(cluster)
@@ -237,7 +237,7 @@ def test_a_slot_that_is_lost(cluster: Cluster) -> None:
         for _ in range(6):
             cluster.sql(leader, "select pg_switch_wal()")
             cluster.sql(leader, "checkpoint")
-        day.ended(running.ended(), "held", "rolled_back", "upgraded", began=began)
+        day.ended(running.ended(), "paused", "rolled_back", "upgraded", began=began)
         for setting in ("max_slot_wal_keep_size", "wal_keep_size"):
             cluster.sql(leader, f"alter system reset {setting}")
         cluster.sql(leader, "select pg_reload_conf()")
@@ -265,7 +265,7 @@ def test_a_long_transaction_on_the_primary(cluster: Cluster) -> None:
     with bad_day(cluster, "a long transaction blocks the handover") as day:
         leader = cluster.leader()
         cluster.root(leader, SLEEPER.replace("select 1;", "create temporary table busy();"))
-        ended = day.upgrade("held", "rolled_back", nodewise_drain=3, nodewise_deadline=20)
+        ended = day.upgrade("paused", "rolled_back", nodewise_drain=3, nodewise_deadline=20)
         assert f"a switchover would cut off what is under way on {leader}: pid " in str(ended.summary["reason"])
         assert leader == cluster.leader()
         cluster.sql(leader, f"select pg_terminate_backend(pid) {SLEEPERS}")  # it goes on without the psql that asked
@@ -290,7 +290,7 @@ def test_a_disk_that_is_full_on_the_primary(cluster: Cluster) -> None:
         day = stack.enter_context(bad_day(cluster, "disk full on the primary, synchronous mode"))
         running, _node, began = begun(cluster, nodewise_deadline=40)
         cluster.root(small, FILL)
-        day.ended(running.ended(), "held", "rolled_back", began=began)
+        day.ended(running.ended(), "paused", "rolled_back", began=began)
         cluster.root(small, LARGE)
         healthy(cluster, 120)
         again(day)
@@ -329,7 +329,7 @@ def test_the_store_is_upgraded_itself(cluster: Cluster) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("heals", "outcomes"), [(True, ("upgraded",)), (False, ("held", "rolled_back"))], ids=["heals", "does not heal"]
+    ("heals", "outcomes"), [(True, ("upgraded",)), (False, ("paused", "rolled_back"))], ids=["heals", "does not heal"]
 )
 def test_a_partition_of_the_node_in_hand(cluster: Cluster, heals: bool, outcomes: tuple[str, ...]) -> None:
     """It is waited for until its deadline, then held or taken back; the others serve."""
@@ -366,21 +366,21 @@ def test_a_node_that_is_lost(cluster: Cluster) -> None:
         cluster.root(node, "systemctl stop ssh; pkill -x sshd")
         ended = running.ended()
         cluster.root(node, "systemctl start ssh")
-        day.ended(ended, "held", began=began, code=ended.code)
-        assert f"{node} was lost in the middle of its turn; no other member was touched" in ended.said
+        day.ended(ended, "paused", began=began, code=ended.code)
+        assert f"{node} was lost in the middle of its batch; no other member was touched" in ended.said
         again(day)
 
 
 @pytest.mark.slow
 def test_leadership_that_moves(cluster: Cluster) -> None:
-    """Somebody else's switchover in the middle of a turn: it is noticed, and whose turn it is is decided anew."""
+    """Somebody else's switchover in the middle of a batch: it is noticed, and which batch is next is decided anew."""
     with bad_day(cluster, "another primary in the middle of a step") as day:
         leader = cluster.leader()
         running, node, began = begun(cluster)
         heir = next(name for name in cluster.names if name not in (leader, node))
         moved = f"switchover --force --leader {leader} --candidate {heir} {cluster.net.name}"
         cluster.patronictl(leader, moved)
-        day.ended(running.ended(), "upgraded", "rolled_back", "held", began=began)
+        day.ended(running.ended(), "upgraded", "rolled_back", "paused", began=began)
         healthy(cluster)
         again(day)
 

@@ -68,7 +68,7 @@ def test_a_corrupt_artifact(cluster: Cluster, shop: Shop) -> None:
 def test_a_verification_that_there_is_not(cluster: Cluster) -> None:
     """What an operator asks for is never left out in silence."""
     with bad_day(cluster, "no way to verify") as day:
-        day.refused("etcd has no way to verify its data in depth", nodewise_verify=True)
+        day.refused("etcd has no way to verify its data in depth", nodewise_deep_check=True)
 
 
 @pytest.mark.slow

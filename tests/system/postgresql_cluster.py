@@ -40,7 +40,7 @@ class Cluster(any_cluster.Cluster):
     old, new = OLD, NEW
     look_too = r"""systemctl show etcd -P MainPID; pgrep -xo postgres
 dpkg-query -W -f '${db:Status-Abbrev} ${Package} ${Version}\n' 'postgresql*'"""
-    # Programs of PostgreSQL, a second Patroni or server, the marks of a turn that did not end.
+    # Programs of PostgreSQL, a second Patroni or server, the marks of a batch that did not end.
     left = r"""pgrep -xa 'psql|pg_basebackup|pg_verifybackup|pg_ctl|pg_amcheck|dpkg|apt-get'
 pgrep -fa '[p]ython3.* -m patroni ' | tail -n +2; pgrep -xa postgres | grep -v 'postgres: ' | tail -n +2
 grep -l nodewise_unfinished /etc/nodewise/postgresql/patroni.d/*"""
@@ -107,7 +107,7 @@ grep -l nodewise_unfinished /etc/nodewise/postgresql/patroni.d/*"""
             healthy(self)
 
     def anew(self, new: int = 0) -> None:
-        """The same members and data. Of some on the new minor the last is primary, whose turn is the one that is left."""
+        """The same members and data. Of some on the new minor the last is primary, whose batch is the one that is left."""
         wanted = {node: NEW if number < new else OLD for number, node in enumerate(self.names)}
         if new:
             self.hand_over(self.names[-1])

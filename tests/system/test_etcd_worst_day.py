@@ -31,11 +31,11 @@ def cluster(etcd: Cluster) -> Cluster:
     return etcd.reset()
 
 
-def repair(cluster: Cluster, node: str, version: str = OLD) -> Ended:
+def recover(cluster: Cluster, node: str, version: str = OLD) -> Ended:
     """Have a member brought back on a version."""
     release = sources.resolve(load_rules(checkout() / "roles/etcd"), version, {}, os.uname().machine)
     step: dict[str, Any] = {"node": node, "version": version, "release": msgspec.to_builtins(release), "deadline": 60}
-    return cluster.play("../tests/system/repair", nodewise_step=step)
+    return cluster.play("../tests/system/recover", nodewise_step=step)
 
 
 def put(cluster: Cluster, node: str, key: str, value: str) -> None:
@@ -47,7 +47,7 @@ def test_a_member_that_serves_is_left_alone(cluster: Cluster) -> None:
     """Nothing is changed on any node."""
     _, _, n3 = cluster.names
     before = cluster.look()
-    ended = repair(cluster, n3)
+    ended = recover(cluster, n3)
     assert (0, before) == (ended.code, cluster.look()), ended.said
 
 
@@ -57,7 +57,7 @@ def test_a_member_that_is_down_is_started_with_its_data(cluster: Cluster) -> Non
     others = {name: count for name, count in cluster.starts().items() if name != n3}
     cluster.root(n3, "systemctl kill --signal=KILL etcd; systemctl stop etcd")
     put(cluster, n1, "while-n3-was-down", "yes")
-    ended = repair(cluster, n3)
+    ended = recover(cluster, n3)
     assert 0 == ended.code, ended.said
     assert "yes" in cluster.etcdctl(n3, "get --consistency=s while-n3-was-down")
     assert others == {name: count for name, count in cluster.starts().items() if name != n3}
@@ -69,7 +69,7 @@ def test_a_member_on_new_hardware_comes_anew(cluster: Cluster) -> None:
     _, n2, _ = cluster.names
     others = {name: count for name, count in cluster.starts().items() if name != n2}
     cluster.root(n2, EVERYTHING)
-    ended = repair(cluster, n2)
+    ended = recover(cluster, n2)
     assert 0 == ended.code, ended.said
     assert "enabled" == cluster.root(n2, "systemctl is-enabled etcd")
     assert others == {name: count for name, count in cluster.starts().items() if name != n2}

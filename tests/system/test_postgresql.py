@@ -56,9 +56,9 @@ def test_provisioning_again(cluster: Cluster) -> None:
 def test_a_store_that_is_not_there_is_named(cluster: Cluster) -> None:
     """And nothing is changed."""
     before = cluster.look()
-    ended = cluster.play("provision", nodewise_store="nowhere")
+    ended = cluster.play("provision", nodewise_dcs="nowhere")
     assert 0 != ended.code
-    assert all(words in ended.said for words in ("nodewise_store is nowhere", "nodewise_store_hosts")), ended.said[-2000:]
+    assert all(words in ended.said for words in ("nodewise_dcs is nowhere", "nodewise_dcs_hosts")), ended.said[-2000:]
     assert before == cluster.look()
 
 

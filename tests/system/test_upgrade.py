@@ -123,7 +123,7 @@ def test_check_mode(cluster: Cluster) -> None:
     assert before == cluster.look()
     assert (ended.folder / "plan.yaml").exists()
     leader = next(name for name, node in ended.summary["nodes"].items() if node["role"] == "leader")
-    for line in (f"{OLD} → {NEW}", "turn 1", "turn 2", f"{leader}: the leader: last", "etcd-server=3.5.16"):
+    for line in (f"{OLD} → {NEW}", "batch 1", "batch 2", f"{leader}: the leader: last", "etcd-server=3.5.16"):
         assert line in ended.said
 
 
@@ -189,7 +189,9 @@ def test_mixed_versions_are_proved(cluster: Cluster, upgraded: tuple[Ended, dict
     """After each member but the last, old and new ones read each other's writes; the key of the proof is gone at the end."""
     steps = upgraded[0].journal("step", "end")
     order = [step["node"] for step in steps if step["step"] == "switch"]
-    assert [(node, True) for node in order[:-1]] == [(step["node"], step["ok"]) for step in steps if step["step"] == "prove"]
+    assert [(node, True) for node in order[:-1]] == [
+        (step["node"], step["ok"]) for step in steps if step["step"] == "mixed_version_check"
+    ]
     assert "" == cluster.etcdctl(cluster.names[0], "get --prefix --keys-only /nodewise/proof")
 
 

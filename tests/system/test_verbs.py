@@ -59,15 +59,15 @@ def test_a_postgresql_member_stops_and_joins_without_its_data(postgresql: postgr
     assert [] == [words for words in ("Active: active (running)", "Database cluster state", "pg_wal") if words not in said]
 
 
-def test_a_postgresql_member_that_is_down_is_repaired(postgresql: postgresql_cluster.Cluster) -> None:
+def test_a_postgresql_member_that_is_down_is_recovered(postgresql: postgresql_cluster.Cluster) -> None:
     """The same command that upgrades brings a member back first, on the version that the others run."""
     cluster = postgresql.reset()
     node = next(name for name in cluster.names if name != cluster.leader())
     cluster.root(node, f"systemctl stop patroni; rm -rf {DATA}")
-    ended = cluster.upgrade(to=cluster.old, nodewise_repair=node)
+    ended = cluster.upgrade(to=cluster.old, nodewise_recover=node)
     assert (0, "upgraded") == (ended.code, ended.outcome), ended.said
-    assert ["repair"] == [
-        one["step"] for one in ended.journal("step", "end") if one.get("node") == node and one["step"] == "repair"
+    assert ["recover"] == [
+        one["step"] for one in ended.journal("step", "end") if one.get("node") == node and one["step"] == "recover"
     ]
     assert node in cluster.streaming()
     assert cluster.data_whole()

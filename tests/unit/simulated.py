@@ -27,7 +27,13 @@ from nodewise.errors import NodewiseError
 from tests.notes import Notes
 
 OURS, THEIRS = "ansible_collections.nodewise.cluster.plugins", "ansible_collections.acme.demo.plugins"
-DEFAULTS: dict[str, Any] = {"cluster": "", "component": "", "until": "", "approve": "any"}  # of begin, as roles/upgrade has them
+DEFAULTS: dict[str, Any] = {
+    "cluster": "",
+    "component": "",
+    "window_start": "",
+    "window_end": "",
+    "approve": "any",
+}  # of begin, as roles/upgrade has them
 SAMPLE: dict[str, Any] = {
     "seconds": 5.0,
     "restarts": 0,
@@ -63,12 +69,13 @@ class Simulated(Notes):
     limit: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()  # hosts that no connection reaches
     bad_stage = ""  # a host on which staging fails
+    warned: list[str]  # what an operator was warned of
     answer = False  # of an operator who is asked
     soaked: Mapping[str, Any] = MappingProxyType({})  # what the canary's sample has other than the baseline
 
     def upgrade(self, to: str = "", *, kind: str = "upgrade", check: bool = False, **given: Any) -> str:
         """Run the plays to their end; returns the outcome."""
-        self.vars, self.check = HostVars(self.folder / "hosts.yml"), check
+        self.vars, self.check, self.warned = HostVars(self.folder / "hosts.yml"), check, []
         chosen = {name: given.pop(name, default) for name, default in DEFAULTS.items()}
         with contextlib.suppress(EndOfPlayError), mock.patch.dict(os.environ, NODEWISE_RUN_DIR=str(self.run_dir)):
             self.once("begin", kind=kind, record=True, to=to, **chosen)
@@ -84,7 +91,7 @@ class Simulated(Notes):
         return self.upgrade(kind="rollback", **given)
 
     def whole(self, to: str, given: dict[str, Any]) -> None:
-        """Probe, plan, lock, stage, repair, and each hop."""
+        """Probe, plan, lock, stage, recover, and each hop."""
         for host in self.members():
             if host not in self.lost:
                 node = self.module(f"{OURS}.modules.node_info", root=str(self.folder / host))
@@ -99,8 +106,8 @@ class Simulated(Notes):
         self.once("lease", state="judged")
         self.go_on()
         self.stage()
-        for name, release in self.vars[self.first()]["nodewise_repaired"].items():
-            self.repair(name, release)
+        for name, release in self.vars[self.first()]["nodewise_recovered"].items():
+            self.recover(name, release)
         for index in self.vars[self.first()]["nodewise_hops"]:
             self.hop(index)
 
@@ -112,16 +119,16 @@ class Simulated(Notes):
         self.once("step", name="stage", state="everywhere")
         self.go_on()
 
-    def repair(self, node: str, release: dict[str, Any]) -> None:
+    def recover(self, node: str, release: dict[str, Any]) -> None:
         """Bring a member back before anything else."""
         try:
-            self.act("repair", node, state="begun", release=release)
+            self.act("recover", node, state="begun", release=release)
             self.put(node)
             self.look(node)
-            self.act("repair", node, state="ended")
+            self.act("recover", node, state="ended")
         except NodewiseError as failed:
-            self.act("repair", node, state="failed", why=str(failed))
-        self.once("repair", state="judged", node=node)
+            self.act("recover", node, state="failed", why=str(failed))
+        self.once("recover", state="judged", node=node)
         self.go_on()
 
     def hop(self, index: int) -> None:
@@ -129,32 +136,32 @@ class Simulated(Notes):
         self.once("hop", index=index, state="begun")
         hop = self.vars[self.first()]["nodewise_hop"]
         if not hop["done"]:
-            for number in hop["turns"]:
-                self.turn(number)
+            for _each in hop["batches"]:
+                self.batch()
             self.finalize(index, hop)
         self.once("hop", index=index, state="ended")
         self.go_on()
 
-    def turn(self, number: int) -> None:
-        """Resolve whose turn it is, change those nodes, and judge."""
+    def batch(self) -> None:
+        """Resolve the next batch, change its nodes, and judge."""
         self.look()
-        self.once("turn", index=number, state="begun")
+        self.once("batch", state="begun")
         self.go_on()
-        for node in self.vars[self.first()]["nodewise_turn"]["nodes"]:
+        for node in self.vars[self.first()]["nodewise_batch"]["nodes"]:
             self.node(node)
-        self.once("turn", state="ended")
+        self.once("batch", state="ended")
         self.go_on()
 
     def node(self, node: str) -> None:
         """Take a node through its steps; take it back when one fails."""
-        turn = self.vars[node]["nodewise_turn"]
+        batch = self.vars[node]["nodewise_batch"]
         try:
-            for step in turn["steps"][node]:
+            for step in batch["steps"][node]:
                 self.step(node, step)
-            if turn["soak"]:
-                self.soak(node, turn)
+            if batch["soak"]:
+                self.soak(node, batch)
         except NodewiseError as failed:
-            name = self.vars[node].get("nodewise_step", {}).get("name", "turn")
+            name = self.vars[node].get("nodewise_step", {}).get("name", "batch")
             self.act("step", node, name=name, state="failed", node=True, why=str(failed))
             self.undo(node)
 
@@ -170,13 +177,13 @@ class Simulated(Notes):
             self.look(node)
         self.act("judge", node, name=step["name"], gates=step["after"], node=True)
 
-    def soak(self, node: str, turn: dict[str, Any]) -> None:
+    def soak(self, node: str, batch: dict[str, Any]) -> None:
         """Watch the canary."""
         self.act("step", node, name="soak", state="begun", node=True)
         self.vars[node]["nodewise_soaked"] = {**SAMPLE, **self.soaked}
         self.meanwhile("soak")
         self.look(node)
-        self.act("judge", node, name="soak", gates=turn["watched"], node=True)
+        self.act("judge", node, name="soak", gates=batch["watched"], node=True)
 
     def undo(self, node: str) -> None:
         """Take a node back, where that is allowed."""
@@ -246,6 +253,7 @@ class Simulated(Notes):
         action._templar = SimpleNamespace(template=lambda value: value)
         action._execute_module = self.execute
         action.tell = lambda _lines: None
+        action.warn = self.warned.extend
         action.yes = lambda _run, _question: self.answer
         checked = ArgumentSpecValidator(action.spec).validate(args)
         assert not checked.error_messages, checked.error_messages

@@ -20,11 +20,11 @@ MODULES = Path(__file__).parents[2] / "plugins/modules"
 # They change nodes outside of upgrades alone, or leave nothing that stays.
 WITHOUT_A_LEASE = {
     "etcd_backup",
-    "etcd_prove",
+    "etcd_mixed_version_check",
     "node_files",
     "postgresql_amcheck",
     "postgresql_backup",
-    "postgresql_prove",
+    "postgresql_mixed_version_check",
     "postgresql_setup",
     "smoke_scripts",
 }

@@ -107,12 +107,12 @@ def test_staging_that_fails_on_one_node(notes: Simulated) -> None:
 
 def test_a_gate_of_ones_own_that_cannot_be_read(notes: Simulated) -> None:
     """A gate in the inventory that does not parse is refused before anything begins."""
-    assert "mine" in refused(notes, gates={"mine": {"that": "length(", "says": "x"}})
+    assert "mine" in refused(notes, gates={"mine": {"that": "length(", "fail_msg": "x"}})
 
 
 def test_a_window_that_is_no_time(notes: Simulated) -> None:
     """What cannot be read as a time is refused before anything is looked at."""
-    assert "expected a time such as" in refused(notes, until="tonight")
+    assert "expected a time such as" in refused(notes, window_end="tonight")
 
 
 def test_the_folder_of_another_run(notes: Simulated) -> None:
@@ -128,7 +128,7 @@ def test_a_plan_that_the_cluster_drifted_from(notes: Simulated) -> None:
     assert "planned" == notes.upgrade("1.1.0", check=True)
     digest = approved(notes)
     notes.next_run()
-    assert "gates: mine: was null" in refused(notes, plan=digest, gates={"mine": {"that": "`true`", "says": "never"}})
+    assert "gates: mine: was null" in refused(notes, plan=digest, gates={"mine": {"that": "`true`", "fail_msg": "never"}})
     notes.next_run()
     assert "is not kept in" in refused(notes, plan="0123")
     notes.member("n2", role="follower")
@@ -147,7 +147,7 @@ def test_a_component_that_there_is_not(notes: Simulated) -> None:
 def test_a_component_waits_for_the_end_of_anothers_upgrade(notes: Simulated) -> None:
     """One that failed in the middle is finished or taken back first, and the refusal has both commands."""
     record = {"run": "r0", "to": "1.1.0", "kind": "upgrade", "from": "1.0.0", "path": ["1.1.0"]}
-    record |= {"steps": [{"step": "switch", "ok": True}], "outcome": "held"}
+    record |= {"steps": [{"step": "switch", "ok": True}], "outcome": "paused"}
     for name in NAMES:
         notes.member(name, ink="7.0")
         (notes.folder / name).mkdir()
@@ -190,7 +190,7 @@ def test_a_run_resumes_where_the_last_one_ended(notes: Simulated) -> None:
     assert {"n1": 0, "n2": 1, "n3": 1} == notes.starts()
 
 
-def test_a_member_left_in_the_middle_of_its_turn_is_finished(notes: Simulated) -> None:
+def test_a_member_left_in_the_middle_of_its_batch_is_finished(notes: Simulated) -> None:
     """Although it runs the target already; the others are not touched again."""
     assert "upgraded" == notes.upgrade("1.1.0")
     notes.member("n3", unfinished=True)
@@ -216,10 +216,13 @@ def test_groups_roll_side_by_side(notes: Simulated) -> None:
     for name in others:
         role = "leader" if name == "m1" else "follower"
         notes.member(name, version="1.0.0", role=role, data="other", serving=True, starts=0, started_at="1")
-    hosts = {**{name: {"nodewise_group": "a"} for name in NAMES}, **{name: {"nodewise_group": "b"} for name in others}}
+    hosts = {
+        **{name: {"nodewise_quorum_group": "a"} for name in NAMES},
+        **{name: {"nodewise_quorum_group": "b"} for name in others},
+    }
     notes.inventory(notes=hosts)
     assert "upgraded" == notes.upgrade("1.1.0")
-    assert [["m2"], ["m3", "n1"], ["m1", "n3"], ["n2"]] == [r["nodes"] for r in notes.journal() if "turn" in r]
+    assert [["m2"], ["m3", "n1"], ["m1", "n3"], ["n2"]] == [r["nodes"] for r in notes.journal() if "batch" in r]
     assert [1] * 6 == [notes.member(name)["starts"] for name in (*NAMES, *others)]
 
 
@@ -244,7 +247,8 @@ def test_a_component_is_upgraded_and_taken_back_on_its_own(notes: Simulated) -> 
 
 def test_nobody_approved(notes: Simulated) -> None:
     """The run is held before the last member, with both ways open and named; the way back works."""
-    assert "held" == notes.upgrade("1.1.0", approve="")
+    assert "paused" == notes.upgrade("1.1.0", approve="")
+    assert "approval_needed" == notes.summary()["reason_code"]
     assert "nodewise_approve=" in notes.summary()["reason"]
     assert "playbooks/rollback.yml" in notes.summary()["reason"]
     assert {"n1": "1.1.0", "n2": "1.0.0", "n3": "1.1.0"} == notes.versions()
@@ -254,7 +258,7 @@ def test_nobody_approved(notes: Simulated) -> None:
     assert {"n1": 2, "n2": 0, "n3": 2} == notes.starts()
 
 
-@pytest.mark.parametrize(("answer", "outcome"), [(True, "upgraded"), (False, "held")])
+@pytest.mark.parametrize(("answer", "outcome"), [(True, "upgraded"), (False, "paused")])
 def test_an_operator_is_asked(notes: Simulated, answer: bool, outcome: str) -> None:
     """Only a yes goes past the point of no return."""
     notes.answer = answer
@@ -262,10 +266,11 @@ def test_an_operator_is_asked(notes: Simulated, answer: bool, outcome: str) -> N
 
 
 def test_the_wrong_plan_was_approved(notes: Simulated) -> None:
-    """The hash of another plan approves nothing; that of this one does, also when the run is resumed."""
-    assert "held" == notes.upgrade("1.1.0", approve="0123")
+    """An approval is of one plan: another hash is refused before anything begins; the plan's own one goes on with the run."""
+    assert "is not kept in" in refused(notes, approve="0123")
+    notes.next_run()
+    assert "paused" == notes.upgrade("1.1.0", approve="")
     digest = approved(notes)
-    assert f"0123 was approved, not {digest}" in notes.summary()["reason"]
     notes.next_run()
     assert "upgraded" == notes.upgrade("1.1.0", approve=digest)
     assert dict.fromkeys(NAMES, 1) == notes.starts()
@@ -284,15 +289,43 @@ def test_the_change_window_closes(notes: Simulated, monkeypatch: pytest.MonkeyPa
 
     def wait(step: str) -> None:
         if step == "switch":
-            monkeypatch.setattr("ansible_collections.nodewise.cluster.plugins.action.turn.datetime", Later)
+            monkeypatch.setattr("ansible_collections.nodewise.cluster.plugins.action.batch.datetime", Later)
 
     notes.meanwhile = wait
-    assert "held" == notes.upgrade("1.1.0", until=closes.isoformat())
+    assert "paused" == notes.upgrade("1.1.0", window_end=closes.isoformat())
+    assert "window_closed" == notes.summary()["reason_code"]
     assert "the change window closed at" in notes.summary()["reason"]
     assert {"n1": 1, "n2": 0, "n3": 0} == notes.starts()
     monkeypatch.undo()
     notes.next_run()
     assert "upgraded" == notes.upgrade("1.1.0")
+
+
+def test_the_change_window_is_not_open_yet(notes: Simulated) -> None:
+    """Before it nothing is begun; its plan may be looked at."""
+    opens = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    assert "the change window opens at" in refused(notes, window_start=opens)
+    notes.next_run()
+    assert "planned" == notes.upgrade("1.1.0", check=True, window_start=opens)
+
+
+# --- old names -------------------------------------------------------------------------------------------------------
+
+
+def test_old_names_are_warned_of(notes: Simulated) -> None:
+    """One line a run for the variables that have another name now, and one for gates; without any there is none."""
+    assert "upgraded" == notes.upgrade("1.1.0")
+    assert [] == notes.warned
+    notes.next_run()
+    notes.inventory(notes={name: {"nodewise_group": "a", "nodewise_until": "", "nodewise_window_end": ""} for name in NAMES})
+    old = {"mine": {"that": "`true`", "says": "never"}}
+    assert "upgraded" == notes.upgrade("1.2.0", gates=old)
+    variables, gates = notes.warned
+    assert variables.startswith(
+        "nodewise_until is now nodewise_window_end (both are given, the new one counts), nodewise_group is now"
+    )
+    assert "gates: says is now fail_msg (mine); the old key works until 0.3" == gates
+    assert ["a"] == list(yaml.safe_load((notes.run_dir / "plan.yaml").read_text())["groups"])
 
 
 # --- nodes that fail -------------------------------------------------------------------------------------------------
@@ -313,7 +346,7 @@ def test_a_node_that_fails_its_gates_is_put_back(notes: Simulated, name: str) ->
 def test_what_does_not_come_back_either_way(notes: Simulated) -> None:
     """A node that fails on the new version and on the old one is named as such; nobody else is touched."""
     notes.member("n1", breaks_on=["1.1.0", "1.0.0"])
-    assert "held" == notes.upgrade("1.1.0")
+    assert "paused" == notes.upgrade("1.1.0")
     assert "could not be put back on 1.0.0" in notes.summary()["reason"]
     assert notes.starts()["n2"] == notes.starts()["n3"] == 0
 
@@ -348,7 +381,7 @@ def test_a_regression_of_the_canary(notes: Simulated) -> None:
 
 def test_a_gate_of_ones_own_takes_part(notes: Simulated) -> None:
     """A gate of the inventory that says no takes the node back, as a built-in one does."""
-    assert "rolled_back" == notes.upgrade("1.1.0", gates={"never": {"that": "`false`", "says": "never today"}})
+    assert "rolled_back" == notes.upgrade("1.1.0", gates={"never": {"that": "`false`", "fail_msg": "never today"}})
     assert "never today" in notes.summary()["reason"]
     assert {"n1": 2, "n2": 0, "n3": 0} == notes.starts()
 
@@ -356,23 +389,23 @@ def test_a_gate_of_ones_own_takes_part(notes: Simulated) -> None:
 def test_data_that_differs_during_the_roll(notes: Simulated) -> None:
     """Divergence is held, not taken back: no old version fixes it."""
     notes.member("n1", forgets_on="1.1.0")
-    assert "held" == notes.upgrade("1.1.0")
+    assert "paused" == notes.upgrade("1.1.0")
     assert "the members' data differs at 1: n1 gone, n2 same, n3 same" in notes.summary()["reason"]
     assert {"n1": 1, "n2": 0, "n3": 0} == notes.starts()
 
 
-def test_a_member_is_repaired_first(notes: Simulated) -> None:
+def test_a_member_is_recovered_first(notes: Simulated) -> None:
     """A member that is down is brought back on the old version, behind gates, and then upgraded as the others."""
     notes.member("n3", serving=False)
-    assert "upgraded" == notes.upgrade("1.1.0", repair=["n3"])
+    assert "upgraded" == notes.upgrade("1.1.0", recover=["n3"])
     assert {"n1": 1, "n2": 1, "n3": 2} == notes.starts()
     records = notes.journal()
-    assert next(r["seq"] for r in records if r.get("step") == "repair") < next(r["seq"] for r in records if "turn" in r)
+    assert next(r["seq"] for r in records if r.get("step") == "recover") < next(r["seq"] for r in records if "batch" in r)
 
 
-def test_a_member_that_cannot_be_repaired(notes: Simulated) -> None:
+def test_a_member_that_cannot_be_recovered(notes: Simulated) -> None:
     """What does not come back holds the run, and nobody else is touched."""
     notes.member("n3", serving=False, breaks_on=["1.0.0"])
-    assert "held" == notes.upgrade("1.1.0", repair=["n3"])
+    assert "paused" == notes.upgrade("1.1.0", recover=["n3"])
     assert "n3 did not come back" in notes.summary()["reason"]
     assert {"n1": 0, "n2": 0, "n3": 1} == notes.starts()

@@ -52,11 +52,11 @@ def test_every_gate_has_a_case_in_which_it_fires(system: str | None, component: 
 def test_only_true_passes(that: str) -> None:
     """Truthy values, nulls and expressions that fail are all a no."""
     asked = context(observation(), observation(), ["n1", "n2", "n3"], to="3.5.16")
-    assert not judge(Gate(name="g", that=that, says="no"), asked).ok
+    assert not judge(Gate(name="g", that=that, fail_msg="no"), asked).ok
 
 
 @pytest.mark.parametrize(
-    "table", [{"g": {"that": "length("}}, {"g": {"says": "x"}}, {"g": {"that": "a", "says": "x", "extra": 1}}, {"g": None}]
+    "table", [{"g": {"that": "length("}}, {"g": {"fail_msg": "x"}}, {"g": {"that": "a", "fail_msg": "x", "extra": 1}}, {"g": None}]
 )
 def test_a_gate_that_cannot_be_read_is_refused(table: dict[str, Any]) -> None:
     """A gate that does not parse is refused by its name, before anything begins."""

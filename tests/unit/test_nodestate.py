@@ -111,10 +111,10 @@ def test_released(root: str) -> None:
     """Giving back keeps number and record, with how it ended; giving back what is another's changes nothing and is no error."""
     ask(root, "taken", "a", upgrade=UPGRADE)
     assert not ask(root, "released", "b", outcome="upgraded")["changed"]
-    assert ask(root, "released", "a", outcome="held", reason="why")["granted"]
+    assert ask(root, "released", "a", outcome="paused", reason="why")["granted"]
     state = read(root)
     assert (1, None) == (state["fence"], state["lease"])
-    assert ("held", "why", "1") == tuple(state["upgrade"][key] for key in ("outcome", "reason", "from"))
+    assert ("paused", "why", "1") == tuple(state["upgrade"][key] for key in ("outcome", "reason", "from"))
 
 
 def test_withdrawn(root: str) -> None:
@@ -146,10 +146,10 @@ def test_broken(root: str) -> None:
     ("outcome", "to", "kept"),
     [
         (None, "2", True),
-        ("held", "2", True),
-        ("needs_human", "2", True),
+        ("paused", "2", True),
+        ("intervention_required", "2", True),
         ("refused", "2", True),
-        ("held", "3", False),
+        ("paused", "3", False),
         ("upgraded", "2", False),
         ("unchanged", "2", False),
         ("rolled_back", "2", False),
@@ -251,10 +251,10 @@ def test_each_component_keeps_its_own_record(root: str) -> None:
     ask(root, "taken", "r2", 2, upgrade={**UPGRADE, "to": "9", "component": "sidecar"})
     state = read(root)
     assert ("9", "2") == (state["upgrade"]["to"], state["others"][""]["to"])
-    ask(root, "released", "r2", 2, outcome="held")
+    ask(root, "released", "r2", 2, outcome="paused")
     ask(root, "taken", "r3", 3, upgrade=UPGRADE)
     state = read(root)
-    assert ("2", "held") == (state["upgrade"]["to"], state["others"]["sidecar"]["outcome"])
+    assert ("2", "paused") == (state["upgrade"]["to"], state["others"]["sidecar"]["outcome"])
 
 
 def test_a_lease_that_is_withdrawn_leaves_every_record_as_it_was(root: str) -> None:

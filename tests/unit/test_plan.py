@@ -14,7 +14,7 @@ from nodewise.record.commands import named
 from nodewise.releases.rules import load_rules
 from nodewise.upgrade import approval, memory, plan
 from nodewise.upgrade.declared import declaration, vocabulary
-from nodewise.upgrade.path import Resolver, hops_through, repaired_to, versions_ahead, way_back
+from nodewise.upgrade.path import Resolver, hops_through, recovered_to, versions_ahead, way_back
 from nodewise.upgrade.preflight import refuse_unfit, without
 from nodewise.views.plan import describe
 
@@ -50,15 +50,15 @@ def hop(of: Plan) -> Hop:
 
 def test_a_canary_first_and_the_leader_last() -> None:
     """Followers go in the order of their names, the leader after all of them."""
-    turns = made().turns
-    assert [["n1"], ["n3"], ["n2"]] == [turn.nodes for turn in turns]
-    assert "canary" in turns[0].reason
-    assert "leader" in turns[-1].reason
+    batches = made().batches
+    assert [["n1"], ["n3"], ["n2"]] == [batch.nodes for batch in batches]
+    assert "canary" in batches[0].reason
+    assert "leader" in batches[-1].reason
 
 
-def test_members_that_are_done_have_no_turn() -> None:
-    """A member that runs the target already is not in the plan's turns."""
-    assert [["n3"], ["n2"]] == [turn.nodes for turn in made(observation(n1={"version": "3.5.16"})).turns]
+def test_members_that_are_done_have_no_batch() -> None:
+    """A member that runs the target already is not in the plan's batches."""
+    assert [["n3"], ["n2"]] == [batch.nodes for batch in made(observation(n1={"version": "3.5.16"})).batches]
 
 
 def test_a_leader_that_moved_is_no_drift() -> None:
@@ -101,7 +101,7 @@ def test_an_outage_is_accepted_or_refused() -> None:
     two = observation({"quorum": 2}, n3=None)
     with pytest.raises(Refused, match="nodewise_accept_outage"):
         made(two, ["n1", "n2"])
-    assert made(two, ["n1", "n2"], accept_outage=True).turns
+    assert made(two, ["n1", "n2"], accept_outage=True).batches
 
 
 def test_an_unknown_quorum_is_refused() -> None:
@@ -168,20 +168,20 @@ def test_a_target_several_minors_away_is_several_hops() -> None:
     assert [True, True, False] == [one.no_return is not None for one in way]
     subject = Subject("c", "etcd", "nodewise.cluster.etcd", {"c": NAMES})
     three = plan.make(subject, DECLARED, {"c": old}, plan.Route(way), Settings(), {})
-    assert [["n1"], ["n3"], ["n2"]] == [turn.nodes for turn in three.turns if turn.to == "3.4.23"]
-    assert ["3.4.23"] * 3 + ["3.5.16"] * 3 + ["3.5.30"] * 3 == [turn.to for turn in three.turns]
+    assert [["n1"], ["n3"], ["n2"]] == [batch.nodes for batch in three.batches if batch.to == "3.4.23"]
+    assert ["3.4.23"] * 3 + ["3.5.16"] * 3 + ["3.5.30"] * 3 == [batch.to for batch in three.batches]
     assert "3.3.25 → 3.4.23 → 3.5.16 → 3.5.30" in "\n".join(describe(three))
 
 
 def test_stops_of_an_operator_replace_the_rules() -> None:
-    """nodewise_via says where to stop, and [] that nothing is stopped at."""
+    """nodewise_upgrade_path says where to stop, and [] that nothing is stopped at."""
     assert ["3.5.30"] == versions_ahead(RULES, ["3.4.23"], "3.5.30", [])
     assert ["3.5.16", "3.5.30"] == versions_ahead(RULES, ["3.4.23"], "3.5.30", ["3.5.16"])
-    with pytest.raises(Refused, match=r"nodewise_via names 3\.5\.17"):
+    with pytest.raises(Refused, match=r"nodewise_upgrade_path names 3\.5\.17"):
         versions_ahead(RULES, ["3.4.23"], "3.5.30", ["3.5.17"])
 
 
-RECORD = {"kind": "upgrade", "to": "3.5.16", "path": ["3.5.16"], "from": "3.4.23", "cluster_version": "3.4", "outcome": "held"}
+RECORD = {"kind": "upgrade", "to": "3.5.16", "path": ["3.5.16"], "from": "3.4.23", "cluster_version": "3.4", "outcome": "paused"}
 MIXED = observation(n1={"version": "3.5.16"})
 
 
@@ -193,7 +193,7 @@ def test_a_resumed_plan_is_the_same_plan() -> None:
     way = hops_through(RULES, DECLARED, "3.4.23", ["3.5.16"], Resolver(release))
     resumed = plan.make(subject, DECLARED, {"c": MIXED}, plan.Route(way, before=found), Settings(), {})
     assert made().hash == resumed.hash
-    assert [["n3"], ["n2"]] == [turn.nodes for turn in resumed.turns]
+    assert [["n3"], ["n2"]] == [batch.nodes for batch in resumed.batches]
 
 
 @pytest.mark.parametrize(
@@ -258,32 +258,32 @@ def test_a_member_to_repair_may_be_down() -> None:
     down = observation(n3={"serving": False, "version": None, "fingerprint": None, "errors": ["gone"]})
     subject = Subject("c", "etcd", "nodewise.cluster.etcd", {"c": NAMES})
     way = hops_through(RULES, DECLARED, "3.4.23", ["3.5.16"], Resolver(release))
-    assert ["n3"] == memory.to_repair(["n3", "n1"], DECLARED, dict.fromkeys(NAMES), {"c": down})
-    assert "3.4.23" == repaired_to("n3", {"c": NAMES}, {"c": down}, way)
-    repaired = plan.make(subject, DECLARED, {"c": down}, plan.Route(way, repair={"n3": release("3.4.23")}), Settings(), {})
-    assert made().hash == repaired.hash, "the plan is another one once the member is back"
+    assert ["n3"] == memory.to_recover(["n3", "n1"], DECLARED, dict.fromkeys(NAMES), {"c": down})
+    assert "3.4.23" == recovered_to("n3", {"c": NAMES}, {"c": down}, way)
+    recovered = plan.make(subject, DECLARED, {"c": down}, plan.Route(way, recover={"n3": release("3.4.23")}), Settings(), {})
+    assert made().hash == recovered.hash, "the plan is another one once the member is back"
     with pytest.raises(Refused, match="members_serving"):
-        plan.make(subject, DECLARED, {"c": down}, plan.Route(way, repair={"n1": release("3.4.23")}), Settings(), {})
+        plan.make(subject, DECLARED, {"c": down}, plan.Route(way, recover={"n1": release("3.4.23")}), Settings(), {})
 
 
 def test_a_member_that_an_earlier_run_died_on_is_brought_back() -> None:
-    """A step that was begun and not ended, on a member that is down, is a repair that nobody has to ask for."""
+    """A step that was begun and not ended, on a member that is down, is a recovery that nobody has to ask for."""
     down = observation(n3={"serving": False, "version": None})
     cut = {"n3": {**RECORD, "steps": [{"step": "switch", "began": "T", "ended": None, "ok": None}]}}
     staged = {"n3": {**RECORD, "steps": [{"step": "release_stage", "began": "T", "ended": "T", "ok": False}]}}
-    assert ["n3"] == memory.to_repair([], DECLARED, {**dict.fromkeys(NAMES), **cut}, {"c": down})
-    assert [] == memory.to_repair([], DECLARED, {**dict.fromkeys(NAMES), **staged}, {"c": down}), "somebody else stopped it"
-    assert [] == memory.to_repair([], DECLARED, {**dict.fromkeys(NAMES), **cut}, {"c": observation()})
+    assert ["n3"] == memory.to_recover([], DECLARED, {**dict.fromkeys(NAMES), **cut}, {"c": down})
+    assert [] == memory.to_recover([], DECLARED, {**dict.fromkeys(NAMES), **staged}, {"c": down}), "somebody else stopped it"
+    assert [] == memory.to_recover([], DECLARED, {**dict.fromkeys(NAMES), **cut}, {"c": observation()})
 
 
-def test_who_is_to_be_repaired_is_a_member() -> None:
+def test_who_is_to_be_recovered_is_a_member() -> None:
     """A name that is no member's is refused with those that are."""
-    with pytest.raises(Refused, match="nodewise_repair names n9; the members are n1, n2, n3"):
-        memory.to_repair(["n9"], DECLARED, dict.fromkeys(NAMES), {"c": observation()})
+    with pytest.raises(Refused, match="nodewise_recover names n9; the members are n1, n2, n3"):
+        memory.to_recover(["n9"], DECLARED, dict.fromkeys(NAMES), {"c": observation()})
 
 
 SUBJECT = Subject("c", "demo", "acme.demo.notes", {"c": NAMES})
-SIDECAR = {"to": "9", "kind": "upgrade", "component": "sidecar", "outcome": "held", "steps": [{"step": "switch"}]}
+SIDECAR = {"to": "9", "kind": "upgrade", "component": "sidecar", "outcome": "paused", "steps": [{"step": "switch"}]}
 
 
 def test_another_component_in_the_middle_of_its_upgrade_is_in_the_way() -> None:

@@ -1,4 +1,4 @@
-"""Rolls of simulated clusters with quorum groups and failure domains: no turn breaks one, and a thousand nodes are planned."""
+"""Rolls of simulated clusters with quorum groups and failure domains: no batch breaks one, and a thousand nodes are planned."""
 
 from __future__ import annotations
 
@@ -47,38 +47,40 @@ def planned(seen: dict[str, Observation], domains: int) -> Plan:
 
 
 def roll_out(made: Plan, seen: dict[str, Observation]) -> list[list[str]]:
-    """Carry the turns out on the simulation: the nodes of a turn are down for its time, leaders hand over; returns the turns."""
-    turns = []
-    while turn := roll.next_turn(made, made.hops[0], seen):
-        turns.append(turn.nodes)
+    """Carry the batches out on the simulation: nodes of a batch are down for its time, leaders hand over; returns the batches."""
+    batches = []
+    while batch := roll.next_batch(made, made.hops[0], seen):
+        batches.append(batch.nodes)
         for group, one in seen.items():
-            down = [name for name in turn.nodes if name in made.groups[group]]
+            down = [name for name in batch.nodes if name in made.groups[group]]
             assert len(one.members) - len(down) >= (one.cluster.quorum or 0), f"{group} lost its quorum"
             assert len(down) <= 1
             leader = one.cluster.leader
             if leader in down:
                 assert roll.pending(made, made.hops[0], seen)[group] == [leader], "a leader went before the last"
-                leader = roll.successor(made, turn, seen, leader)
+                leader = roll.successor(made, batch, seen, leader)
             members = [msgspec.structs.replace(m, version=NEW) if m.name in down else m for m in one.members]
             seen[group] = msgspec.structs.replace(one, members=members, cluster=msgspec.structs.replace(one.cluster, leader=leader))
-    return turns
+    return batches
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(3, 7), min_size=1, max_size=6), st.lists(st.integers(0, 6), min_size=1, max_size=6), st.integers(0, 4))
-def test_no_turn_breaks_a_quorum(sizes: list[int], leads: list[int], domains: int) -> None:
+def test_no_batch_breaks_a_quorum(sizes: list[int], leads: list[int], domains: int) -> None:
     """Whatever the groups: one of a group at a time, in one domain, the leader last, a canary alone, everybody once."""
     seen = simulated(sizes, leads)
     made = planned(seen, domains)
-    turns = roll_out(made, seen)
-    assert len(turns[0]) == 1
-    assert sorted(name for nodes in turns for name in nodes) == made.members
-    assert all(len({made.domains.get(name) for name in nodes}) == 1 for nodes in turns)
-    assert [sorted(turn.nodes) for turn in made.turns] == [sorted(nodes) for nodes in turns], "the plan foretold other turns"
+    batches = roll_out(made, seen)
+    assert len(batches[0]) == 1
+    assert sorted(name for nodes in batches for name in nodes) == made.members
+    assert all(len({made.domains.get(name) for name in nodes}) == 1 for nodes in batches)
+    assert [sorted(batch.nodes) for batch in made.batches] == [sorted(nodes) for nodes in batches], (
+        "the plan foretold other batches"
+    )
 
 
 def test_groups_roll_side_by_side() -> None:
-    """Time grows with the largest group, not with their number: the canary, and one turn for each place in a group."""
+    """Time grows with the largest group, not with their number: the canary, and one batch for each place in a group."""
     seen = simulated([3] * 20, [0])
     assert len(roll_out(planned(seen, 0), seen)) <= 3 + 1
 

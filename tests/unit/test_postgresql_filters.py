@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from ansible_collections.nodewise.cluster.plugins.filter.postgresql import (
+    postgresql_dcs_hosts,
+    postgresql_dcs_pki_dir,
     postgresql_hba,
     postgresql_members,
     postgresql_packages,
     postgresql_passfile,
-    postgresql_store_hosts,
-    postgresql_store_pki_dir,
 )
 
 
@@ -67,6 +67,6 @@ def test_the_store_is_found_through_its_hosts() -> None:
     """Where its members listen, and where its authority is: told by its hosts, else where its role would put it."""
     hosts = {"e1": {"inventory_hostname": "e1"}, "e2": {"inventory_hostname": "e2"}}
     hosts["e2"] |= {"nodewise_client_url": "https://10.0.0.2:4001/", "nodewise_pki_dir": "/pki"}
-    assert ["e1:2379", "10.0.0.2:4001"] == postgresql_store_hosts(["e1", "e2"], hosts)
-    assert "/inventory/pki/store" == postgresql_store_pki_dir(["e1", "e2"], hosts, "/inventory", "store")
-    assert "/pki" == postgresql_store_pki_dir(["e2", "e1"], hosts, "/inventory", "store")
+    assert ["e1:2379", "10.0.0.2:4001"] == postgresql_dcs_hosts(["e1", "e2"], hosts)
+    assert "/inventory/pki/store" == postgresql_dcs_pki_dir(["e1", "e2"], hosts, "/inventory", "store")
+    assert "/pki" == postgresql_dcs_pki_dir(["e2", "e1"], hosts, "/inventory", "store")

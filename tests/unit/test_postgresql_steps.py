@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import drain, handover, repair, sessions, switch
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import drain, handover, recover, sessions, switch
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import PostgresqlError
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.drain import BEFORE, OUT, Tags
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.handover import Aim, Seen
@@ -53,10 +53,10 @@ def test_a_patroni_is_waited_for(case: dict[str, Any]) -> None:
     assert case["missing"] == switch.missing(case["status"], "4.0.7")
 
 
-@cases("postgresql_repair")
+@cases("postgresql_recover")
 def test_a_member_is_back_when_it_streams_or_leads(case: dict[str, Any]) -> None:
     """Anything else is said."""
-    assert case["lacking"] == repair.lacking(case["status"], case["cluster"], "n2", case["received"])
+    assert case["lacking"] == recover.lacking(case["status"], case["cluster"], "n2", case["received"])
 
 
 @pytest.mark.parametrize(

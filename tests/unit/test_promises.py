@@ -49,7 +49,7 @@ def checkout(tmp_path: Path) -> Path:
     """A checkout that promises five things, with a row for each."""
     files = {
         "docs/bad-days.md": "## Measured: etcd\n\n| bad day | outcome |\n|--|--|\n| disk full | refused |\n",
-        "src/nodewise/gates/common.yml": "one_leader: {that: a, says: b}\n",
+        "src/nodewise/gates/common.yml": "one_leader: {that: a, fail_msg: b}\n",
         "src/nodewise/upgrade/plan.py": CODE,
         "roles/etcd/tasks/stop.yml": "",
         "tests/README.md": TABLES,
@@ -79,7 +79,7 @@ def test_promises_without_a_test() -> None:
     [
         (
             "src/nodewise/gates/common.yml",
-            "no_alarms: {that: a, says: b}\none_leader: {}\n",
+            "no_alarms: {that: a, fail_msg: b}\none_leader: {}\n",
             "no row in tests/README.md: gate | no_alarms",
         ),
         ("roles/etcd/meta/ctl/upgrade.yml", "gates: {g: {}}\n", "no row in tests/README.md: gate | etcd ctl: g"),

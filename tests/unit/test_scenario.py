@@ -32,7 +32,7 @@ def test_a_scenario_that_comes_with_nodewise(path: Path) -> None:
         ("upgraded", "unknown", 3),
         ("upgraded", "invalid", 1),
         ("rolled_back", "valid", 1),
-        ("held", "unknown", 1),
+        ("paused", "unknown", 1),
         ("refused", "valid", 4),
         ("refused", "unknown", 4),
         ("refused", "invalid", 1),

@@ -250,7 +250,7 @@ def test_nothing_of_the_tier(tmp_path: Path) -> None:
 def test_a_gate_that_cannot_be_read(tmp_path: Path) -> None:
     """It is refused before anything runs."""
     with pytest.raises(Refused, match="gate mine cannot be read"):
-        planned(tmp_path / "run", declared='gates: {mine: {that: "1 +", says: x}}\n')
+        planned(tmp_path / "run", declared='gates: {mine: {that: "1 +", fail_msg: x}}\n')
 
 
 def judged(tmp_path: Path, *reported: list[Result], declared: str = "") -> session.Concluded:
@@ -304,7 +304,7 @@ def test_all_skipped_is_no_pass(tmp_path: Path) -> None:
 
 def test_a_gate_of_the_suites_own(tmp_path: Path) -> None:
     """It is asked about the same counts."""
-    gate = 'gates: {steady: {that: "smoke.flaky == `0`", says: some were flaky, shows: smoke.flaky}}\n'
+    gate = 'gates: {steady: {that: "smoke.flaky == `0`", fail_msg: some were flaky, shows: smoke.flaky}}\n'
     flaky = results("n1", a="pass", b="pass")
     flaky[0].flaky = True
     rest = [results(host, a="pass", b="pass") for host in ("n2", "n3")]

@@ -123,7 +123,7 @@ def test_a_store_is_a_cluster_of_its_own_on_the_same_nodes() -> None:
     assert ["dev_store", "dev"] == list(groups)
     store, own = groups["dev_store"], groups["dev"]
     assert {"dev-n1-store": {"ansible_host": "10.213.0.11"}, "dev-n2-store": {"ansible_host": "10.213.0.12"}} == store["hosts"]
-    assert ("etcd", "dev_store") == (store["vars"]["nodewise_system"], own["vars"]["nodewise_store"])
+    assert ("etcd", "dev_store") == (store["vars"]["nodewise_system"], own["vars"]["nodewise_dcs"])
     assert store["vars"]["nodewise_pki_dir"] != own["vars"]["nodewise_pki_dir"]
     assert "nodewise_synchronous" not in store["vars"]
     assert own["vars"]["nodewise_synchronous"] is True
@@ -131,12 +131,12 @@ def test_a_store_is_a_cluster_of_its_own_on_the_same_nodes() -> None:
 
 def test_variables_are_yaml_and_versions_stay_texts() -> None:
     """A number with a point would lose its last zero."""
-    given = ("nodewise_synchronous=true", "nodewise_patroni={ttl: 20}", "nodewise_patroni_version=4.10", "nodewise_hba=")
+    given = ("nodewise_synchronous=true", "nodewise_patroni={ttl: 20}", "nodewise_patroni_version=4.10", "nodewise_pg_hba=")
     expected = {
         "nodewise_synchronous": True,
         "nodewise_patroni": {"ttl": 20},
         "nodewise_patroni_version": "4.10",
-        "nodewise_hba": None,
+        "nodewise_pg_hba": None,
     }
     assert expected == variables(given)
 

@@ -14,7 +14,7 @@ import subprocess
 from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import EtcdError, last_line
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.repair import remains
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.recover import remains
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.snapshot import inspect, verify_digest
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.files import sync
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import Unit

@@ -22,7 +22,14 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.host.files import
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.lock import held, path_of
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.observation import timestamp
 
-RESUMABLE = (None, "held", "needs_human", "refused")  # outcomes after which the same command goes on with what was recorded
+RESUMABLE = (
+    None,
+    "paused",
+    "intervention_required",
+    "refused",
+)  # outcomes after which the same command goes on with what was recorded
+OUTCOMES = {"held": "paused", "needs_human": "intervention_required"}  # as they were called before 0.2
+STEPS = {"prove": "mixed_version_check", "repair": "recover"}
 RECORDS = ("upgrade", "others")
 PASSED = "another run was here since this one looked: run it again"
 
@@ -49,7 +56,17 @@ def read(root: str) -> dict[str, Any]:
         state = None
     if not _whole(state):
         raise StateError(f"{path(root)} is not what was written there, so nobody knows who holds the cluster: restore or remove it")
-    return dict(state)
+    others = state.get("others")
+    state = {**state, "upgrade": _today(state.get("upgrade"))} if "upgrade" in state else dict(state)
+    return {**state, "others": {name: _today(one) for name, one in others.items()}} if others else state
+
+
+def _today(record: Any) -> Any:
+    """Return a record in today's words."""
+    if not isinstance(record, dict):
+        return record
+    steps = [{**one, "step": STEPS.get(one["step"], one["step"])} for one in record.get("steps") or []]
+    return {**record, "steps": steps, "outcome": OUTCOMES.get(str(record.get("outcome")), record.get("outcome"))}
 
 
 def write(root: str, state: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.sessio
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.sessions import empty, terminate, told
 
 BEFORE = "nodewise_before"
-MARK = "nodewise_unfinished"  # as long as it is among the tags, the node is in the middle of a turn of ours
+MARK = "nodewise_unfinished"  # as long as it is among the tags, the node is in the middle of a batch of ours
 OUT = {"nofailover": True, "noloadbalance": True, "nosync": True, MARK: True}
 UNAVAILABLE = 503
 

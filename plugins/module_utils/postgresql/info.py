@@ -116,7 +116,7 @@ class Observer:
             found = self._fingerprints()
             if found["errors"] or len(set(found["members"].values())) == 1:
                 break
-            # What was written between two members' turns makes a difference only once.
+            # What was written between two members' batches makes a difference only once.
             time.sleep(_PAUSE * attempt)
         return compare(self._seen(), found)
 

@@ -69,7 +69,7 @@ def read(access: Access, member: Member, row: Row, until: float) -> str:
 
 
 def prove(parameters: dict[str, Any], dry: bool = False) -> dict[str, Any]:
-    """Return what postgresql_prove returns, from its module parameters; PostgresqlError says which member read what."""
+    """Return what the module returns, from its parameters; PostgresqlError says which member read what."""
     began = time.monotonic()
     access, until = Access(parameters), began + parameters["deadline"]
     readers = [access.member(names[0]) for names in (parameters["old"], parameters["new"]) if names]

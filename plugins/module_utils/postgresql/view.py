@@ -17,7 +17,7 @@ from typing import Any
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.observation import absent, agreed, timestamp
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.patroni import LEADS, MARK, leader_of, member_of
 
-UNFINISHED = "nodewise_unfinished"  # tag of a member that Nodewise has in the middle of its turn
+UNFINISHED = "nodewise_unfinished"  # tag of a member that Nodewise has in the middle of its batch
 SYNC = ("sync", "quorum")
 _UP = ("running", "streaming")
 _SLOT = 63
@@ -145,7 +145,7 @@ def _own(name: str, found: dict[str, Any], errors: list[str]) -> dict[str, Any]:
 
 
 def _unfinished(name: str, found: dict[str, Any]) -> bool:
-    """Whether Nodewise left the member in the middle of its turn: by its tag, or paused the cluster for it."""
+    """Whether Nodewise left the member in the middle of its batch: by its tag, or paused the cluster for it."""
     tags = found.get("patroni", {}).get("tags") or member_of(found.get("cluster", {}), name).get("tags") or {}
     return bool(tags.get(UNFINISHED)) or found.get("config", {}).get(MARK) == name
 

@@ -51,7 +51,7 @@ def paths() -> list[HotPath]:
     return [
         HotPath("plan-1000", f"a plan for {GROUPS * MEMBERS} nodes in {GROUPS} groups: made, described, written", 1000, planning),
         HotPath("observe", f"an info module's answer about {MEMBERS} members: read, kept in the journal", 5, observing),
-        HotPath("judge", f"the gates of a PostgreSQL step, asked about {MEMBERS} members in their last turn", 100, judging),
+        HotPath("judge", f"the gates of a PostgreSQL step, asked about {MEMBERS} members in their last batch", 100, judging),
         *(HotPath(f"checker-{name}", f"a history of {OPERATIONS:,} operations", limit, checking(name)) for name, limit in checked),
         *(
             HotPath(f"parser-{name}", f"a script's output of {inputs.CASES:,} cases", limit, parsing(name))
@@ -81,8 +81,8 @@ def planning(folder: Path) -> Ready:
 
 
 def observing(folder: Path) -> Ready:
-    """From the text that a node sent to the record on disk, in the journal of a run that is at its last turn."""
-    run, _step, node = last_turn(folder)
+    """From the text that a node sent to the record on disk, in the journal of a run that is at its last batch."""
+    run, _step, node = last_batch(folder)
     told = json.dumps({"observation": _seen(MEMBERS - 1), "missing": []})
     size = run.journal.stat().st_size
 
@@ -96,7 +96,7 @@ def observing(folder: Path) -> Ready:
 
 def judging(folder: Path) -> Ready:
     """A step's gates, asked of what the journal says, and the answers kept there. SetupError unless all hold: that is usual."""
-    run, step, node = last_turn(folder)
+    run, step, node = last_batch(folder)
     size = run.journal.stat().st_size
 
     def path() -> str:
@@ -109,14 +109,14 @@ def judging(folder: Path) -> Ready:
     return path
 
 
-def last_turn(folder: Path) -> tuple[Run, Step, str]:
+def last_batch(folder: Path) -> tuple[Run, Step, str]:
     """A run of PostgreSQL whose last replica was just switched and observed, that step, and the replica."""
     run, members = Run.create(folder / "run", kind="upgrade"), inputs.names(MEMBERS)
     made = _made(members)
     run.write_plan(made)
     _observe(run, 0)
     for done, node in enumerate(members[:-1], 1):
-        run.note(f"turn {done}: {node}, a follower", turn=done, nodes=[node])
+        run.note(f"batch {done}: {node}, a follower", batch=done, nodes=[node])
         for step in made.steps:
             if step.only == "leader":
                 continue

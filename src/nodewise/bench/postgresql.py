@@ -116,7 +116,7 @@ class PostgresqlRoll(Rolling):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.roll = Row("postgresql-roll", "3 nodes of PostgreSQL, from the first turn to the end of the last", "s", "ratio", 2.5)
+        self.roll = Row("postgresql-roll", "3 nodes of PostgreSQL, from the first batch to the end of the last", "s", "ratio", 2.5)
         self.whole = Row("postgresql-upgrade", "the whole command: it also looks, and backs up and restores", "s", "ratio", 2.5)
         self.handover = Row("postgresql-handover", "writers without a primary, in its switchover", "ms", "ratio", 1.3)
         self.failed = Row("postgresql-failed", "clients' operations that failed in it", "operations", "value", 0)

@@ -20,11 +20,11 @@ class Judgement(msgspec.Struct):
 
     gate: str
     ok: bool
-    says: str
+    fail_msg: str
     found: Any = None
 
     def __str__(self) -> str:
-        return f"{self.gate}: {'ok' if self.ok else f'{self.says}; found {evidence(self.found)}'}"
+        return f"{self.gate}: {'ok' if self.ok else f'{self.fail_msg}; found {evidence(self.found)}'}"
 
 
 def judge(gate: Gate, context: dict[str, Any]) -> Judgement:
@@ -32,10 +32,10 @@ def judge(gate: Gate, context: dict[str, Any]) -> Judgement:
     try:
         answer = jmespath.search(gate.that, context)
     except JMESPathError as error:
-        return Judgement(gate.name, False, gate.says, f"the expression failed: {error}")
+        return Judgement(gate.name, False, gate.fail_msg, f"the expression failed: {error}")
     if answer is True:
-        return Judgement(gate.name, True, gate.says)
-    return Judgement(gate.name, False, gate.says, _shown(gate, context, answer))
+        return Judgement(gate.name, True, gate.fail_msg)
+    return Judgement(gate.name, False, gate.fail_msg, _shown(gate, context, answer))
 
 
 def _shown(gate: Gate, context: dict[str, Any], answer: object) -> Any:

@@ -10,6 +10,7 @@ import msgspec
 import yaml
 from jmespath.exceptions import JMESPathError
 
+from nodewise import renamed
 from nodewise.errors import Refused
 from nodewise.model import Gate
 
@@ -20,16 +21,16 @@ def builtin_gates() -> dict[str, Gate]:
 
 
 def parse_gates(table: dict[str, Any]) -> dict[str, Gate]:
-    """`{name: {that, says, shows}}` as gates; an expression that does not parse is refused before anything begins."""
+    """`{name: {that, fail_msg, shows}}` as gates; an expression that does not parse is refused before anything begins."""
     gates = {}
     for name, fields in table.items():
         try:
-            gate = msgspec.convert({"name": name, **fields}, Gate)
+            gate = msgspec.convert({"name": name, **renamed.gate(fields)}, Gate)
             jmespath.compile(gate.that)
             jmespath.compile(gate.shows)
         except (msgspec.ValidationError, JMESPathError, TypeError) as error:
             raise Refused(
-                f"gate {name} cannot be read: {str(error).splitlines()[0]}; expected {{that, says, shows}} in JMESPath"
+                f"gate {name} cannot be read: {str(error).splitlines()[0]}; expected {{that, fail_msg, shows}} in JMESPath"
             ) from error
         gates[name] = gate
     return gates

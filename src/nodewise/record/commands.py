@@ -24,7 +24,7 @@ def following(summary: dict[str, Any]) -> list[str]:
         "planned": [f"{again} -e nodewise_plan={summary.get('plan')}"],
         "refused": [f"when that is mended: {again}"],
         "rolled_back": [f"with a release that works: {again}", f"all members to the old version: {back}"],
-        "held": [f"to go on: {again}", f"to go back: {back}"],
-        "needs_human": [f"to look: {look}", f"to go on when it is mended: {again}"],
+        "paused": [f"to go on: {again}", f"to go back: {back}"],
+        "intervention_required": [f"to look: {look}", f"to go on when it is mended: {again}"],
     }
     return [] if good(summary["kind"], summary["outcome"]) and summary["outcome"] != "planned" else said.get(summary["outcome"], [])

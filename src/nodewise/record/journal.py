@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from nodewise import renamed
+
 Kind = Literal["step", "gate", "fault", "observe", "note"]
 Record = dict[str, Any]
 
@@ -37,14 +39,14 @@ def read(path: Path) -> list[Record]:
 
 
 def parse(lines: list[str]) -> Iterator[Record]:
-    """The records in lines of a journal."""
+    """The records in lines of a journal, in today's words."""
     for line in lines:
         try:
             record = json.loads(line)
         except ValueError:
             continue
         if isinstance(record, dict) and "seq" in record:
-            yield record
+            yield renamed.record(record)
 
 
 def _last(file: Any) -> tuple[bool, int]:

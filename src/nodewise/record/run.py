@@ -21,13 +21,13 @@ import msgspec
 import yaml
 from packaging.version import Version
 
-from nodewise import __version__
+from nodewise import __version__, renamed
 from nodewise.gates.judgement import Judgement
-from nodewise.model import Observation, Outcome, Plan, good
+from nodewise.model import Observation, Outcome, Plan, ReasonCode, good
 from nodewise.record import journal
 from nodewise.record.journal import Record
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast, and each task of a turn reads the plan
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast, and each task of a batch reads the plan
 SECRET = re.compile(r"""(?i)([\w-]*(?:pass|secret|token|api_?key)[\w-]*["']?\s*[:=]\s*["']?)[^\s"',}]+""")
 
 
@@ -66,9 +66,9 @@ class Run:
         self.write(name, msgspec.json.format(msgspec.json.encode(value)).decode() + "\n")
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """A file of the record; empty when it is not there."""
+        """A file of the record, in today's words; empty when it is not there."""
         path = self.folder / name
-        return dict(msgspec.json.decode(path.read_bytes())) if path.exists() else {}
+        return renamed.record(dict(msgspec.json.decode(path.read_bytes()))) if path.exists() else {}
 
     def write_plan(self, plan: Plan) -> None:
         """Keep the plan as YAML, fully resolved."""
@@ -76,7 +76,8 @@ class Run:
 
     def read_plan(self) -> Plan:
         """The plan of this run."""
-        return msgspec.convert(yaml.load((self.folder / "plan.yaml").read_text(), LOADER), Plan)  # noqa: S506 (both are safe)
+        found = yaml.load((self.folder / "plan.yaml").read_text(), LOADER)  # noqa: S506 (both are safe)
+        return msgspec.convert(renamed.plan(found), Plan)
 
     def begin(self, step: str, **fields: Any) -> None:
         """Intent: on disk before the step's change."""
@@ -98,21 +99,29 @@ class Run:
         """Keep what came of gates."""
         for one in judgements:
             evidence = {} if one.ok else {"found": one.found}
-            journal.append(self.journal, "gate", "end", gate=one.gate, ok=one.ok, says=one.says, **evidence, **fields)
+            journal.append(self.journal, "gate", "end", gate=one.gate, ok=one.ok, fail_msg=one.fail_msg, **evidence, **fields)
 
     def note(self, text: str, **fields: Any) -> None:
         """Something worth telling."""
         journal.append(self.journal, "note", "end", text=text, **fields)
 
-    def conclude(self, outcome: Outcome, text: str) -> None:
-        """Decide how the run ends. The first decision stands: what follows it is only winding up."""
+    def conclude(self, outcome: Outcome, text: str, reason_code: ReasonCode | None = None) -> None:
+        """Decide how the run ends; one that is paused says why in a word. The first decision stands: what follows winds up."""
         if self.outcome() is None:
-            self.note(text, outcome=outcome, good=good(self.read_json("run.json").get("kind"), outcome))
+            why = {"reason_code": reason_code} if reason_code else {}
+            self.note(text, outcome=outcome, good=good(self.read_json("run.json").get("kind"), outcome), **why)
 
     def outcome(self) -> tuple[Outcome, str] | None:
         """The outcome that was decided and its reason; None while nothing is."""
-        decided = next((record for record in self.records("note") if "outcome" in record), None)
+        decided = self._decided()
         return (decided["outcome"], decided["text"]) if decided else None
+
+    def reason_code(self) -> str | None:
+        """Why the run paused, in a word; None where it did not, or where an older version wrote the record."""
+        return (self._decided() or {}).get("reason_code")
+
+    def _decided(self) -> Record | None:
+        return next((record for record in self.records("note") if "outcome" in record), None)
 
     def records(self, kind: str | None = None, phase: str | None = None) -> list[Record]:
         """The journal's records of a kind and phase, oldest first."""
@@ -132,9 +141,9 @@ class Run:
         versions = [m["version"] for r in first.values() for m in r["observation"]["members"] if m["version"]]
         return min(versions, key=Version, default=None)
 
-    def before_turn(self) -> dict[str, Observation]:
-        """What the turn in hand was resolved from: the last observations before it began; the last ones of all before any turn."""
-        return self.observations(max((r["seq"] for r in self.records("note") if "turn" in r), default=None))
+    def before_batch(self) -> dict[str, Observation]:
+        """What the batch in hand was resolved from: the last observations before it began, or of all where none has."""
+        return self.observations(max((r["seq"] for r in self.records("note") if "batch" in r), default=None))
 
     def before_last(self, group: str) -> Observation | None:
         """The observation of a group before its last one."""

@@ -18,7 +18,8 @@ def decide(run: Run) -> None:
     if run.outcome():
         return
     if any(r.get("node") and r["step"] not in HARMLESS for r in steps):
-        run.conclude("needs_human", "the run ended in the middle of a change; look at the nodes, then run the same command again")
+        text = "the run ended in the middle of a change; look at the nodes, then run the same command again"
+        run.conclude("intervention_required", text, "interrupted")
     else:
         run.conclude("refused", "the run ended before anything was changed; what stopped it stands above")
 
@@ -44,7 +45,7 @@ def summary_of(run: Run) -> dict[str, Any]:
     about = run.read_json("run.json")
     ends = [r for r in records if r["kind"] == "step" and r["phase"] == "end"]
     asked = [r for r in records if r["kind"] == "gate"]
-    outcome, reason = run.outcome() or ("needs_human", "the run was interrupted before it could judge")
+    outcome, reason = run.outcome() or ("intervention_required", "the run was interrupted before it could judge")
     last = [member for seen in run.observations().values() for member in seen.members]
     return {
         "run_id": run.id,
@@ -57,6 +58,7 @@ def summary_of(run: Run) -> dict[str, Any]:
         "plan": about.get("plan"),
         "outcome": outcome,
         "reason": reason,
+        "reason_code": run.reason_code() or (None if run.outcome() else "interrupted"),
         "duration_s": round((records[-1]["t"] - records[0]["t"]) / 1e9, 3) if records else 0.0,
         "phases": _phases(ends),
         "nodes": {
@@ -69,7 +71,7 @@ def summary_of(run: Run) -> dict[str, Any]:
 
 def junit(asked: list[Record], summary: dict[str, Any]) -> str:
     """Gates as test cases, and the outcome as one more: a CI system shows what failed and why."""
-    cases = [(f"{r.get('node') or summary['cluster']}: {r['gate']}", r["ok"], f"{r['says']}: {r.get('found')}") for r in asked]
+    cases = [(f"{r.get('node') or summary['cluster']}: {r['gate']}", r["ok"], f"{r['fail_msg']}: {r.get('found')}") for r in asked]
     cases.append(("outcome", good(summary["kind"], summary["outcome"]), f"{summary['outcome']}: {summary['reason']}"))
     suite = ElementTree.Element(
         "testsuite", name=summary["run_id"], tests=str(len(cases)), failures=str(sum(not ok for _, ok, _ in cases))

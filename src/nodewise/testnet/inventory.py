@@ -25,7 +25,7 @@ def groups(testnet: Testnet) -> dict[str, Any]:
     if testnet.system not in STORES:
         return {testnet.name: own}
     store = f"{testnet.name}_store"
-    own["vars"] = {"nodewise_store": store, **own["vars"]}
+    own["vars"] = {"nodewise_dcs": store, **own["vars"]}
     return {store: {"hosts": hosts(testnet, "-store"), "vars": store_vars(testnet)}, testnet.name: own}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +15,8 @@ from nodewise.gates.judgement import evidence
 from nodewise.model import Plan
 from nodewise.record.commands import named
 
-UNCOVERED = ("turns", "repair", "gaps", "hash")  # of a plan: what changes between a run and its resumption
+CLOCK = re.compile(r"\d{1,2}:\d{2}")  # a time that a clock shows
+UNCOVERED = ("batches", "recover", "gaps", "hash")  # of a plan: what changes between a run and its resumption
 
 
 def covered(plan: Plan) -> dict[str, Any]:
@@ -47,26 +49,36 @@ def _differences(path: str, before: Any, after: Any) -> Iterator[str]:
         yield f"{path}: was {evidence(before, 60)}, is {evidence(after, 60)}"
 
 
-def window(text: str, now: datetime) -> datetime:
-    """When a change window closes: `HH:MM` is the next time that a clock on the controller shows it, else ISO 8601.
+def window(start: str, end: str, now: datetime) -> tuple[datetime | None, datetime | None]:
+    """When a change window opens (None: it is open) and when it closes (None: never).
 
-    `now` is aware; a time without an offset is of the same zone. Raises Refused for what is neither, or is over.
+    Each is `HH:MM` by the controller's clock, else ISO 8601, or empty. An end of `HH:MM` is the next one; a start of `HH:MM` is the
+    last one before the end, or today's. `now` is aware; a time without an offset is of the same zone. Raises Refused for what
+    is neither, for a window that is over, and for one that ends before it begins.
     """
+    closes = _at(end, "nodewise_window_end", now) if end else None
+    if closes and CLOCK.fullmatch(end):
+        closes = closes if closes > now else closes + timedelta(days=1)
+    if closes and closes <= now:
+        raise Refused(f"nodewise_window_end is {closes.isoformat(timespec='minutes')}, and that is over; nothing was begun")
+    opens = _at(start, "nodewise_window_start", closes or now) if start else None
+    if opens and closes and CLOCK.fullmatch(start):
+        opens = opens if opens < closes else opens - timedelta(days=1)
+    if opens and closes and opens >= closes:
+        raise Refused(f"nodewise_window_start ({start}) is not before nodewise_window_end ({end})")
+    return (opens if opens and opens > now else None), closes
+
+
+def _at(text: str, name: str, day: datetime) -> datetime:
+    """A time as an operator gives it; a clock's time is of this day."""
     try:
-        clock = datetime.strptime(text, "%H:%M").time()  # noqa: DTZ007 the zone is that of `now`
+        if CLOCK.fullmatch(text):
+            clock = datetime.strptime(text, "%H:%M").time()  # noqa: DTZ007 the zone is that of `day`
+            return day.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
+        at = datetime.fromisoformat(text)
     except ValueError:
-        pass
-    else:
-        today = now.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
-        return today if today > now else today + timedelta(days=1)
-    try:
-        end = datetime.fromisoformat(text)
-    except ValueError:
-        raise Refused(f"nodewise_until is {text!r}; expected a time such as 22:30 or 2026-01-31T22:30+01:00") from None
-    end = end if end.tzinfo else end.replace(tzinfo=now.tzinfo)
-    if end <= now:
-        raise Refused(f"nodewise_until is {end.isoformat(timespec='minutes')}, and that is over; nothing was begun")
-    return end
+        raise Refused(f"{name} is {text!r}; expected a time such as 22:30 or 2026-01-31T22:30+01:00") from None
+    return at if at.tzinfo else at.replace(tzinfo=day.tzinfo)
 
 
 def approved(word: str, digest: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from nodewise import renamed
 from nodewise.errors import Refused
 from nodewise.gates.vocabulary import builtin_gates, parse_gates
 from nodewise.model import Declaration, Gate
@@ -21,7 +22,7 @@ def declaration(role: Path, component: str = "") -> Declaration:
     """
     path = role / "meta" / component / "upgrade.yml"
     try:
-        declared = msgspec.convert(yaml.safe_load(path.read_text()), Declaration)
+        declared = msgspec.convert(renamed.declaration(yaml.safe_load(path.read_text())), Declaration)
     except FileNotFoundError:
         raise Refused(f"{role.name} declares no upgrade: expected {path}") from None
     except (msgspec.ValidationError, yaml.YAMLError) as error:

@@ -26,7 +26,7 @@ def judge_step(
     unless the node was `changed` since the observation before, its process must not have restarted either. Not having settled is
     a failure too.
     """
-    plan, now, before = run.read_plan(), run.observations(), run.before_turn()
+    plan, now, before = run.read_plan(), run.observations(), run.before_batch()
     failed: list[Judgement] = []
     for group in [plan.group_of(node)] if node else plan.groups:
         earlier = before.get(group) if changed else run.before_last(group)

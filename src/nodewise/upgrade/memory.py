@@ -59,7 +59,7 @@ def originals(records: Mapping[str, Any], observations: Observations, to: str) -
     return found
 
 
-def to_repair(asked: Iterable[str], declared: Declaration, records: Mapping[str, Any], observations: Observations) -> list[str]:
+def to_recover(asked: Iterable[str], declared: Declaration, records: Mapping[str, Any], observations: Observations) -> list[str]:
     """The members to bring back first: those that an operator named, and one whose last step failed or was never ended.
 
     Raises Refused for a name that is no member.
@@ -67,13 +67,13 @@ def to_repair(asked: Iterable[str], declared: Declaration, records: Mapping[str,
     down = {member.name for seen in observations.values() for member in seen.members if not member.serving}
     cut = {name for name, record in records.items() if name in down and _cut_off(declared, record or {})}
     if unknown := sorted(set(asked) - set(records)):
-        raise Refused(f"nodewise_repair names {', '.join(unknown)}; the members are {', '.join(sorted(records))}")
+        raise Refused(f"nodewise_recover names {', '.join(unknown)}; the members are {', '.join(sorted(records))}")
     absent = set(records) - {member.name for seen in observations.values() for member in seen.members}
     return sorted(cut | (set(asked) & (down | absent)))
 
 
 def _cut_off(declared: Declaration, record: Mapping[str, Any]) -> bool:
     """Whether a run died on the member, or left it down; what it staged there changed nothing that runs."""
-    names = {"undo", "repair", *(step.name for step in declared.steps)}
+    names = {"undo", "recover", *(step.name for step in declared.steps)}
     steps = [step for step in record.get("steps", []) if step["step"] in names]
     return bool(steps) and steps[-1].get("ok") is not True

@@ -7,35 +7,35 @@ from collections.abc import Mapping
 import msgspec
 from packaging.version import Version
 
-from nodewise.model import Hop, Observations, Plan, Turn
+from nodewise.model import Batch, Hop, Observations, Plan
 
 
 def behind(plan: Plan, hop: Hop, version: str | None) -> bool:
-    """Whether a member that runs a version has its turn in this hop still before it."""
+    """Whether a member that runs a version has its batch in this hop still before it."""
     if version is None or plan.kind == "rollback":
         return version != hop.to
     return Version(version) < Version(hop.to)
 
 
 def stands(observations: Observations) -> dict[str, str | None]:
-    """Which version each member has reached; None where that is unknown, and for one that was left in the middle of its turn.
+    """Which version each member has reached; None where that is unknown, and for one that was left in the middle of its batch.
 
-    Such a member (`details.unfinished`) takes its turn again, whatever it runs: its steps may be run twice.
+    Such a member (`details.unfinished`) is taken through its batch again, whatever it runs: its steps may be run twice.
     """
     members = [member for seen in observations.values() for member in seen.members]
     return {member.name: None if member.details.get("unfinished") else member.version for member in members}
 
 
-def turns(plan: Plan, observations: Observations) -> list[Turn]:
-    """All turns of all hops as they would be if nothing moved but what the plan moves."""
+def batches(plan: Plan, observations: Observations) -> list[Batch]:
+    """All batches of all hops as they would be if nothing moved but what the plan moves."""
     versions = stands(observations)
     leaders = {group: seen.cluster.leader for group, seen in observations.items()}
     found = []
     for hop in plan.hops:
         while left := {group: some for group, names in plan.groups.items() if (some := _behind(plan, hop, names, versions))}:
-            turn = pick(plan, leaders, left, canary=not any(versions.get(name) == hop.to for name in plan.members))
-            found.append(msgspec.structs.replace(turn, to=hop.to))
-            for name in turn.nodes:
+            batch = pick(plan, leaders, left, canary=not any(versions.get(name) == hop.to for name in plan.members))
+            found.append(msgspec.structs.replace(batch, to=hop.to))
+            for name in batch.nodes:
                 versions[name] = hop.to
                 group = next(one for one in left if name in left[one])
                 if leaders[group] == name and (others := [other for other in plan.groups[group] if other != name]):
@@ -47,8 +47,8 @@ def _behind(plan: Plan, hop: Hop, names: list[str], versions: Mapping[str, str |
     return [name for name in names if behind(plan, hop, versions.get(name))]
 
 
-def pick(plan: Plan, leaders: Mapping[str, str | None], left: Mapping[str, list[str]], *, canary: bool) -> Turn:
-    """The next turn of the members that are `left` in each group: one of a group, all in one failure domain.
+def pick(plan: Plan, leaders: Mapping[str, str | None], left: Mapping[str, list[str]], *, canary: bool) -> Batch:
+    """The next batch of the members that are `left` in each group: one of a group, all in one failure domain.
 
     A canary goes alone; a leader goes after all others of its group.
     """
@@ -57,16 +57,16 @@ def pick(plan: Plan, leaders: Mapping[str, str | None], left: Mapping[str, list[
         followers = {group: names for group, names in waiting.items() if names != [leaders.get(group)]} or waiting
         group = next(iter(followers))
         name = min(followers[group], key=lambda one: (plan.domains.get(one, ""), one))
-        return Turn([name], f"{_place(plan, name, leaders)}; the canary")
+        return Batch([name], f"{_place(plan, name, leaders)}; the canary")
     domain = min(plan.domains.get(name, "") for names in waiting.values() for name in names)
     nodes = [
         min(there) for names in waiting.values() if (there := [name for name in names if plan.domains.get(name, "") == domain])
     ]
     if len(nodes) == 1:
-        return Turn(nodes, _place(plan, nodes[0], leaders))
+        return Batch(nodes, _place(plan, nodes[0], leaders))
     leading = sum(name in leaders.values() for name in nodes)
     where = f", all in {domain}" if domain else ""
-    return Turn(nodes, f"one of each of {len(nodes)} groups{where}" + (f"; {leading} lead and hand over first" if leading else ""))
+    return Batch(nodes, f"one of each of {len(nodes)} groups{where}" + (f"; {leading} lead and hand over first" if leading else ""))
 
 
 def _place(plan: Plan, name: str, leaders: Mapping[str, str | None]) -> str:

@@ -12,14 +12,14 @@ from nodewise.model import Declaration, Hop, NoReturn, Observation, Observations
 from nodewise.releases.rules import SHAPE, Rules, known_versions, refuse_unknown, version_of
 
 
-def versions_ahead(rules: Rules, running: Iterable[str], to: str, via: list[str] | None = None) -> list[str]:
+def versions_ahead(rules: Rules, running: Iterable[str], to: str, upgrade_path: list[str] | None = None) -> list[str]:
     """The way from the lowest running version to the target; [] when every member is there.
 
-    `via` are versions to stop at on the way, instead of those that the system's rules name. Raises Refused for a target that is
-    unknown or older.
+    `upgrade_path` are versions to stop at on the way, instead of those that the system's rules name. Raises Refused for a target
+    that is unknown or older.
     """
     found = sorted({version for version in running if version and version != to}, key=Version)
-    return versions_between(rules, found[0] if found else to, to, via)
+    return versions_between(rules, found[0] if found else to, to, upgrade_path)
 
 
 class Resolver(NamedTuple):
@@ -77,17 +77,17 @@ def _no_return(rules: Rules, declared: Declaration, start: str, to: str) -> NoRe
     return None if rules.hops.step == "minor" and same else declared.point_of_no_return
 
 
-def repaired_to(name: str, groups: Mapping[str, list[str]], observations: Observations, way: list[Hop]) -> str:
+def recovered_to(name: str, groups: Mapping[str, list[str]], observations: Observations, way: list[Hop]) -> str:
     """The version to bring a member back on: the lowest that the others of its group run, with which they all let it in."""
     group = next(group for group, names in groups.items() if name in names)
     others = [member for member in observations[group].members if member.name != name and member.serving]
     return min((member.version for member in others if member.version), key=Version, default=way[-1].to)
 
 
-def versions_between(rules: Rules, current: str, target: str, via: list[str] | None = None) -> list[str]:
+def versions_between(rules: Rules, current: str, target: str, upgrade_path: list[str] | None = None) -> list[str]:
     """The versions to go through from `current` (which need not be known) to `target`, the last of them; [] when equal.
 
-    `via` are versions to stop at, instead of those at which the rules enter a minor.
+    `upgrade_path` are versions to stop at, instead of those at which the rules enter a minor.
     """
     start, end = version_of(current, "the running version"), version_of(target, "nodewise_to")
     if start == end:
@@ -98,7 +98,7 @@ def versions_between(rules: Rules, current: str, target: str, via: list[str] | N
     if rules.hops.within == "major" and start.major != end.major:
         raise Refused(f"{current} to {target} crosses a major version, which cannot be rolled; expected a target of {start.major}")
     _refuse_avoided(rules, target)
-    stops = list(rules.enter.values()) if via is None else [_known(rules, stop) for stop in via]
+    stops = list(rules.enter.values()) if upgrade_path is None else [_known(rules, stop) for stop in upgrade_path]
     hops = [target]
     if rules.hops.step == "minor":
         hops = [*_between(rules, start, end, stops), *_entering(start, end, stops), target]
@@ -115,9 +115,9 @@ def _entering(start: Version, end: Version, stops: list[str]) -> list[str]:
 
 
 def _known(rules: Rules, version: str) -> str:
-    version_of(version, "nodewise_via")
+    version_of(version, "nodewise_upgrade_path")
     if version not in rules.releases and rules.any is None:
-        raise Refused(f"nodewise_via names {version}, which is unknown; known: {', '.join(known_versions(rules))}")
+        raise Refused(f"nodewise_upgrade_path names {version}, which is unknown; known: {', '.join(known_versions(rules))}")
     return version
 
 

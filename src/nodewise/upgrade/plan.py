@@ -12,7 +12,7 @@ from nodewise.model import Declaration, Hop, Observations, Plan, Release, Settin
 from nodewise.upgrade.approval import digest
 from nodewise.upgrade.declared import vocabulary
 from nodewise.upgrade.memory import Originals
-from nodewise.upgrade.order import turns
+from nodewise.upgrade.order import batches
 from nodewise.upgrade.preflight import refuse_outage, refuse_unready
 
 
@@ -22,7 +22,7 @@ class Route(NamedTuple):
     hops: list[Hop]
     kind: Literal["upgrade", "rollback"] = "upgrade"
     before: Originals = Originals({}, {})
-    repair: Mapping[str, Release] = {}
+    recover: Mapping[str, Release] = {}
 
 
 def make(
@@ -39,9 +39,9 @@ def make(
     inventory's, an outage that nobody accepted. Members that are brought back first may be down.
     """
     known, to = vocabulary(declared, own_gates), route.hops[-1].to
-    refuse_unready(declared, observations, subject.groups, to, excused=route.repair)
+    refuse_unready(declared, observations, subject.groups, to, excused=route.recover)
     running = {member.name: member.version for seen in observations.values() for member in seen.members if member.version}
-    brought = {name: release.version for name, release in route.repair.items()}
+    brought = {name: release.version for name, release in route.recover.items()}
     plan = Plan(
         kind=route.kind,
         cluster=subject.cluster,
@@ -54,14 +54,14 @@ def make(
         acts_as={group: route.before.acts_as.get(group, seen.cluster.version) for group, seen in observations.items()},
         to=to,
         hops=route.hops,
-        turns=[],
+        batches=[],
         steps=[msgspec.structs.replace(step, after=[*step.after, *own_gates]) for step in declared.steps],
         finalize=declared.finalize,
         gates=known,
         settings=settings,
-        repair=dict(route.repair),
+        recover=dict(route.recover),
     )
-    plan.turns = turns(plan, observations)
+    plan.batches = batches(plan, observations)
     refuse_outage(observations, settings, plan)
     plan.hash = digest(plan)
     return plan

@@ -32,16 +32,16 @@ def refuse_unfit(plan: Plan, nodes: Mapping[str, Any]) -> None:
 
 
 def unfit(plan: Plan, name: str, node: Mapping[str, Any]) -> list[str]:
-    """What stands against one node. What is missing on one that is to be repaired is what the repair is for."""
+    """What stands against one node. What is missing on one that is to be recovered is what the recovery is for."""
     artifacts = [artifact for hop in plan.hops for artifact in hop.release.artifacts]
     needed = SPARE + UNPACKED * sum(artifact.size or UNKNOWN_SIZE for artifact in artifacts)
     free = node.get("free_bytes")
-    problems = [str(error) for error in node.get("errors") or [] if name not in plan.repair]
+    problems = [str(error) for error in node.get("errors") or [] if name not in plan.recover]
     problems += [
         f"{path} changed after the process began, so a restart would bring up another configuration; "
         "restart the member with it first, or put it back"
         for path in node.get("stale") or []
-        if name not in plan.repair
+        if name not in plan.recover
     ]
     if free is None:
         problems.append("free disk space could not be read")
@@ -67,7 +67,7 @@ def refuse_unready(
     *,
     excused: Container[str] = (),
 ) -> None:
-    """Raise Refused unless every gate holds in each group before anything has begun; members to repair are not asked about."""
+    """Raise Refused unless every gate holds in each group before anything has begun; members to recover are not asked about."""
     known, lines = vocabulary(declared, {}), []
     for group, names in groups.items():
         if group not in observations:
@@ -99,9 +99,9 @@ def _pruned(details: Any, excused: Container[str]) -> Any:
 def refuse_outage(observations: Observations, settings: Settings, plan: Plan) -> None:
     """Raise Refused when stopping one member would stop a group and nobody accepted that."""
     for group, seen in observations.items():
-        serving = sum(member.serving or member.name in plan.repair for member in seen.members)
+        serving = sum(member.serving or member.name in plan.recover for member in seen.members)
         quorum = seen.cluster.quorum
-        if not plan.turns or settings.accept_outage:
+        if not plan.batches or settings.accept_outage:
             return
         if quorum is None:
             raise Refused(f"the quorum of {group} could not be read, so no member may be stopped; look at the members' errors")

@@ -1,4 +1,4 @@
-"""The roll, as decisions: whose turn it is, whether a change may still be taken back, and what may not be begun now."""
+"""The roll, as decisions: which batch is next, whether a change may still be taken back, and what may not be begun now."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from nodewise.errors import Held
+from nodewise.errors import Paused
 from nodewise.gates.context import context
 from nodewise.gates.judgement import judge
-from nodewise.model import Hop, Observation, Observations, Outcome, Plan, Step, Turn
+from nodewise.model import Batch, Hop, Observation, Observations, Outcome, Plan, Step
 from nodewise.upgrade.order import behind, hands_over, pick, stands
 
 BACK = ["members_expected", "members_serving", "node_at_target", "fingerprints_equal"]  # gates of a node that was put back
@@ -35,64 +35,66 @@ def done(plan: Plan, hop: Hop, observations: Observations) -> bool:
     )
 
 
-def next_turn(plan: Plan, hop: Hop, observations: Observations) -> Turn | None:
-    """Resolve the next turn from the cluster as it is now, or None when every member has reached the hop's version.
+def next_batch(plan: Plan, hop: Hop, observations: Observations) -> Batch | None:
+    """Resolve the next batch from the cluster as it is now, or None when every member has reached the hop's version.
 
-    Raises Held when no member may be stopped at this moment: unknown or unhealthy members, or a quorum that would break.
+    Raises Paused when no member may be stopped at this moment: unknown or unhealthy members, or a quorum that would break.
     """
     left = pending(plan, hop, observations)
     if not left:
         return None
     down = [member.name for seen in observations.values() for member in seen.members if not member.serving]
     if down:
-        raise Held(f"{', '.join(down)} does not serve: no other member may be stopped now")
+        raise Paused("members_not_serving", f"{', '.join(down)} does not serve: no other member may be stopped now")
     for group in left:
         seen = observations[group]
         quorum, count = seen.cluster.quorum, len(seen.members)
         if not plan.settings.accept_outage and (quorum is None or count - 1 < quorum):
-            raise Held(f"{count} members of {group} serve and the quorum is {quorum or 'unknown'}: no member may be stopped now")
+            text = f"{count} members of {group} serve and the quorum is {quorum or 'unknown'}: no member may be stopped now"
+            raise Paused("quorum_at_risk", text)
     leaders = {group: seen.cluster.leader for group, seen in observations.items()}
-    turn = msgspec.structs.replace(pick(plan, leaders, left, canary=first(plan, hop, observations)), to=hop.to)
-    for node in turn.nodes:
+    batch = msgspec.structs.replace(pick(plan, leaders, left, canary=first(plan, hop, observations)), to=hop.to)
+    for node in batch.nodes:
         alone = len(plan.groups[plan.group_of(node)]) == 1
-        if hands_over(plan) and node in leaders.values() and not alone and not successor(plan, turn, observations, node):
-            raise Held(
+        if hands_over(plan) and node in leaders.values() and not alone and not successor(plan, batch, observations, node):
+            text = (
                 f"{node} leads and no member may take over from it, so it may not be stopped; look at the others' errors and tags"
             )
-    return turn
+            raise Paused("no_successor", text)
+    return batch
 
 
-def again(plan: Plan, hop: Hop, observations: Observations, soaked: bool) -> Turn | None:
-    """A turn in which nothing is changed: the one member that reached the version is watched, when nobody saw its soak end."""
+def again(plan: Plan, hop: Hop, observations: Observations, soaked: bool) -> Batch | None:
+    """A batch in which nothing is changed: the one member that reached the version is watched, when nobody saw its soak end."""
     reached = [name for name, version in versions_of(observations).items() if version == hop.to]
     if not plan.settings.soak or soaked or len(reached) != 1 or not pending(plan, hop, observations):
         return None
-    return Turn(reached, "the canary once more: its soak was not seen to end", hop.to)
+    return Batch(reached, "the canary once more: its soak was not seen to end", hop.to)
 
 
 def first(plan: Plan, hop: Hop, observations: Observations) -> bool:
-    """Whether no member has reached the hop's version yet: whose turn is next is the canary."""
+    """Whether no member has reached the hop's version yet: who is next is the canary."""
     return sum(map(len, pending(plan, hop, observations).values())) == len(plan.members)
 
 
-def crosses(plan: Plan, hop: Hop, turn: Turn, observations: Observations) -> bool:
-    """Whether a turn goes past the point of no return: it takes the last member of a group to the hop's version."""
+def crosses(plan: Plan, hop: Hop, batch: Batch, observations: Observations) -> bool:
+    """Whether a batch goes past the point of no return: it takes the last member of a group to the hop's version."""
     if not hop.no_return or hop.no_return.before != "last_member":
         return False
-    return any(set(names) <= set(turn.nodes) for names in pending(plan, hop, observations).values())
+    return any(set(names) <= set(batch.nodes) for names in pending(plan, hop, observations).values())
 
 
-def steps_of(plan: Plan, turn: Turn, observations: Observations) -> dict[str, list[Step]]:
-    """The steps of each node of a turn: those for leaders only where the node leads now, and somebody can take over from it."""
-    leads = {node for node in turn.nodes if _group(plan, observations, node).cluster.leader == node}
-    taken = {node for node in leads if successor(plan, turn, observations, node)}
-    reached = {name for name, version in stands(observations).items() if version == turn.to}
-    mine = {node: [] if node in reached else plan.steps for node in turn.nodes}
+def steps_of(plan: Plan, batch: Batch, observations: Observations) -> dict[str, list[Step]]:
+    """The steps of each node of a batch: those for leaders only where the node leads now, and somebody can take over from it."""
+    leads = {node for node in batch.nodes if _group(plan, observations, node).cluster.leader == node}
+    taken = {node for node in leads if successor(plan, batch, observations, node)}
+    reached = {name for name, version in stands(observations).items() if version == batch.to}
+    mine = {node: [] if node in reached else plan.steps for node in batch.nodes}
     return {node: [step for step in steps if step.only == "always" or node in taken] for node, steps in mine.items()}
 
 
-def successor(plan: Plan, turn: Turn, observations: Observations, node: str) -> str | None:
-    """Who takes over a node's leadership: a serving member that runs the turn's version already, else any other serving one.
+def successor(plan: Plan, batch: Batch, observations: Observations, node: str) -> str | None:
+    """Who takes over a node's leadership: a serving member that runs the batch's version already, else any other serving one.
 
     A member whose system says that it may not take over (`details.candidate` is false) does not.
     """
@@ -100,20 +102,20 @@ def successor(plan: Plan, turn: Turn, observations: Observations, node: str) -> 
         member
         for member in _group(plan, observations, node).members
         if member.serving
-        and member.name not in turn.nodes
+        and member.name not in batch.nodes
         and member.role != "learner"
         and member.details.get("candidate") is not False
     ]
-    upgraded = [member.name for member in others if member.version == turn.to]
+    upgraded = [member.name for member in others if member.version == batch.to]
     return next(iter(sorted(upgraded) or sorted(member.name for member in others)), None)
 
 
-def proof(plan: Plan, hop: Hop, turn: Turn, observations: Observations, prefix: str) -> dict[str, dict[str, Any]]:
-    """For each node of a turn: the old members and the new ones between which writes are to be read, where there will be both."""
+def mixed(plan: Plan, hop: Hop, batch: Batch, observations: Observations, prefix: str) -> dict[str, dict[str, Any]]:
+    """For each node of a batch: the old members and the new ones between which writes are to be read, where there will be both."""
     found: dict[str, dict[str, Any]] = {}
-    for node in turn.nodes if plan.settings.prove else []:
+    for node in batch.nodes if plan.settings.mixed_version_check else []:
         group = plan.group_of(node)
-        old = [name for name in pending(plan, hop, observations).get(group, []) if name not in turn.nodes]
+        old = [name for name in pending(plan, hop, observations).get(group, []) if name not in batch.nodes]
         if old:
             found[node] = {"old": old, "new": [node], "prefix": prefix}
     return found
@@ -136,9 +138,9 @@ def why_not_back(hop: Hop, acted_as: str | None, seen: Observation) -> str | Non
 
 
 def stuck(seen: Observation, node: str) -> Outcome:
-    """What a run is whose node could not be put back: held while the others serve with a quorum, so that it can be repaired."""
+    """What a run is whose node could not be put back: paused while the others serve with a quorum, so that it can be recovered."""
     serving = sum(member.serving for member in seen.members if member.name != node)
-    return "held" if seen.cluster.quorum is not None and serving >= seen.cluster.quorum else "needs_human"
+    return "paused" if seen.cluster.quorum is not None and serving >= seen.cluster.quorum else "intervention_required"
 
 
 def cut_off(seen: Observation, node: str) -> str | None:
@@ -162,7 +164,7 @@ def diverged(seen: Observation) -> str | None:
 
 
 def undo(plan: Plan, node: str, old: str, begun: set[str]) -> dict[str, Any]:
-    """What takes a node back to the version before its turn, as a step: the undo of each step begun, the last one first."""
+    """What takes a node back to the version before its batch, as a step: the undo of each step begun, the last one first."""
     return {
         "name": "undo",
         "node": node,

@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from nodewise import renamed
 from nodewise.views import words
 from nodewise.views.board import Board, Cell, Node
 
@@ -187,4 +188,4 @@ def _parse(line: bytes) -> dict[str, Any] | None:
         record = json.loads(line)
     except ValueError:
         return None
-    return record if isinstance(record, dict) and record.keys() >= {"t", "kind", "phase"} else None
+    return renamed.record(record) if isinstance(record, dict) and record.keys() >= {"t", "kind", "phase"} else None

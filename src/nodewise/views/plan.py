@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 from nodewise.model import Hop, Plan
 
-STAGE_S, TURN_S, FINALIZE_S = 10, 5, 5  # what a laptop takes; only for the estimate that the plan prints
+STAGE_S, BATCH_S, FINALIZE_S = 10, 5, 5  # what a laptop takes; only for the estimate that the plan prints
 
 
 def estimate(plan: Plan) -> int:
     """Seconds that the plan takes when nothing has to be waited for, as a laptop's nodes do it."""
-    rolled = {turn.to for turn in plan.turns}
-    return round((STAGE_S + FINALIZE_S + plan.settings.soak) * len(rolled) + TURN_S * len(plan.turns))
+    rolled = {batch.to for batch in plan.batches}
+    return round((STAGE_S + FINALIZE_S + plan.settings.soak) * len(rolled) + BATCH_S * len(plan.batches))
 
 
 def describe(plan: Plan) -> list[str]:
@@ -22,8 +22,8 @@ def describe(plan: Plan) -> list[str]:
     what = f"{plan.system}: {plan.component}" if plan.component else plan.system
     lines = [f"plan {plan.hash}: {plan.kind} of {plan.cluster} ({what}) to {plan.to}", *_line("now", runs)]
     lines += _line("way", " → ".join([hop.start for hop in plan.hops[:1]] + [hop.to for hop in plan.hops]) or "none: all are there")
-    for name, release in plan.repair.items():
-        lines += _line("repair", f"{name}: brought back first, on {release.version}")
+    for name, release in plan.recover.items():
+        lines += _line("recover", f"{name}: brought back first, on {release.version}")
     for hop in plan.hops:
         lines += _hop(plan, hop)
     for step in plan.steps:
@@ -37,13 +37,13 @@ def describe(plan: Plan) -> list[str]:
         lines += _line(
             "smoke", f"{', '.join(plan.settings.suites)}: tier core on each node after its change, tier basic at the end"
         )
-    if plan.settings.verify:
-        lines += _line("verify", "the data of every member, in depth, at the end")
+    if plan.settings.deep_check:
+        lines += _line("deep check", "the data of every member, in depth, at the end")
     for gap in plan.gaps:
         lines += _line("gap", gap)
     lines += _line("end", f"asks {', '.join(plan.finalize.after)}")
     limit = f"; no node is waited for longer than {plan.settings.deadline:g} s after a change"
-    return lines + _line("time", f"about {estimate(plan)} s{limit}" if plan.turns else "nothing to do")
+    return lines + _line("time", f"about {estimate(plan)} s{limit}" if plan.batches else "nothing to do")
 
 
 def _hop(plan: Plan, hop: Hop) -> Iterator[str]:
@@ -53,9 +53,9 @@ def _hop(plan: Plan, hop: Hop) -> Iterator[str]:
     if hop.back:
         names = ", ".join(artifact.package or artifact.url for artifact in hop.back.artifacts)
         yield from _line("keep", f"{names or hop.back.version}: for going back, on every node")
-    mine = [turn for turn in plan.turns if turn.to == hop.to]
-    for number, turn in enumerate(mine, 1):
-        yield from _line(f"turn {number}", f"{', '.join(turn.nodes)}: {turn.reason}")
+    mine = [batch for batch in plan.batches if batch.to == hop.to]
+    for number, batch in enumerate(mine, 1):
+        yield from _line(f"batch {number}", f"{', '.join(batch.nodes)}: {batch.reason}")
     if hop.no_return and mine:
         when = f"{hop.no_return.says}; asked for before it: -e nodewise_approve={plan.hash}"
         yield from _line("no return", when)
@@ -64,4 +64,4 @@ def _hop(plan: Plan, hop: Hop) -> Iterator[str]:
 
 
 def _line(head: str, text: str) -> list[str]:
-    return textwrap.wrap(text, 84, initial_indent=f"  {head:10}", subsequent_indent=" " * 12, break_long_words=False)
+    return textwrap.wrap(text, 84, initial_indent=f"  {head:11}", subsequent_indent=" " * 13, break_long_words=False)

@@ -38,7 +38,7 @@ def timed(record: Record, board: Board, lines: Iterable[Line]) -> Iterator[Line]
 def trouble(record: Record) -> Iterator[Line]:
     """A gate that was not passed, with the evidence; a step that failed, with its error."""
     if record["kind"] == "gate" and not record["ok"]:
-        yield f"{where(record)}gate {record['gate']} failed: {record['says']}", "red"
+        yield f"{where(record)}gate {record['gate']} failed: {record['fail_msg']}", "red"
         if record.get("found") is not None:
             yield f"  found: {shorten(record['found'])}", "red"
     silent = record["kind"] == "step" and record["step"] == "settle" and not record.get("error")  # the gates after it say why

@@ -70,7 +70,7 @@ class Proof:
 
 
 def prove(parameters: dict[str, Any], dry: bool = False) -> dict[str, Any]:
-    """Return what etcd_prove returns, from its module parameters; EtcdError says which member read what."""
+    """Return what the module returns, from its parameters; EtcdError says which member read what."""
     began = time.monotonic()
     if not parameters["prefix"].startswith(OURS) or not parameters["prefix"].endswith("/"):
         raise EtcdError(f"prefix is {parameters['prefix']!r}, expected one below {OURS} that ends in /; nothing was written")

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: postgresql_prove
+module: postgresql_mixed_version_check
 short_description: Prove that PostgreSQL members of two versions serve one cluster
 version_added: "0.1.0"
 description:
@@ -55,7 +55,7 @@ attributes:
 
 EXAMPLES = r"""
 - name: Prove that the upgraded member and the others serve one cluster
-  nodewise.cluster.postgresql_prove:
+  nodewise.cluster.postgresql_mixed_version_check:
     members:
       - {name: n1, host: 10.0.0.1, rest: "https://10.0.0.1:8008"}
       - {name: n2, host: 10.0.0.2, rest: "https://10.0.0.2:8008"}

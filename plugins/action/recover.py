@@ -19,15 +19,15 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
 
 
 class ActionModule(EngineAction):
-    """Begin to repair the host in hand, ask the gates afterwards, or end the run when it did not come back."""
+    """Begin to recover the host in hand, ask the gates afterwards, or end the run when it did not come back."""
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         run, node = run_of(task_vars), self.host(task_vars)
         made = run.read_plan()
         if args["state"] == "begun":
-            run.begin("repair", node=node)
+            run.begin("recover", node=node)
             step = {
-                "name": "repair",
+                "name": "recover",
                 "node": node,
                 "version": args["release"]["version"],
                 "release": args["release"],
@@ -38,14 +38,14 @@ class ActionModule(EngineAction):
         if args["state"] == "ended":
             about = plain(task_vars["nodewise_run"])
             ready = declaration(role_path(about["role"]), about["component"]).ready
-            if failed := judge_step(run, ready, node, made.repair[node].version):
+            if failed := judge_step(run, ready, node, made.recover[node].version):
                 raise GateFailed(failed)
-            run.end("repair", ok=True, node=node)
+            run.end("recover", ok=True, node=node)
             return {"ansible_facts": {"nodewise_step": {}}}
         if args["state"] == "failed":
-            run.end("repair", ok=False, node=node, error=args["why"])
+            run.end("recover", ok=False, node=node, error=args["why"])
             return {"ansible_facts": {"nodewise_step": {}}}
         name = args["node"]
-        if any(r["step"] == "repair" and r.get("node") == name and r["ok"] for r in run.records("step", "end")):
+        if any(r["step"] == "recover" and r.get("node") == name and r["ok"] for r in run.records("step", "end")):
             return {}
-        return halt(run, "held", f"{name} did not come back, and no other member was touched: {run.failure()}")
+        return halt(run, "paused", f"{name} did not come back, and no other member was touched: {run.failure()}", "recover_failed")

@@ -2,19 +2,19 @@
 # Copyright: Nodewise contributors
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 
-# Runs on the controller alone: plugins/action/repair.py, which checks its arguments against the options stated here.
+# Runs on the controller alone: plugins/action/recover.py, which checks its arguments against the options stated here.
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 ---
-module: repair
+module: recover
 short_description: Bring a member back before anything else is touched
 version_added: 0.1.0
 description:
   - Writes the intent and the result to the journal, and asks the gates that must hold before anything begins.
-  - Sets the fact V(nodewise_step), whose C(version) and C(release) the verb C(repair) of a system's role reads.
-  - Ends the run as held when the member did not come back.
+  - Sets the fact V(nodewise_step), whose C(version) and C(release) the verb C(recover) of a system's role reads.
+  - Ends the run as paused when the member did not come back.
 options:
   state:
     description: V(judged) is asked once for the cluster; the others are of the host in hand.
@@ -44,10 +44,10 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Begin to repair this member
-  nodewise.cluster.repair:
+- name: Begin to recover this member
+  nodewise.cluster.recover:
     state: begun
-    release: "{{ nodewise_repaired.n3 }}"
+    release: "{{ nodewise_recovered.n3 }}"
 """
 
 RETURN = r"""#"""

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: etcd_prove
+module: etcd_mixed_version_check
 short_description: Prove that etcd members of two versions serve one cluster
 version_added: "0.1.0"
 description:
@@ -53,7 +53,7 @@ attributes:
 
 EXAMPLES = r"""
 - name: Prove that the upgraded member and the others serve one cluster
-  nodewise.cluster.etcd_prove:
+  nodewise.cluster.etcd_mixed_version_check:
     members:
       - {name: n1, url: "https://10.0.0.1:2379"}
       - {name: n2, url: "https://10.0.0.2:2379"}
@@ -85,7 +85,7 @@ seconds:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import EtcdError, argument_spec
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.prove import prove
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.mixed_versions import prove
 
 
 def main() -> None:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: postgresql_repair
+module: postgresql_recover
 short_description: See what there is of a PostgreSQL member that is down, and bring it back
 version_added: "0.1.0"
 description:
@@ -13,7 +13,7 @@ description:
   - V(back) starts its Patroni and waits until the member streams from the primary on the cluster's timeline, or leads.
     Patroni rewinds a member that was ahead by itself, and makes a replica anew where there is no data.
   - When its data does not let it get there in half of O(timeout_s), and another member leads, the data is moved aside to
-    C(<data_dir>.before-repair-<time>) and the member is made anew. Data is never deleted.
+    C(<data_dir>.before-recovery-<time>) and the member is made anew. Data is never deleted.
   - A pause of the cluster that a killed run of Nodewise left is ended. One of somebody else's fails.
 author:
   - Nodewise maintainers (@nodewise)
@@ -58,7 +58,7 @@ attributes:
 
 EXAMPLES = r"""
 - name: Bring the member back
-  nodewise.cluster.postgresql_repair:
+  nodewise.cluster.postgresql_recover:
     members:
       - {name: n1, host: 10.0.0.1, rest: "https://10.0.0.1:8008"}
       - {name: n2, host: 10.0.0.2, rest: "https://10.0.0.2:8008"}
@@ -100,7 +100,7 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure impo
 from ansible_collections.nodewise.cluster.plugins.module_utils.node.changing import OPTIONS as CHANGING
 from ansible_collections.nodewise.cluster.plugins.module_utils.node.changing import changing
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import argument_spec
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.repair import bring_back, look
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.recover import bring_back, look
 
 SPEC = {
     "state": {"type": "str", "required": True, "choices": ["looked", "back"]},
@@ -114,7 +114,7 @@ SPEC = {
 def main() -> None:
     module = AnsibleModule(argument_spec={**argument_spec(), **CHANGING, **SPEC}, supports_check_mode=True)
     if module.params["state"] == "back":
-        changing(module, partial(bring_back, module.params), "repair")
+        changing(module, partial(bring_back, module.params), "recover")
     try:
         module.exit_json(changed=False, **look(module.params))
     except Failure as error:

@@ -15,7 +15,7 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.patroni import anybody, leader_of, member_of, wait
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.switch import Member, paused_by, resume
 
-KEPT = ".before-repair-"
+KEPT = ".before-recovery-"
 UNDER_WAY = ("starting", "creating replica", "restarting", "stopping", "initializing new cluster")
 INTERVAL = 0.5
 

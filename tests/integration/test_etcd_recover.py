@@ -14,7 +14,7 @@ import pytest
 from tests.integration.etcd_cluster import EtcdCluster
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import EtcdError
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.repair import look, remains, replace
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.recover import look, remains, replace
 
 ONE = pytest.mark.parametrize("cluster", ["3.5.16"], indirect=True)  # what is refused here is refused before etcd is asked
 
@@ -113,7 +113,7 @@ def test_what_speaks_against_replacing(cluster: EtcdCluster) -> None:
     refused(cluster, "a database and no log of n3")
     shutil.rmtree(cluster.folder / "n3")
     members = cluster.options["members"]
-    refused(cluster, "no others to be repaired from", members=[one for one in members if one["name"] == "n3"])
+    refused(cluster, "no others to be recovered from", members=[one for one in members if one["name"] == "n3"])
     as_n4 = [{**one, "name": one["name"].replace("3", "4")} for one in members]
     refused(cluster, "the cluster lists n3 at .* where n4 is to be", name="n4", members=as_n4)
     cluster.kill("n2")

@@ -110,7 +110,7 @@ def _apart(parameters: dict[str, Any]) -> tuple[list[Member], Member]:
     others = [member for member in members if member.name != parameters["member"]]
     if len(others) == len(members) or not others:
         raise EtcdError(
-            f"{parameters['member']} has no others to be repaired from (members: {', '.join(m.name for m in members)}); "
+            f"{parameters['member']} has no others to be recovered from (members: {', '.join(m.name for m in members)}); "
             "nothing was changed: a cluster of one is restored from a backup"
         )
     return others, next(member for member in members if member.name == parameters["member"])
@@ -170,7 +170,7 @@ def _wait_for(member: Member, until: float) -> None:
 
 
 def _move(data_dir: str) -> str:
-    aside = f"{data_dir.rstrip('/')}/.before-repair-{timestamp().replace(':', '')}"
+    aside = f"{data_dir.rstrip('/')}/.before-recovery-{timestamp().replace(':', '')}"
     os.mkdir(aside, 0o700)
     os.rename(os.path.join(data_dir, "member"), os.path.join(aside, "member"))
     return aside

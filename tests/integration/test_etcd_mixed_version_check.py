@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from tests.integration.etcd_cluster import EtcdCluster
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd import prove as etcd_prove
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd import prove as etcd_mixed_version_check
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import EtcdError, Member
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.prove import prove
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.mixed_versions import prove
 
 PREFIX = "/nodewise/proof/run/"
 
@@ -35,7 +35,7 @@ def mixed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def asked(cluster: EtcdCluster, **options: Any) -> dict[str, Any]:
-    """What etcd_prove returns."""
+    """What etcd_mixed_version_check returns."""
     return prove({**cluster.options, "old": ["n2", "n3"], "new": ["n1"], "prefix": PREFIX, "deadline": 3.0, **options})
 
 
@@ -70,7 +70,7 @@ def test_a_read_that_differs_is_named(mixed: EtcdCluster, monkeypatch: pytest.Mo
             answer["kvs"][0]["value"] = base64.b64encode(b"older").decode()
         return answer
 
-    monkeypatch.setattr(etcd_prove.Member, "call", lying)
+    monkeypatch.setattr(etcd_mixed_version_check.Member, "call", lying)
     with pytest.raises(EtcdError, match=r"n2 \(.*\) wrote /nodewise/proof/run/by-n2 = .*, and n1 \(.*\) read 'older' serializably"):
         asked(mixed)
     assert [f"{PREFIX}before"] == keys(mixed)

@@ -1,0 +1,39 @@
+#!/usr/bin/python
+# Copyright: Nodewise contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Runs on the controller alone: plugins/action/batch.py, which checks its arguments against the options stated here.
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: batch
+short_description: Resolve the next batch
+version_added: 0.1.0
+description:
+  - Chooses the nodes that are changed next from the cluster as it is at that moment, the leader last, and says who takes
+    leadership over. Sets the fact V(nodewise_batch).
+  - A batch after the change window, or past a point of no return that nobody approved, is not begun; the run ends as paused.
+  - Ends the run as paused when no member may be stopped, or when a node was lost in the middle of its batch.
+options:
+  state:
+    description: Whether the batch begins or ends.
+    type: str
+    choices:
+      - begun
+      - ended
+    required: true
+author:
+  - Nodewise maintainers (@nodewise)
+extends_documentation_fragment:
+  - nodewise.cluster.controller
+"""
+
+EXAMPLES = r"""
+- name: Resolve the next batch
+  nodewise.cluster.batch:
+    state: begun
+"""
+
+RETURN = r"""#"""

@@ -1,0 +1,102 @@
+"""Names that were others once: the one table of old and new, and what reads the old ones.
+
+Old names of variables and of a gate's keys work until release 0.3, with a warning. What older versions wrote down (journals, plans,
+summaries) can be read for good. docs/glossary.md has the table for people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+UNTIL = "0.3"  # the first release that knows old variables and keys no more
+
+VARIABLES = {
+    "nodewise_via": "nodewise_upgrade_path",
+    "nodewise_prove": "nodewise_mixed_version_check",
+    "nodewise_verify": "nodewise_deep_check",
+    "nodewise_repair": "nodewise_recover",
+    "nodewise_until": "nodewise_window_end",
+    "nodewise_domain": "nodewise_failure_domain",
+    "nodewise_group": "nodewise_quorum_group",
+    "nodewise_hba": "nodewise_pg_hba",
+    "nodewise_store": "nodewise_dcs",
+    "nodewise_store_hosts": "nodewise_dcs_hosts",
+    "nodewise_store_ca": "nodewise_dcs_ca",
+    "nodewise_store_cert": "nodewise_dcs_cert",
+    "nodewise_store_key": "nodewise_dcs_key",
+}
+GATE_KEYS = {"says": "fail_msg"}  # of a gate, wherever one is declared
+OUTCOMES = {"held": "paused", "needs_human": "intervention_required"}
+STEPS = {"prove": "mixed_version_check", "repair": "recover"}  # names of steps in a journal
+SETTINGS = {"prove": "mixed_version_check", "verify": "deep_check"}  # of a plan
+PLAN_KEYS = {"turns": "batches", "repair": "recover"}
+NOTE_KEYS = {"turn": "batch"}
+STEP_KEYS = {"proves": "checks_mixed_versions"}
+
+
+def value(variables: Mapping[str, Any], new: str) -> Any:
+    """A variable by its new name, or by its old one where only that is given; None where neither is."""
+    old = next(old for old, now in VARIABLES.items() if now == new)
+    return variables.get(new) if new in variables else variables.get(old)
+
+
+def warnings(hosts: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What to say of the old names among some hosts' variables: one line, or none."""
+    given = list(hosts)
+    said = []
+    for old, new in VARIABLES.items():
+        if any(old in variables for variables in given):
+            both = any(old in variables and new in variables for variables in given)
+            said.append(f"{old} is now {new}" + (" (both are given, the new one counts)" if both else ""))
+    return [f"{', '.join(said)}; {'the old names work' if len(said) > 1 else 'the old name works'} until {UNTIL}"] if said else []
+
+
+def gate_warnings(*tables: Mapping[str, Any]) -> list[str]:
+    """What to say of gates that are declared with old keys: one line, or none."""
+    old = sorted({name for table in tables for name, fields in table.items() if isinstance(fields, Mapping) and "says" in fields})
+    return [f"gates: says is now fail_msg ({', '.join(old)}); the old key works until {UNTIL}"] if old else []
+
+
+def gate(fields: Any) -> Any:
+    """A gate's fields by their new names; where both are given the new one counts."""
+    return _keys(fields, GATE_KEYS)
+
+
+def declaration(fields: Any) -> Any:
+    """A role's meta/upgrade.yml by its new names. Its gates are read where all gates are."""
+    if not isinstance(fields, Mapping):
+        return fields
+    steps = fields.get("steps")
+    return {**fields, "steps": [_keys(step, STEP_KEYS) for step in steps]} if isinstance(steps, list) else fields
+
+
+def record(one: dict[str, Any]) -> dict[str, Any]:
+    """A record of a journal, or a summary, in today's words."""
+    kind, new = one.get("kind"), dict(one)
+    if one.get("outcome") in OUTCOMES:
+        new = {**new, "outcome": OUTCOMES[one["outcome"]]}
+    if kind == "gate":
+        return dict(_keys(new, GATE_KEYS))
+    if kind == "note":
+        return dict(_keys(new, NOTE_KEYS))
+    if kind == "step" and one.get("step") in STEPS:
+        new = {**new, "step": STEPS[one["step"]]}
+    return new
+
+
+def plan(fields: dict[str, Any]) -> dict[str, Any]:
+    """A plan in today's words."""
+    new: dict[str, Any] = _keys(fields, PLAN_KEYS)
+    new["settings"] = _keys(new["settings"], SETTINGS)
+    new["gates"] = {name: gate(one) for name, one in new["gates"].items()}
+    new["steps"] = [_keys(step, STEP_KEYS) for step in new["steps"]]
+    new["finalize"] = _keys(new["finalize"], STEP_KEYS)
+    return new
+
+
+def _keys(fields: Any, table: Mapping[str, str]) -> Any:
+    """A mapping with the keys of a table renamed; whatever else is given is for its reader to refuse."""
+    if not isinstance(fields, Mapping):
+        return fields
+    return {table.get(key, key): value for key, value in fields.items() if table.get(key) not in fields}
