@@ -47,7 +47,8 @@ class ActionModule(EngineAction):
         run.begin("plan")
         try:
             made = self.make(run, about, args, task_vars)
-            for digest in pinned(args["plan"], about["approve"]):
+            changes = made.batches or made.recover  # where all is done the same command may be given again
+            for digest in pinned(args["plan"], about["approve"] if changes else ""):
                 refuse_drift(run, made, digest)
         except NodewiseError as problem:
             run.end("plan", ok=False, error=str(problem))
@@ -95,7 +96,7 @@ class ActionModule(EngineAction):
         down = memory.to_recover(args["recover"], declared, records, observations)
         recover = {name: resolver.release(recovered_to(name, subject.groups, observations, way)) for name in down}
         route = plan.Route(way, about["kind"], before, recover)
-        self.warn(renamed.gate_warnings(declared.gates, args["gates"]))
+        self.warn(renamed.gate_warnings(declared.gates, args["gates"]), run)
         made = plan.make(subject, declared, observations, route, settings, args["gates"])
         made.gaps = self.gaps(made, args, task_vars)
         refuse_unfit(made, nodes)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: etcd_mixed_version_check
-short_description: Prove that etcd members of two versions serve one cluster
+short_description: Check that etcd members of two versions serve one cluster
 version_added: "0.1.0"
 description:
   - Writes a key through the first of O(old) and reads it through the first of O(new), linearizably and serializably, then the
@@ -40,7 +40,7 @@ extends_documentation_fragment:
   - ansible.builtin.action_common_attributes
 attributes:
   check_mode:
-    description: Writes nothing in check mode, and proves nothing.
+    description: Writes nothing in check mode, and checks nothing.
     support: full
   diff_mode:
     description: What changes is not text.
@@ -52,7 +52,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Prove that the upgraded member and the others serve one cluster
+- name: Check that the upgraded member and the others serve one cluster
   nodewise.cluster.etcd_mixed_version_check:
     members:
       - {name: n1, url: "https://10.0.0.1:2379"}
@@ -85,7 +85,7 @@ seconds:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import EtcdError, argument_spec
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.mixed_versions import prove
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.mixed_versions import check_mixed_versions
 
 
 def main() -> None:
@@ -98,7 +98,7 @@ def main() -> None:
     )
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     try:
-        module.exit_json(**prove(module.params, dry=module.check_mode))
+        module.exit_json(**check_mixed_versions(module.params, dry=module.check_mode))
     except EtcdError as error:
         module.fail_json(msg=str(error))
 

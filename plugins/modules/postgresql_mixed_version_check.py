@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: postgresql_mixed_version_check
-short_description: Prove that PostgreSQL members of two versions serve one cluster
+short_description: Check that PostgreSQL members of two versions serve one cluster
 version_added: "0.1.0"
 description:
   - Writes a row through whoever is the primary, and reads it on the first of O(old) and the first of O(new) once they have
@@ -42,7 +42,7 @@ extends_documentation_fragment:
   - ansible.builtin.action_common_attributes
 attributes:
   check_mode:
-    description: Writes nothing in check mode, and proves nothing.
+    description: Writes nothing in check mode, and checks nothing.
     support: full
   diff_mode:
     description: What changes is not text.
@@ -54,7 +54,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Prove that the upgraded member and the others serve one cluster
+- name: Check that the upgraded member and the others serve one cluster
   nodewise.cluster.postgresql_mixed_version_check:
     members:
       - {name: n1, host: 10.0.0.1, rest: "https://10.0.0.1:8008"}
@@ -86,7 +86,7 @@ seconds:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import PostgresqlError, argument_spec
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.sentinel import prove
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.sentinel import check_mixed_versions
 
 SPEC = {
     "member": {"type": "str", "required": True},
@@ -100,7 +100,7 @@ SPEC = {
 def main() -> None:
     module = AnsibleModule(argument_spec={**argument_spec(), **SPEC}, supports_check_mode=True)
     try:
-        module.exit_json(**prove(module.params, dry=module.check_mode))
+        module.exit_json(**check_mixed_versions(module.params, dry=module.check_mode))
     except PostgresqlError as error:
         module.fail_json(msg=str(error))
 

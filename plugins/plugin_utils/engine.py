@@ -165,10 +165,14 @@ class EngineAction(ActionBase):
         """Print to the operator."""
         self._display.display("\n".join(lines))
 
-    def warn(self, lines: list[str]) -> None:
-        """Warn the operator, once a line."""
+    def warn(self, lines: list[str], run: Run | None = None) -> None:
+        """Warn the operator: once a run is shown from its journal, as a note in that, which must not be torn by other output."""
         for line in lines:
-            self._display.warning(line)
+            if run:
+                run.note(f"warning: {line}")
+                self.tell([f"warning: {line}"])
+            else:
+                self._display.warning(line)
 
     def tell(self, lines: list[str]) -> None:
         """Print what stands in the journal, too: not where the callback nodewise.cluster.live shows that."""

@@ -173,7 +173,7 @@ def test_a_member_that_cannot_be_recovered(notes: Played) -> None:
 
 
 def test_nobody_approved(notes: Played) -> None:
-    """Without a terminal and without approval the run is held before the last member; the playbook that goes back does."""
+    """Without a terminal and without approval the run pauses before the last member; the playbook that goes back does."""
     reason = ends(notes, "paused", *UP, "-e", "nodewise_approve=", code=2)
     assert "nodewise_approve=" in reason
     assert "playbooks/rollback.yml" in reason

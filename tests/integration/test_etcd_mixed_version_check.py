@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from tests.integration.etcd_cluster import EtcdCluster
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd import prove as etcd_mixed_version_check
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd import mixed_versions
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import EtcdError, Member
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.mixed_versions import prove
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.mixed_versions import check_mixed_versions
 
 PREFIX = "/nodewise/proof/run/"
 
@@ -35,8 +35,10 @@ def mixed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def asked(cluster: EtcdCluster, **options: Any) -> dict[str, Any]:
-    """What etcd_mixed_version_check returns."""
-    return prove({**cluster.options, "old": ["n2", "n3"], "new": ["n1"], "prefix": PREFIX, "deadline": 3.0, **options})
+    """What the module returns."""
+    return check_mixed_versions(
+        {**cluster.options, "old": ["n2", "n3"], "new": ["n1"], "prefix": PREFIX, "deadline": 3.0, **options}
+    )
 
 
 def keys(cluster: EtcdCluster) -> list[str]:
@@ -70,7 +72,7 @@ def test_a_read_that_differs_is_named(mixed: EtcdCluster, monkeypatch: pytest.Mo
             answer["kvs"][0]["value"] = base64.b64encode(b"older").decode()
         return answer
 
-    monkeypatch.setattr(etcd_mixed_version_check.Member, "call", lying)
+    monkeypatch.setattr(mixed_versions.Member, "call", lying)
     with pytest.raises(EtcdError, match=r"n2 \(.*\) wrote /nodewise/proof/run/by-n2 = .*, and n1 \(.*\) read 'older' serializably"):
         asked(mixed)
     assert [f"{PREFIX}before"] == keys(mixed)
@@ -105,7 +107,8 @@ def test_no_other_key_can_be_touched(mixed: EtcdCluster, prefix: str) -> None:
 def test_in_check_mode_nothing_is_written(mixed: EtcdCluster) -> None:
     """Check mode asks nobody."""
     revision = mixed.healthy()["cluster"]["fingerprint_at"]
-    assert [] == prove({**mixed.options, "old": ["n2"], "new": ["n1"], "prefix": PREFIX, "deadline": 1.0}, dry=True)["proved"]
+    given = {**mixed.options, "old": ["n2"], "new": ["n1"], "prefix": PREFIX, "deadline": 1.0}
+    assert [] == check_mixed_versions(given, dry=True)["proved"]
     assert revision == mixed.healthy()["cluster"]["fingerprint_at"]
 
 

@@ -23,7 +23,7 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.drain import BEFORE, OUT, drain, rejoin
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.handover import hand_over
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.patroni import Patroni, leader_of, member_of, wait
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.sentinel import prove
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.sentinel import check_mixed_versions
 
 OWN = {"zone": "a"}  # a tag that the user gave
 
@@ -330,7 +330,9 @@ def test_members_are_proved_to_be_of_one_cluster(cluster: Cluster) -> None:
     """What the primary writes is read on both; on one that does not replay it is not."""
     old, new = cluster.others()
     leader = cluster.leader
-    found = prove(cluster.on(new, old=[old], new=[new], deadline=5.0))
+    found = check_mixed_versions(cluster.on(new, old=[old], new=[new], deadline=5.0))
     assert [(leader, old), (leader, new)] == [(one["written"], one["read"]) for one in found["proved"]]
     with cluster.behind(old):
-        assert f"{old} does not have sentinel row" in refused(prove, cluster.on(new, old=[old], new=[new], deadline=1.0))
+        assert f"{old} does not have sentinel row" in refused(
+            check_mixed_versions, cluster.on(new, old=[old], new=[new], deadline=1.0)
+        )

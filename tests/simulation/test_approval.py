@@ -28,7 +28,7 @@ def planned(day: Day) -> str:
 
 
 def test_no_terminal_and_no_approval(cluster: Cluster) -> None:
-    """Before its last member a run without an approval is held, with both ways named; the way back takes all members back."""
+    """Before its last member a run without an approval pauses, with both ways named; the way back takes all members back."""
     last = cluster.leader()
     others = [name for name in cluster.names if name != last]
     with bad_day(cluster, "no terminal, no approval; then rollback.yml") as day:

@@ -51,7 +51,7 @@ def again(day: Day, restarted: dict[str, int]) -> None:
 
 @pytest.mark.slow
 def test_a_node_that_is_lost(cluster: Cluster) -> None:
-    """Out of reach in the middle of its switch: held, no other member is touched, and what the node had begun it finishes."""
+    """Out of reach in the middle of its switch: a pause, no other member is touched, and what the node had begun it finishes."""
     with bad_day(cluster, "a node lost in the middle of its step") as day:
         running, node, began = begun(cluster)
         cluster.root(node, "systemctl stop ssh; pkill -x sshd")
@@ -103,7 +103,7 @@ def test_a_partition_that_heals(cluster: Cluster) -> None:
 
 @pytest.mark.slow
 def test_a_partition_that_does_not_heal(cluster: Cluster) -> None:
-    """At its deadline the node is taken back or held, and the others serve; healed, the same command ends well."""
+    """At its deadline the node is taken back or the run pauses, and the others serve; healed, the same command ends well."""
     with bad_day(cluster, "partition of the node in hand, does not heal") as day:
         running, node, began = begun(cluster, deadline=15)
         cluster.root(node, CUT)

@@ -332,7 +332,7 @@ def test_the_store_is_upgraded_itself(cluster: Cluster) -> None:
     ("heals", "outcomes"), [(True, ("upgraded",)), (False, ("paused", "rolled_back"))], ids=["heals", "does not heal"]
 )
 def test_a_partition_of_the_node_in_hand(cluster: Cluster, heals: bool, outcomes: tuple[str, ...]) -> None:
-    """It is waited for until its deadline, then held or taken back; the others serve."""
+    """It is waited for until its deadline, then taken back, or the run pauses; the others serve."""
     with bad_day(cluster, f"partition of the node in hand{' heals' if heals else ', does not heal'}") as day:
         running, node, began = begun(cluster, nodewise_deadline=120 if heals else 20)
         others = ", ".join(other.address for other in cluster.net.nodes if other.name != node)
@@ -360,7 +360,7 @@ def test_ssh_that_is_cut(cluster: Cluster) -> None:
 
 @pytest.mark.slow
 def test_a_node_that_is_lost(cluster: Cluster) -> None:
-    """Out of reach in the middle of its switch: held, no other member is touched, and what the node had begun it finishes."""
+    """Out of reach in the middle of its switch: a pause, no other member is touched, and what the node had begun it finishes."""
     with bad_day(cluster, "a node lost in the middle of its step") as day:
         running, node, began = begun(cluster)
         cluster.root(node, "systemctl stop ssh; pkill -x sshd")

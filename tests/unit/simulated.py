@@ -253,7 +253,7 @@ class Simulated(Notes):
         action._templar = SimpleNamespace(template=lambda value: value)
         action._execute_module = self.execute
         action.tell = lambda _lines: None
-        action.warn = self.warned.extend
+        action._display = SimpleNamespace(warning=self.warned.append)
         action.yes = lambda _run, _question: self.answer
         checked = ArgumentSpecValidator(action.spec).validate(args)
         assert not checked.error_messages, checked.error_messages

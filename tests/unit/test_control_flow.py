@@ -246,7 +246,7 @@ def test_a_component_is_upgraded_and_taken_back_on_its_own(notes: Simulated) -> 
 
 
 def test_nobody_approved(notes: Simulated) -> None:
-    """The run is held before the last member, with both ways open and named; the way back works."""
+    """The run pauses before the last member, with both ways open and named; the way back works."""
     assert "paused" == notes.upgrade("1.1.0", approve="")
     assert "approval_needed" == notes.summary()["reason_code"]
     assert "nodewise_approve=" in notes.summary()["reason"]
@@ -274,6 +274,8 @@ def test_the_wrong_plan_was_approved(notes: Simulated) -> None:
     notes.next_run()
     assert "upgraded" == notes.upgrade("1.1.0", approve=digest)
     assert dict.fromkeys(NAMES, 1) == notes.starts()
+    notes.next_run()
+    assert "unchanged" == notes.upgrade("1.1.0", approve=digest)
 
 
 def test_the_change_window_closes(notes: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,11 +322,13 @@ def test_old_names_are_warned_of(notes: Simulated) -> None:
     notes.inventory(notes={name: {"nodewise_group": "a", "nodewise_until": "", "nodewise_window_end": ""} for name in NAMES})
     old = {"mine": {"that": "`true`", "says": "never"}}
     assert "upgraded" == notes.upgrade("1.2.0", gates=old)
-    variables, gates = notes.warned
+    assert ["warning: gates: says is now fail_msg (mine); the old key works until 0.3"] == [
+        r["text"] for r in notes.journal() if r.get("text", "").startswith("warning: ")
+    ]
+    (variables,) = notes.warned
     assert variables.startswith(
         "nodewise_until is now nodewise_window_end (both are given, the new one counts), nodewise_group is now"
     )
-    assert "gates: says is now fail_msg (mine); the old key works until 0.3" == gates
     assert ["a"] == list(yaml.safe_load((notes.run_dir / "plan.yaml").read_text())["groups"])
 
 
@@ -387,7 +391,7 @@ def test_a_gate_of_ones_own_takes_part(notes: Simulated) -> None:
 
 
 def test_data_that_differs_during_the_roll(notes: Simulated) -> None:
-    """Divergence is held, not taken back: no old version fixes it."""
+    """Divergence pauses the run and is not taken back: no old version fixes it."""
     notes.member("n1", forgets_on="1.1.0")
     assert "paused" == notes.upgrade("1.1.0")
     assert "the members' data differs at 1: n1 gone, n2 same, n3 same" in notes.summary()["reason"]

@@ -69,7 +69,7 @@ class Proof:
             time.sleep(INTERVAL)
 
 
-def prove(parameters: dict[str, Any], dry: bool = False) -> dict[str, Any]:
+def check_mixed_versions(parameters: dict[str, Any], dry: bool = False) -> dict[str, Any]:
     """Return what the module returns, from its parameters; EtcdError says which member read what."""
     began = time.monotonic()
     if not parameters["prefix"].startswith(OURS) or not parameters["prefix"].endswith("/"):
@@ -79,7 +79,7 @@ def prove(parameters: dict[str, Any], dry: bool = False) -> dict[str, Any]:
         members = {member.name: member for member in members_of(parameters)}
         old, new = (_first(members, parameters[side]) for side in ("old", "new"))
         try:
-            _prove(Proof(parameters["prefix"], parameters["deadline"]), old, new, result)
+            _check(Proof(parameters["prefix"], parameters["deadline"]), old, new, result)
         finally:
             for member in members.values():
                 member.close()
@@ -87,7 +87,7 @@ def prove(parameters: dict[str, Any], dry: bool = False) -> dict[str, Any]:
     return result
 
 
-def _prove(proof: Proof, old: Member | None, new: Member | None, result: dict[str, Any]) -> None:
+def _check(proof: Proof, old: Member | None, new: Member | None, result: dict[str, Any]) -> None:
     both = [member for member in (new, old) if member]
     told = {member.name: proof.version(member) for member in both}
     if old and not new:

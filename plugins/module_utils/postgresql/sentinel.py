@@ -68,7 +68,7 @@ def read(access: Access, member: Member, row: Row, until: float) -> str:
         time.sleep(INTERVAL)
 
 
-def prove(parameters: dict[str, Any], dry: bool = False) -> dict[str, Any]:
+def check_mixed_versions(parameters: dict[str, Any], dry: bool = False) -> dict[str, Any]:
     """Return what the module returns, from its parameters; PostgresqlError says which member read what."""
     began = time.monotonic()
     access, until = Access(parameters), began + parameters["deadline"]
