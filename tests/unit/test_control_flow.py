@@ -164,6 +164,7 @@ def test_followers_first_and_the_leader_last(notes: Simulated) -> None:
     """The leader hands over to an upgraded member and goes last, and each restarts once."""
     assert "upgraded" == notes.upgrade("1.1.0")
     assert ["n1", "n3", "n2"] == [r["node"] for r in notes.journal() if r.get("step") == "switch" and r["phase"] == "begin"]
+    assert ["batch 1 of 3", "batch 2 of 3", "batch 3 of 3"] == [r["text"].split(":")[0] for r in notes.journal() if "batch" in r]
     assert dict.fromkeys(NAMES, 1) == notes.starts()
     assert "leader" == notes.member("n1")["role"]
 
@@ -309,27 +310,6 @@ def test_the_change_window_is_not_open_yet(notes: Simulated) -> None:
     assert "the change window opens at" in refused(notes, window_start=opens)
     notes.next_run()
     assert "planned" == notes.upgrade("1.1.0", check=True, window_start=opens)
-
-
-# --- old names -------------------------------------------------------------------------------------------------------
-
-
-def test_old_names_are_warned_of(notes: Simulated) -> None:
-    """One line a run for the variables that have another name now, and one for gates; without any there is none."""
-    assert "upgraded" == notes.upgrade("1.1.0")
-    assert [] == notes.warned
-    notes.next_run()
-    notes.inventory(notes={name: {"nodewise_group": "a", "nodewise_until": "", "nodewise_window_end": ""} for name in NAMES})
-    old = {"mine": {"that": "`true`", "says": "never"}}
-    assert "upgraded" == notes.upgrade("1.2.0", gates=old)
-    assert ["warning: gates: says is now fail_msg (mine); the old key works until 0.3"] == [
-        r["text"] for r in notes.journal() if r.get("text", "").startswith("warning: ")
-    ]
-    (variables,) = notes.warned
-    assert variables.startswith(
-        "nodewise_until is now nodewise_window_end (both are given, the new one counts), nodewise_group is now"
-    )
-    assert ["a"] == list(yaml.safe_load((notes.run_dir / "plan.yaml").read_text())["groups"])
 
 
 # --- nodes that fail -------------------------------------------------------------------------------------------------

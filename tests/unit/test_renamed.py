@@ -18,6 +18,8 @@ from nodewise.model import ReasonCode
 from nodewise.record import journal
 from nodewise.record.run import Run
 from nodewise.upgrade.declared import declaration
+from tests.notes import NAMES
+from tests.unit.simulated import Simulated
 
 ROOT = Path(__file__).parents[2]
 GLOSSARY = (ROOT / "docs/glossary.md").read_text()
@@ -82,6 +84,25 @@ def test_old_keys_of_a_role_of_ones_own(tmp_path: Path) -> None:
 def test_what_is_said_of_old_names(hosts: list[dict[str, Any]], expected: list[str]) -> None:
     """One line for all hosts, with what counts where both names are given."""
     assert expected == renamed.warnings(hosts)
+
+
+def test_old_names_are_warned_of(tmp_path: Path) -> None:
+    """One line a run for the variables that have another name now, and one for gates; without any there is none."""
+    notes = Simulated(tmp_path)
+    assert "upgraded" == notes.upgrade("1.1.0")
+    assert [] == notes.warned
+    notes.next_run()
+    notes.inventory(notes={name: {"nodewise_group": "a", "nodewise_until": "", "nodewise_window_end": ""} for name in NAMES})
+    old = {"mine": {"that": "`true`", "says": "never"}}
+    assert "upgraded" == notes.upgrade("1.2.0", gates=old)
+    assert ["warning: gates: says is now fail_msg (mine); the old key works until 0.3"] == [
+        r["text"] for r in notes.journal() if r.get("text", "").startswith("warning: ")
+    ]
+    (variables,) = notes.warned
+    assert variables.startswith(
+        "nodewise_until is now nodewise_window_end (both are given, the new one counts), nodewise_group is now"
+    )
+    assert ["a"] == list(yaml.safe_load((notes.run_dir / "plan.yaml").read_text())["groups"])
 
 
 def test_a_torn_old_line_is_passed_over() -> None:
