@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Builds the collection into build/ and checks what is in it: all that it needs, and nothing that git would not keep."""
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 GENERATED = {"MANIFEST.json", "FILES.json"}
-NEEDED = {"MANIFEST.json", "FILES.json", "README.md", "meta/runtime.yml", "changelogs/changelog.yaml"}
+NEEDED = {"MANIFEST.json", "FILES.json", "LICENSE", "README.md", "meta/runtime.yml", "changelogs/changelog.yaml"}
 NEEDED_BELOW = ("plugins/", "roles/", "playbooks/", "meta/")
 
 
