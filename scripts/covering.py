@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Which lines and branches the tests ran, of src/nodewise and plugins/, in every process, modules on nodes of testnets included.
 
 `python scripts/covering.py` merges what layers left (COVERAGE=1) and prints it. Exit 1 when fewer lines than expected were run.

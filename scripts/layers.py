@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The layers of tests: what tests/layers.toml says of them, what pytest found, and the report of both."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Runs every linter, two at a time: one line each with its time, and its output only when it failed.
 
 `python scripts/lint.py [name ...]` runs those named. Exit 1 when one failed.

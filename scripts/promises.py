@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """What Nodewise promises, found in code and docs, and the tables in tests/README.md that name a test for each promise.
 
 A promise is a row of the matrix of bad days, a gate, a refusal, or a verb of a role. `python scripts/promises.py` prints what the

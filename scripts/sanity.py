@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Runs ansible-test sanity on the collection and believes it only when it says that it tested something.
 
 ansible-test wants a folder named ansible_collections/<namespace>/<name> under git, Pythons that are no shims, and a pip

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Runs layers of tests one after the other, and reports them against their budgets in tests/layers.toml.
 
 `python scripts/test.py [LAYER ...] [-- words for pytest]`; without a layer those of `make test`. Exit 1 when a test failed, when

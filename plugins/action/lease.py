@@ -1,5 +1,6 @@
-# Copyright: Nodewise maintainers
-# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The lease over the cluster: the module of this name on each node, and, once, what all of them answered."""
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-# Copyright: Nodewise maintainers
-# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The contract around every system's info module: asked on the node, held against the one shape, kept in the journal."""
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-# Copyright: Nodewise maintainers
-# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """A member that is brought back before anything else is touched, as a step with gates."""
 
 from __future__ import annotations

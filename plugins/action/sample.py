@@ -1,5 +1,6 @@
-# Copyright: Nodewise maintainers
-# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The module sample, with its answer in the journal and as the fact that the soak's judgement reads."""
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-# Copyright: Nodewise maintainers
-# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """How the run ended, in summary.json and in the last lines; the task fails unless the outcome is good."""
 
 from __future__ import annotations

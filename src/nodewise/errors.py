@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Every error that a user may meet, as one tree.
 
 NodewiseError             one or two lines: what was found, what was expected, what to do next

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The nouns, as data: what every part of Nodewise agrees on. Nothing here does anything.
 
 `msgspec.convert(value, Observation)` is the contract check: it names the path of what is off. Unknown values are `None` with an

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """A cluster's own certificate authority, kept in a folder of the controller.
 
     <folder>/ca.crt ca.key            the authority; the key is 0600 and never leaves the controller

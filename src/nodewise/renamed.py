@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Names that were others once: the one table of old and new, and what reads the old ones.
 
 Old names of variables and of a gate's keys work until release 0.3, with a warning. What older versions wrote down (journals, plans,

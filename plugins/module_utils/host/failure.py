@@ -1,5 +1,5 @@
-# Copyright: Nodewise contributors
-# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
 
 """The base of what modules fail with."""
 

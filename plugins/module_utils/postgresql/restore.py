@@ -1,5 +1,5 @@
-# Copyright: Nodewise contributors
-# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
 
 """A base backup becomes the cluster's data: recovered beside one member's, put in its place while all are stopped, then copied.
 

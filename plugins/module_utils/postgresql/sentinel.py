@@ -1,5 +1,5 @@
-# Copyright: Nodewise contributors
-# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
 
 """Sentinel rows: a word that is written through the primary and read on other members once they have replayed it."""
 

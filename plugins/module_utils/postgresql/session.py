@@ -1,5 +1,5 @@
-# Copyright: Nodewise contributors
-# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
 
 """Asking a member again and again over one kept psql: a new one costs ten times as much as most of what it is asked."""
 

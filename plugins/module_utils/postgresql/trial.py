@@ -1,5 +1,5 @@
-# Copyright: Nodewise contributors
-# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
 
 """The proof of a base backup: unpacked, started as an instance that nobody reaches, asked for what must be in it, and removed."""
 

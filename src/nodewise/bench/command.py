@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Commands by the clock: from the start of the process to its end."""
 
 from __future__ import annotations

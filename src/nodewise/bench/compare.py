@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Two runs, row by row: worse only when threshold and test agree, and a regression only when a second measurement says so again."""
 
 from __future__ import annotations

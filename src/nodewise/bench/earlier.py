@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The code of an earlier commit, unpacked beside this one. A worktree would leave something in the clone when we are killed."""
 
 from __future__ import annotations

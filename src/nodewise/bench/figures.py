@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """What was measured, as data: rows of samples with a limit each."""
 
 from __future__ import annotations

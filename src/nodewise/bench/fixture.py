@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """One cluster that is upgraded again and again: each contender finds the same data, version and leader."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """What the micro rows work on, made up and the same every time: clusters, a history, what scripts print.
 
 A row whose input changes gets another name: its samples of before and after are of different work.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Rows about hot paths of the engine: processor time of a pass, each sample by a process of its own.
 
 Beside them stand the same rows by the code of an earlier commit, when one is given: both are measured in turns, on this machine.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Rows about making nodes: beside a bare `podman run` of the same image on the same network; and a cluster on them."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The hot paths that have a micro row: how each is made ready, and its limit. A new checker or smoke parser has a row by itself."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Where the time of an upgrade goes, from its journal."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Measure, compare with an earlier run or commit, and measure once more what looks worse."""
 
 from __future__ import annotations

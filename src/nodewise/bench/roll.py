@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Rows about the upgrade of three nodes under load: a shell loop, a usual playbook, and nodewise, on one cluster in turn."""
 
 from __future__ import annotations

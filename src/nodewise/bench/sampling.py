@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """One sample of a hot path, in a process of its own: `python -m nodewise.bench.sampling plan-1000` prints it as JSON.
 
 What is taken is processor time, as other processes are then left out of it; yet they halve the speed of a processor that they

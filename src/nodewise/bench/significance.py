@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Whether samples differ by more than chance makes them: an exact rank-sum test (Wilcoxon, Mann and Whitney), one-sided."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The row about a smoke run: a suite of scripts on each node, beside an ssh a script."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """How long clients waited in a part of a run: a load's own figure is of all of it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """A whole benchmark: rounds over all rows, so that what else the machine does meets every contender alike."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """`testnet bench`: Nodewise beside a shell loop and a usual playbook, and beside an earlier run of itself."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """`testnet up`, `down` and `image`: making and removing."""
 
 from __future__ import annotations

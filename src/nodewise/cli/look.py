@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """`testnet list`, `status`, `ssh`, `exec`, `logs` and `inventory`: looking at testnets and into nodes."""
 
 from __future__ import annotations

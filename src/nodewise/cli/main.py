@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The `testnet` command: its groups of commands, and how errors reach the user."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """What a rehearsal shows: where it is, the live view, and the last lines."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """`testnet run` and `testnet check`: a whole rehearsal, and judging a recorded history again."""
 
 from __future__ import annotations

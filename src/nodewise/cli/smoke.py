@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """`testnet smoke`: suites of scripts on a testnet, while one looks on."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """What `testnet smoke` shows: suites by host while they run, then a table of what was found."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Judging: a gate is a JMESPath expression over observations that must be exactly `true`; anything else is a no.
 
 An expression that cannot be evaluated, or that names something that is not there, is null and so a no: a gate that cannot

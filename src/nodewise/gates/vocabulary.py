@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The gates that can be asked: those that hold for any system stand in `common.yml` beside this file."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The append-only record of intents, results, gates and observations: one JSON object a line, on disk before anything happens.
 
 Writers are short-lived processes (one a task), so the order comes from a flock on the file itself. A torn last line is legal: it

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The record of a run: a folder with everything needed to judge it again.
 
 `journal.jsonl` is written while things happen; everything else here can be made again from it.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """A run as one summary, from its journal: for people, for programs (summary.json) and for a CI system (junit.xml)."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Debian packages of any suite, found with the machine's own apt in a private root: nothing of the system is changed.
 
 The mirror is the one that the machine's apt is configured with; the checksums come from the index that Debian signs. Works as an

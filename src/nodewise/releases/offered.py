@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Releases of packages that the nodes' own package managers offer, from what `node_info` says of each node."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Wheels of Python's package index, resolved and fetched on the controller by pip, for the Python that the nodes have.
 
 Nodes need no index: what they are to have is kept here and shipped to them. What was resolved once stays as it is, so that a

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Which versions of a system there are and which way they may go, as plain data in `roles/<system>/meta/releases.yml`."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """A version becomes a `Release`: which one is meant, and where its artifacts and their checksums come from."""
 
 from __future__ import annotations

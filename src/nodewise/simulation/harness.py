@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """A rehearsal, whole: a testnet and a cluster with data on it, clients at work, the upgrade, and what a judge says of it all."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Following a playbook: ansible-runner starts it, its output goes to a log, and the caller looks at the journal meanwhile."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """A scenario, as a file of `scenarios/` says it: a cluster, a workload, an upgrade, and who judges."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """How a run that does nothing but smoke ends: its outcome, its summary, its junit.xml."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """JSON lines: one case a line, `{"name": ..., "status": "pass|fail|skip", "reason": ..., "seconds": ...}`."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """JUnit XML: cases are read from it, and all that a run has found is written as it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Which protocol a script speaks: TAP, JUnit XML, JSON lines, or nothing but its exit code.
 
 Output is read on the controller, with the standard library: docs/adr/0040 says why. What cannot be read is `Unparsable`, a failure

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """What was found, for people and for a CI system: lines for the terminal, test cases in junit.xml."""
 
 from __future__ import annotations

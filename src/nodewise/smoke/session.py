@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """One suite, run once over its hosts: planned before anything runs, recorded below `<run>/smoke/<id>/`, judged by gates.
 
 `plan.json` says what is expected (scripts times hosts); each host adds `<host>/results.json`; `results.json` is the judgement.

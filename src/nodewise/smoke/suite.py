@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """A suite: a folder of executables, and what its suite.yml and the scripts themselves say of how they are run.
 
 A script may say it in a comment near its top, `# smoke: tier=full timeout=5 expect=1 slow`; suite.yml has the last word.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """TAP, the Test Anything Protocol, versions 13 and 14: plan, test points, directives, YAML blocks, subtests, bailing out.
 
 A line that is none of these is no TAP and is passed over, as the protocol has it. No library at hand reads subtests.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """What came of a script: from how it ended on its host, and from what it said. Pure: nothing is asked again."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """What netavark leaves in the firewall when its last container has gone: empty chains, and jumps to them."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Where things are: the checkout, what the controller keeps of its testnets, and locks."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The node image: built once from its recipe, found again by the hash of it."""
 
 from __future__ import annotations

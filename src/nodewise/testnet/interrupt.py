@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Ctrl-C, SIGTERM and a closed terminal, as one thing: KeyboardInterrupt in the main thread."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Testnets as an Ansible inventory: the same for the plugin and for `testnet inventory`."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """A key pair for each testnet and a host key for each node, made here, so that no connection ever trusts on first use."""
 
 from __future__ import annotations

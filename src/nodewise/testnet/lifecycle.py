@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Making and removing testnets. Whatever happens in between, `down` finds all of it: by labels, and in the state folder."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The steps of `up`: claim a network, make keys, start all nodes at once, wait until each was reached."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """What is there: testnets by state and by labels, nodes as they are just now."""
 
 from __future__ import annotations

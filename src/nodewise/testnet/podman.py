@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Nodes as systemd containers of root's podman.
 
 Podman is called with settings of our own (containers.conf), and all that it makes is labelled.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """What a testnet needs from whatever runs its nodes; `podman.py` is one, docker can be another."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The clusters of a testnet: the same playbook that provisions production, as a plain ansible-playbook for each."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """SSH to nodes: pinned host keys, one shared connection a node, nothing of the user's own configuration."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """What the controller knows of its testnets: one folder each under `<home>/testnets/`, read without asking any provider."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Other programs: found, allowed and run with a deadline. Failures are one line with the program's own last words."""
 
 from __future__ import annotations

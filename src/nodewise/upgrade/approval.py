@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """What an operator approves of a plan, what drifted from it, and until when it may be carried out."""
 
 from __future__ import annotations

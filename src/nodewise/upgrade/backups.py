@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """A backup that an upgrade took: which file it is, what was recorded of it, and what going back to it would lose."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """What a role declares of its system's upgrade, as plain data: steps, gates, components."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Gates asked of a run: the last observation against the first, and what was waited for and did not come."""
 
 from __future__ import annotations

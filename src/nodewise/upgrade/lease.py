@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The lease over a cluster, as its nodes answered: whose process holds it, whether that one is gone, and whether it is ours."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """What the nodes remember of upgrades: versions from before the first change, and what is not at its end."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Who is changed after whom: a canary first, a leader last, one failure domain at a time."""
 
 from __future__ import annotations

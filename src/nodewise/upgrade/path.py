@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The way from the versions that run to another one, and back: hops, each legal by the system's rules."""
 
 from __future__ import annotations

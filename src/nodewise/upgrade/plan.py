@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """From what was observed to what will be done: refuse, or resolve everything before anything changes."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Whether an upgrade may begin: the cluster is ready, a quorum stays, and each node can carry it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The roll, as decisions: which batch is next, whether a change may still be taken back, and what may not be begun now."""
 
 from __future__ import annotations

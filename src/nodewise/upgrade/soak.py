@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """A canary's sample against the one taken before: what got worse, and what nothing is known of.
 
 A sample is what the module `sample` returns: {seconds, restarts, probe, command, patterns, errors, ended}; null is unknown.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """What a run looks like at one moment, from the journal's records so far: the state behind every view of it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The one renderer: journal records in; a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations

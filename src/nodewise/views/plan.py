@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """A plan in words: what an operator reads before saying yes."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The last lines of a run: how it ended, the evidence, and where to look."""
 
 from __future__ import annotations

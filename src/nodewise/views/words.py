@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Journal records in words: the lines that a view prints, with their colour. Times are relative to the run's first record."""
 
 from __future__ import annotations

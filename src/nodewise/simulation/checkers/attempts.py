@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """What a history says about each key: who tried to write what, when, and what came of it."""
 
 from __future__ import annotations

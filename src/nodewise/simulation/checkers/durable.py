@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Checker `durable`: what was acknowledged is still there."""
 
 from __future__ import annotations

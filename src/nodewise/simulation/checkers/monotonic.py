@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Checker `monotonic`: no client sees a key go back."""
 
 from __future__ import annotations

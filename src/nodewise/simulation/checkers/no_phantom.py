@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Checker `no_phantom`: nothing is read that nobody wrote."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Checker `once`: what was added is not there more often than it was added."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Pure functions from a history to a verdict. They are found by name, here and nowhere else."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Checker `traffic`: enough happened for the other verdicts to mean something."""
 
 from __future__ import annotations

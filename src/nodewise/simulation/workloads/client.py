@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """What a system offers to workloads: a client to one of its nodes. `Noop` stands beside the protocol and does nothing.
 
 A client is used by one thread at a time and talks to the one node that it was made for; trying others is the load's job.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """A seeded data set: what a cluster that is worth upgrading already holds, so that an upgrade can be seen to keep it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """etcd through its JSON gateway, which every release since 3.3 has: `/v3beta` in 3.3, `/v3` from 3.4 on."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The data set of a store of keys, such as etcd: values small and large, leases with keys, keys that come and go, history."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The record of what clients asked for and what they were told: JSONL, one `Operation` a line, in the order they happened."""
 
 from __future__ import annotations

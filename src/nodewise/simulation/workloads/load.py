@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Clients at work, each in a thread of its own: threads over http.client take 0.3 ms of CPU an operation, httpx took 1.5 ms."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """PostgreSQL over libpq, as applications reach it: the primary is found among all members by `target_session_attrs=read-write`.
 
 Writes go to the primary: every other one as a statement alone, every other one as a transaction of statements. Reads go to the

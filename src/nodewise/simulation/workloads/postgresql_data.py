@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """The data set of a PostgreSQL database: tables of many types, their indexes, TOAST, partitions, large objects.
 
 What is to be found is known here before anything is written: a digest of each row by its name, counts that indexes have to give.

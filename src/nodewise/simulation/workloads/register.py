@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Workload `register`: registers that one client each writes to and all read, and keys that are added once and must stay.
 
 Every value is written once in a run, so a value that is read names its write. Each register has a single writer, whose writes

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Seeded client operations, and clients that execute them. Systems and workloads are found by name, here and nowhere else."""
 
 from __future__ import annotations

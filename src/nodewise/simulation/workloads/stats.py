@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """What a load can say of itself at any moment, cheaply: counters and a histogram of fixed size."""
 
 from __future__ import annotations

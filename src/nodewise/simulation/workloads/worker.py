@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """One client of a load: where it is, and how it performs an operation in spite of failures."""
 
 from __future__ import annotations
