@@ -27,7 +27,7 @@ options:
     type: dict
     default: {}
   settled:
-    description: What to wait for, see ARCHITECTURE.md. What the step in hand waits for when not given.
+    description: What to wait for, see docs/systems.md. What the current step waits for when not given.
     type: dict
   deadline:
     description: Seconds to wait for it. Those of the step in hand when not given.
