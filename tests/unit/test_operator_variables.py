@@ -14,6 +14,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import opt
 ROOT = Path(__file__).parents[2]
 ROLE = ROOT / "roles/upgrade"
 DEFAULTS: dict[str, str] = {name: str(value) for name, value in yaml.safe_load((ROLE / "defaults/main.yml").read_text()).items()}
+PAGES = "".join((ROOT / f"docs/{page}.md").read_text() for page in ("variables", "glossary"))
 OWN = {"upgrade_kind", "upgrade_baseline", "upgrade_fresh"}  # of the playbooks and tests, not an operator's
 
 
@@ -34,7 +35,7 @@ def test_every_option_is_passed(file: str, action: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(DEFAULTS) - OWN))
 def test_every_variable_is_the_operators_and_documented(name: str) -> None:
-    """`upgrade_x` reads one variable that begins with nodewise_, which the tables of docs/variables.md explain."""
+    """`upgrade_x` reads one variable that begins with nodewise_, which docs/variables.md or, of an old one, the glossary has."""
     read = re.findall(r"nodewise_\w+", DEFAULTS[name])
     assert 1 == len(read)
-    assert re.search(rf"`{read[0]}`", (ROOT / "docs/variables.md").read_text()), read
+    assert re.search(rf"`{read[0]}`", PAGES), read

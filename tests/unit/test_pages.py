@@ -18,7 +18,8 @@ LINKS = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
 def documented() -> set[str]:
     """The verbs that docs/systems.md lists."""
     section = (ROOT / "docs/systems.md").read_text().partition("\n## Verbs\n")[2].partition("\n## ")[0]
-    return set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
+    cells = re.findall(r"^\| (.+?) \|", section, re.MULTILINE)
+    return {verb for cell in cells for verb in re.findall(r"`(\w+)`", cell)}
 
 
 def steps(role: Path) -> set[str]:
