@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.clusters import places
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import options
+from nodewise.renamed import VARIABLES
 
 ROOT = Path(__file__).parents[2]
 ROLE = ROOT / "roles/upgrade"
 DEFAULTS: dict[str, str] = {name: str(value) for name, value in yaml.safe_load((ROLE / "defaults/main.yml").read_text()).items()}
-PAGES = "".join((ROOT / f"docs/{page}.md").read_text() for page in ("variables", "glossary"))
+PLACES = {old: new for old, new in VARIABLES.items() if old in {"nodewise_group", "nodewise_domain"}}  # read by no role
 OWN = {"upgrade_kind", "upgrade_baseline", "upgrade_fresh"}  # of the playbooks and tests, not an operator's
 
 
@@ -35,7 +37,26 @@ def test_every_option_is_passed(file: str, action: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(DEFAULTS) - OWN))
 def test_every_variable_is_the_operators_and_documented(name: str) -> None:
-    """`upgrade_x` reads one variable that begins with nodewise_, which docs/variables.md or, of an old one, the glossary has."""
-    read = re.findall(r"nodewise_\w+", DEFAULTS[name])
-    assert 1 == len(read)
-    assert re.search(rf"`{read[0]}`", PAGES), read
+    """`upgrade_x` reads one variable that begins with nodewise_, which docs/variables.md explains, or its old name."""
+    new, *old = re.findall(r"nodewise_\w+", DEFAULTS[name])
+    assert re.search(rf"`{new}`", (ROOT / "docs/variables.md").read_text()), new
+    assert [old for old, now in VARIABLES.items() if now == new] == old
+
+
+@pytest.mark.parametrize(("old", "new"), sorted(set(VARIABLES.items()) - set(PLACES.items())))
+def test_every_old_name_is_read_after_the_new_one(old: str, new: str) -> None:
+    """A variable that was renamed is read by its new name, else by its old one, in the one default that reads it."""
+    defaults = [path.read_text() for path in ROOT.glob("roles/*/defaults/main.yml")]
+    reads = [line for text in defaults for line in text.splitlines() if re.search(rf"\b{old}\b", line)]
+    assert reads
+    assert all(f"{new} | default({old})" in line or f"{new} is not defined and {old} is not defined" in line for line in reads)
+
+
+@pytest.mark.parametrize(("old", "new"), sorted(PLACES.items()))
+@pytest.mark.parametrize("both", [False, True])
+def test_groups_and_domains_by_their_old_names(old: str, new: str, *, both: bool) -> None:
+    """Where a member lies is read on the controller, from the old name only where the new one is not given."""
+    hosts = {"n1": {old: "a", **({new: "b"} if both else {})}, "n2": {}}
+    found = places("c", ["n1", "n2"], hosts)
+    own = "b" if both else "a"
+    assert own == (found["group_of"]["n1"] if "group" in old else found["domains"]["n1"])
