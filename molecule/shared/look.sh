@@ -1,5 +1,5 @@
 # All that a change leaves on a node, a line each: files, links and folders with their owners, and the services that run. Not the data
-# that services keep, and not Ansible's own files.
-find / /tmp -xdev \( -path '/var/lib/nodewise/*/*' -o -name 'ansible_*_payload_*' \) -prune \
+# that services keep, what package managers were asked, and Ansible's own files.
+find / /tmp -xdev \( -path '/var/lib/nodewise/*/*' -o -path /var/cache/nodewise -o -name 'ansible_*_payload_*' \) -prune \
   -o -type d -printf '%p/ %m %u:%g\n' -o -type l -printf '%p -> %l\n' -o -printf '%p %m %u:%g %s %T@\n' | sort
 systemctl show --type=service --state=running --property=Id,MainPID,ExecMainStartTimestampMonotonic '*'

@@ -80,10 +80,11 @@ def _access(wanted: dict[str, Any], check: bool) -> _Access:
     owner, group = wanted.get("owner"), wanted.get("group")
     try:
         mode = int(wanted["mode"], 8) if wanted.get("mode") else None
-        uid = pwd.getpwnam(owner).pw_uid if owner else None
-        gid = grp.getgrnam(group).gr_gid if group else None
     except (ValueError, TypeError):
         raise FilesError(f"{wanted['path']}: mode is {wanted['mode']!r}, expected octal digits in quotes, such as '0640'") from None
+    try:
+        uid = pwd.getpwnam(owner).pw_uid if owner else None
+        gid = grp.getgrnam(group).gr_gid if group else None
     except KeyError:
         if check:
             return _Access(mode, NOBODY, NOBODY)
