@@ -120,12 +120,12 @@ class Step(msgspec.Struct, forbid_unknown_fields=True):
     """
 
     name: str
-    file: str | None = None  # roles/<system>/tasks/upgrade/<file>.yml; None: nothing to do but to observe
+    verb: str | None = None  # of the system: roles/<system>/tasks/<verb>.yml; None: nothing to do but to observe
     only: Literal["always", "leader"] = "always"
     after: list[str] = []  # names of gates that must hold when it is done
     settled: dict[str, Any] = {}
-    undo: str | None = None  # file that takes it back, or None when there is nothing to take back
-    observes: bool = False  # its own file ends with the observation, so the upgrade does not ask the node once more
+    undo: str | None = None  # verb that takes it back, or None when there is nothing to take back
+    observes: bool = False  # its verb ends with the observation, so the upgrade does not ask the node once more
     checks_mixed_versions: bool = False  # that observation shows that old and new members read each other's writes
 
 

@@ -35,7 +35,7 @@ STEPS = {"prove": "mixed_version_check", "repair": "recover"}  # names of steps 
 SETTINGS = {"prove": "mixed_version_check", "verify": "deep_check"}  # of a plan
 PLAN_KEYS = {"turns": "batches", "repair": "recover"}
 NOTE_KEYS = {"turn": "batch"}
-STEP_KEYS = {"proves": "checks_mixed_versions"}
+STEP_KEYS = {"proves": "checks_mixed_versions", "file": "verb"}
 
 
 def value(variables: Mapping[str, Any], new: str) -> Any:

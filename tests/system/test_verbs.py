@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.system import etcd_cluster, postgresql_cluster
-from tests.system.cluster import Cluster, until
+from tests.system.cluster import Cluster
 
 pytestmark = pytest.mark.slow
 DATA = "/var/lib/nodewise/postgresql/data"
@@ -18,20 +18,6 @@ def run(cluster: Cluster, node: str, *verbs: str) -> Path:
     ended = cluster.play("../tests/system/verbs", nodewise_version=cluster.old, verbs_node=node, verbs=list(verbs))
     assert 0 == ended.code, ended.said
     return ended.folder
-
-
-def test_an_etcd_member_stops_and_rejoins(etcd: etcd_cluster.Cluster) -> None:
-    """One that was stopped does not serve, and takes part again with what was written meanwhile; nobody else is started."""
-    cluster = etcd.reset()
-    first, *_, node = cluster.names
-    before = cluster.starts()
-    run(cluster, node, "stop")
-    assert [True, False] == [cluster.serves(name) for name in (first, node)]
-    cluster.takes_writes(first)
-    run(cluster, node, "rejoin")
-    until(lambda: cluster.serves(node))
-    assert {**before, node: before[node] + 1} == cluster.starts()
-    assert "yes" in cluster.etcdctl(node, "get /nodewise/serves")
 
 
 def test_what_an_etcd_node_says_is_collected(etcd: etcd_cluster.Cluster) -> None:
@@ -45,13 +31,12 @@ def test_what_an_etcd_node_says_is_collected(etcd: etcd_cluster.Cluster) -> None
     ]
 
 
-def test_a_postgresql_member_stops_and_joins_without_its_data(postgresql: postgresql_cluster.Cluster) -> None:
+def test_a_postgresql_member_joins_without_its_data(postgresql: postgresql_cluster.Cluster) -> None:
     """One that comes with an empty data folder copies the primary, and streams from it; its logs are collected."""
     cluster = postgresql.reset()
     node = next(name for name in cluster.names if name != cluster.leader())
-    run(cluster, node, "stop")
+    cluster.root(node, f"systemctl stop patroni; rm -rf {DATA}")
     assert not cluster.serves(node)
-    cluster.root(node, f"rm -rf {DATA}")
     record = run(cluster, node, "join", "healthy", "collect")
     postgresql_cluster.healthy(cluster)
     assert cluster.data_whole()

@@ -191,8 +191,8 @@ class Simulated(Notes):
         self.act("undo", node, state="begun")
         if self.vars[node]["nodewise_halted"]:
             return
-        for file in self.vars[node]["nodewise_step"]["files"]:
-            self.put(node, "ink" if file == "refill" else "version")
+        for verb in self.vars[node]["nodewise_step"]["verbs"]:
+            self.put(node, "ink" if verb == "refill" else "version")
         self.look(node)
         self.act("undo", node, state="ended")
 

@@ -18,9 +18,7 @@ VERBS = [
     "configure",
     "join",
     "start",
-    "stop",
     "drain",
-    "rejoin",
     "switch",
     "backup",
     "observe",
@@ -43,8 +41,10 @@ def missing(role: Path) -> list[str]:
     lacking = [f"tasks/{verb}.yml" for verb, file in files.items() if not file.exists()]
     lacking += [f"argument_specs: {verb}" for verb in VERBS if verb not in specs]
     steps = [step for name in ("", *components(role)) for step in declaration(role, name).steps]
-    named = sorted({name for step in steps for name in (step.file, step.undo) if name})
-    return lacking + [f"tasks/upgrade/{name}.yml" for name in named if not (role / "tasks" / "upgrade" / f"{name}.yml").exists()]
+    named = sorted({name for step in steps for name in (step.verb, step.undo) if name})
+    own = [name for name in named if name not in VERBS]
+    lacking += [f"tasks/{name}.yml" for name in own if not (role / "tasks" / f"{name}.yml").exists()]
+    return lacking + [f"argument_specs: {name}" for name in own if name not in specs]
 
 
 def loaded(path: Path) -> dict[str, Any]:
@@ -86,12 +86,12 @@ def test_a_change_of_a_node_can_be_taken_back_and_is_judged(role: Path, componen
 def test_what_is_missing_is_said(tmp_path: Path) -> None:
     """A role without a verb's file, its entry and a step's file lacks all three."""
     for name, text in {
-        "meta/upgrade.yml": "{ready: [], steps: [{name: switch, file: turn}], finalize: {name: finalize}}",
+        "meta/upgrade.yml": "{ready: [], steps: [{name: switch, verb: turn}], finalize: {name: finalize}}",
         "meta/argument_specs.yml": "{argument_specs: {observe: {}}}",
         "tasks/observe.yml": "[]",
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     said = missing(tmp_path)
-    assert {"tasks/backup.yml", "argument_specs: backup", "tasks/upgrade/turn.yml"} <= set(said)
+    assert {"tasks/backup.yml", "argument_specs: backup", "tasks/turn.yml"} <= set(said)
     assert "tasks/observe.yml" not in said

@@ -172,7 +172,7 @@ def undo(plan: Plan, node: str, old: str, begun: set[str]) -> dict[str, Any]:
         "name": "undo",
         "node": node,
         "version": old,
-        "files": [step.undo for step in reversed(plan.steps) if step.undo and step.name in begun],
+        "verbs": [step.undo for step in reversed(plan.steps) if step.undo and step.name in begun],
         "settled": {"serving": True, "versions": {node: old}},
         "deadline": plan.settings.deadline,
     }
