@@ -1,4 +1,4 @@
-"""What `testnet smoke` shows, and what it says to words that are off."""
+"""What `nodewise smoke` shows, and what it says to words that are off."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from nodewise.cli.smoking import Board
 from nodewise.record.run import Run
+from nodewise.views.suites import Board
 
 COMMAND = [str(Path(sys.executable).with_name("testnet")), "smoke"]
 

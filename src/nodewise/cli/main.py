@@ -1,19 +1,20 @@
 # SPDX-FileCopyrightText: Nodewise contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The `testnet` command: its groups of commands, and how errors reach the user."""
+"""The commands `testnet`, for testnets, and `nodewise`, for everything else; and how errors reach the user."""
 
 from __future__ import annotations
 
 import sys
+from copy import copy
 
 import click
 
-from nodewise import __version__
-from nodewise.cli import bench, lifecycle, look, run, smoke
+from nodewise import __version__, renamed
+from nodewise.cli import bench, check, lifecycle, look, run, runs, smoke
 from nodewise.errors import NodewiseError
 
-COMMANDS = [
+ON_TESTNETS = [
     lifecycle.up,
     lifecycle.down,
     lifecycle.image,
@@ -24,17 +25,17 @@ COMMANDS = [
     look.logs,
     look.inventory,
     run.run,
-    run.check,
-    smoke.smoke,
     bench.bench,
 ]
+EVERYWHERE = [runs.runs, smoke.smoke, check.check]
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
 
 class OneLineErrors(click.Group):
     """A group whose errors are the one or two lines that they carry, never a traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's signature)
-        """In the order of COMMANDS: that of use."""
+        """In the order of use."""
         return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> object:
@@ -49,7 +50,7 @@ class OneLineErrors(click.Group):
             ctx.exit(130)
 
 
-@click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(cls=OneLineErrors, context_settings=SETTINGS)
 @click.version_option(__version__, prog_name="testnet")
 def main() -> None:
     """Local testnets: clusters of systemd nodes as containers, for rehearsing what is then done in production.
@@ -58,6 +59,7 @@ def main() -> None:
     testnet up --nodes 3                                   three empty nodes: dev-n1 dev-n2 dev-n3
     testnet up --nodes 3 --system etcd --version 3.4.23    a healthy cluster on them
     testnet exec n1 -- systemctl is-system-running         run a command on a node
+    testnet run rolling-upgrade                            upgrade a cluster under load, and judge it
     ansible -m ping dev                                    every playbook sees the testnets that are up
     testnet down                                           remove it and all that it left
 
@@ -65,8 +67,28 @@ def main() -> None:
     """
 
 
-for command in COMMANDS:
+@click.group(cls=OneLineErrors, context_settings=SETTINGS)
+@click.version_option(__version__, prog_name="nodewise")
+def nodewise() -> None:
+    """What Nodewise did, and what it found. Clusters are upgraded by playbooks: ansible-playbook playbooks/upgrade.yml --check.
+
+    \b
+    nodewise runs                                          the records of runs, and how each ended
+    nodewise smoke etcd --tier basic                       a smoke suite on a testnet, with a live view
+    nodewise check runs/20260101-120000-rolling-upgrade-demo-1a2b    judge a recorded history again
+
+    Exit codes: 0 done, 1 a promise was broken, 2 bad input (nothing was touched), 3 unknown, 4 the setup failed.
+    """
+
+
+for command in ON_TESTNETS:
     main.add_command(command)
+for command in EVERYWHERE:
+    nodewise.add_command(command)
+for command in (smoke.smoke, check.check):  # they were commands of `testnet`
+    old = copy(command)
+    old.hidden, old.deprecated = True, f"It is nodewise {command.name} now; this name works until {renamed.UNTIL}."
+    main.add_command(old)
 
 if __name__ == "__main__":
     sys.exit(main())

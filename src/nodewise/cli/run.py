@@ -1,12 +1,11 @@
 # SPDX-FileCopyrightText: Nodewise contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""`testnet run` and `testnet check`: a whole rehearsal, and judging a recorded history again."""
+"""`testnet run`: a whole rehearsal."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import click
 
@@ -29,23 +28,3 @@ def run(scenario: str, keep: bool, name: str, seed: int | None) -> None:
     from nodewise.cli.rehearse import rehearse
 
     sys.exit(rehearse(scenario, keep, name, seed))
-
-
-@click.command()
-@click.argument("history", type=click.Path(path_type=Path))
-@click.option("--checker", "names", multiple=True, help="Only this checker; may be given several times.")
-def check(history: Path, names: tuple[str, ...]) -> None:
-    """Judge a recorded HISTORY (a history.jsonl, or the folder of a run) again.
-
-    \b
-    testnet check runs/20260101-120000-rolling-upgrade-demo-1a2b
-    testnet check history.jsonl --checker durable
-    """
-    from nodewise.simulation.checkers.registry import CHECKERS, EXIT_CODES, judge, merge
-    from nodewise.simulation.workloads.history import read_history
-
-    operations = read_history(history / "history.jsonl" if history.is_dir() else history)
-    verdicts = judge(operations, names or tuple(CHECKERS))
-    for verdict in verdicts:
-        click.echo(f"{verdict.valid:8} {verdict.checker}: {verdict.says}")
-    sys.exit(EXIT_CODES[merge(verdicts).valid])

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: Nodewise contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""`testnet smoke`: suites of scripts on a testnet, while one looks on."""
+"""`nodewise smoke`: suites of scripts on a testnet, while one looks on."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def smoke(suite: str | None, tier: str, skip_slow: bool, parallel: bool, workers
     """Run SUITE, a name or the path of a folder with a /, on a testnet; without it your own in suites/ and the system's.
 
     \b
-    testnet smoke
-    testnet smoke etcd --tier basic
-    testnet smoke ./my-scripts --name lab
+    nodewise smoke
+    nodewise smoke etcd --tier basic
+    nodewise smoke ./my-scripts --name lab
 
     Exit codes: 0 passed, 1 something failed or did not report, 2 bad input (nothing was run), 4 the setup failed.
     """
-    from nodewise.cli import smoking
+    from nodewise.cli.suites import run
 
     wish = {"nodewise_tier": tier, "nodewise_skip_slow": skip_slow, "nodewise_parallel": parallel, "nodewise_workers": workers}
     if suite:
         wish["nodewise_suite"] = [str(Path(suite).absolute()) if "/" in suite else suite]
     wish["nodewise_suites"] = [str(Path("suites").absolute())]  # ansible-playbook works elsewhere
-    sys.exit(smoking.smoke(wish, name))
+    sys.exit(run(wish, name))

@@ -1,0 +1,86 @@
+"""The commands `nodewise` and `testnet`: what is documented is there, what moved still works, records of runs are listed."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from nodewise.cli.main import main, nodewise
+from nodewise.record.run import Run
+from nodewise.record.summary import summarize
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
+GROUPS = {"nodewise": nodewise, "testnet": main}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The record of a run that ended well, and of one that was killed in the middle of a switch."""
+    ended = Run.create(tmp_path / "runs/20260101-120000-upgrade-c-1", kind="upgrade", cluster="c", to="2")
+    ended.conclude("upgraded", "every member runs 2")
+    summarize(ended)
+    killed = Run.create(tmp_path / "runs/20260102-120000-upgrade-c-2", kind="upgrade", cluster="c", to="3")
+    killed.begin("switch", node="n1")
+    return tmp_path / "runs"
+
+
+def runs(*words: str | Path) -> Result:
+    """What `nodewise runs` does."""
+    return CliRunner().invoke(nodewise, ["runs", *map(str, words)])
+
+
+def test_runs_are_listed_with_their_ends(folder: Path) -> None:
+    """The newest last; one that was killed did not end well."""
+    said = runs("--folder", folder).stdout.splitlines()
+    assert [["20260101-120000-upgrade-c-1", "c", "upgraded"], ["20260102-120000-upgrade-c-2", "c", "intervention_required"]] == [
+        line.split()[:3] for line in said
+    ]
+
+
+def test_programs_read_a_line_for_each(folder: Path) -> None:
+    """The summary of the last one alone."""
+    done = runs("--folder", folder, "--last", "1", "--json")
+    assert ("20260102-120000-upgrade-c-2", "interrupted") == tuple(
+        json.loads(done.stdout)[key] for key in ("run_id", "reason_code")
+    )
+
+
+def test_one_run_is_shown_as_it_ended(folder: Path) -> None:
+    """With its reason and its record."""
+    said = runs("20260101-120000-upgrade-c-1", "--folder", folder).stdout
+    assert "upgraded: every member runs 2" in said
+    assert f"record    {folder}/20260101-120000-upgrade-c-1" in said
+
+
+@pytest.mark.parametrize("words", [["nope"], ["--folder", "nowhere"]])
+def test_no_record_is_no_success(folder: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+    """Exit code 2, and what to do."""
+    monkeypatch.chdir(folder.parent)
+    done = runs(*words)
+    assert 2 == done.exit_code
+    assert "--folder" in done.stderr
+
+
+@pytest.mark.parametrize("word", ["smoke", "check"])
+def test_what_moved_works_under_its_old_name(word: str) -> None:
+    """With a warning that names the new one; it is not listed."""
+    assert f"It is nodewise {word} now; this name works until" in CliRunner().invoke(main, [word, "--help"]).output.replace(
+        "\n  ", " "
+    )
+    assert f"\n  {word} " not in CliRunner().invoke(main, ["--help"]).output
+
+
+def test_documented_commands_are_there() -> None:
+    """Each `nodewise WORD` and `testnet WORD` at the beginning of a line or in backquotes is a command of that group."""
+    named = {pair for page in PAGES for pair in re.findall(r"(?:^|`)(nodewise|testnet) ([a-z]+)", page.read_text(), re.MULTILINE)}
+    assert {("nodewise", "runs"), ("testnet", "up")} <= named
+    assert [] == [
+        f"{group} {word}"
+        for group, word in sorted(named)
+        if word not in GROUPS[group].commands or GROUPS[group].commands[word].hidden
+    ]
