@@ -50,13 +50,16 @@ class ActionModule(ApprovingAction):
         total = number - any(steps.values()) + ahead
         run.note(f"batch {number} of {total}: {', '.join(batch.nodes)}, {batch.reason}", batch=number, nodes=batch.nodes)
         canary = roll.first(made, hop, observations) or not any(steps.values())
+        mixed = roll.mixed(made, hop, batch, observations, f"/nodewise/proof/{run.id}/")
+        after = ["suites"] if made.settings.suites and any(steps.values()) else []
+        after += ["soak"] if canary and made.settings.soak else []
         resolved = {
             "nodes": batch.nodes,
             "steps": steps,
+            "checks": {node: [*(["mixed_version_check"] if node in mixed else []), *after] for node in batch.nodes},
             "successor": {node: roll.successor(made, batch, observations, node) for node in batch.nodes},
-            "mixed": roll.mixed(made, hop, batch, observations, f"/nodewise/proof/{run.id}/"),
-            "soak": made.settings.soak if canary else 0,
-            "suites": bool(made.settings.suites) and any(steps.values()),
+            "mixed": mixed,
+            "soak": made.settings.soak,
             "watched": [*dict.fromkeys(name for step in made.steps for name in step.after), "no_regression"],
         }
         return {"ansible_facts": {"nodewise_batch": resolved}}
@@ -70,18 +73,10 @@ class ActionModule(ApprovingAction):
             return {}
         since = max((r["seq"] for r in run.records("note") if "batch" in r), default=0)
         ended = {(r.get("node"), r["step"]) for r in run.records("step", "end") if r["ok"] and r["seq"] > since}
-        watched = [name for name in ("suites", "soak") if batch[name]]
         lost = sorted(
             node
             for node in batch["nodes"]
-            for names in [
-                [
-                    *(step["name"] for step in batch["steps"][node]),
-                    *(["mixed_version_check"] if node in batch["mixed"] else []),
-                    *watched,
-                ]
-            ]
-            if any((node, name) not in ended for name in names)
+            if any((node, name) not in ended for name in [*(step["name"] for step in batch["steps"][node]), *batch["checks"][node]])
         )
         if not lost:
             return {}

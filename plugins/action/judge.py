@@ -9,9 +9,8 @@ from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     EngineAction,
-    GateFailed,
     Run,
-    judge_step,
+    end_step,
     plain,
     run_of,
     soak,
@@ -29,10 +28,7 @@ class ActionModule(EngineAction):
         to = args["version"] or (made.hops[hop["hop"]].to if hop else made.to)
         watched = self.watched(run, to, task_vars) if args["name"] == "soak" else {}
         successor = plain(task_vars.get("nodewise_step") or {}).get("successor")
-        if args["gates"] and (failed := judge_step(run, args["gates"], node, to, successor=successor, **watched)):
-            raise GateFailed(failed)
-        run.end(args["name"], ok=True, node=node)
-        return {"ansible_facts": {"nodewise_step": {}}}
+        return {"ansible_facts": end_step(run, args["name"], args["gates"], node, to, successor=successor, **watched)}
 
     def watched(self, run: Run, to: str, task_vars: dict[str, Any]) -> dict[str, Any]:
         """What a soak is judged by: the node's own baseline, or an old member's when the node was new before the run began."""

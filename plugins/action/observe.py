@@ -15,6 +15,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     NodewiseError,
     Observation,
     Run,
+    end_step,
     msgspec,
     plain,
     unseen,
@@ -49,6 +50,8 @@ class ActionModule(EngineAction):
         if settles:
             run.end("settle", ok=not missing, node=node)
         facts = {"nodewise_observation": msgspec.to_builtins(observation), "nodewise_missing": missing}
+        if node and step.get("observes"):  # the step that is under way ends here
+            facts |= end_step(run, step["name"], step["after"], node, step["version"], successor=step["successor"])
         return {"changed": self.changed, "ansible_facts": facts}
 
     def needless(self, run: Run | None, group: str, names: list[str], node: str | None, task_vars: dict[str, Any]) -> bool:

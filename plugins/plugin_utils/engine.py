@@ -83,6 +83,7 @@ __all__ = [
     "decide",
     "declaration",
     "describe",
+    "end_step",
     "ending",
     "good",
     "halt",
@@ -268,6 +269,14 @@ def run_of(task_vars: dict[str, Any]) -> Run:
         return Run(Path(str(task_vars["nodewise_run"]["dir"])))
     except KeyError:
         raise NodewiseError("there is no run: nodewise.cluster.begin must be the first task of the play") from None
+
+
+def end_step(run: Run, name: str, gates: list[str], node: str | None, to: str, **context: Any) -> dict[str, Any]:
+    """Ask the gates of a step, and end it in the journal; raises GateFailed where one does not hold."""
+    if gates and (failed := judge_step(run, gates, node, to, **context)):
+        raise GateFailed(failed)
+    run.end(name, ok=True, node=node)
+    return {"nodewise_step": {}}
 
 
 def halt(run: Run, outcome: Outcome, text: str, reason_code: ReasonCode | None = None) -> dict[str, Any]:

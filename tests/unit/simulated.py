@@ -158,7 +158,7 @@ class Simulated(Notes):
         try:
             for step in batch["steps"][node]:
                 self.step(node, step)
-            if batch["soak"]:
+            if "soak" in batch["checks"][node]:
                 self.soak(node, batch)
         except NodewiseError as failed:
             name = self.vars[node].get("nodewise_step", {}).get("name", "batch")
@@ -175,7 +175,7 @@ class Simulated(Notes):
         self.meanwhile(step["name"])
         if not step["observes"]:
             self.look(node)
-        self.act("judge", node, name=step["name"], gates=step["after"], node=True)
+            self.act("judge", node, name=step["name"], gates=step["after"], node=True)
 
     def soak(self, node: str, batch: dict[str, Any]) -> None:
         """Watch the canary."""
