@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import ansible_runner
 
 from nodewise.errors import SetupError
+from nodewise.testnet import tools
 from nodewise.testnet.home import checkout
 
 TICK = 0.1  # seconds between looks
@@ -49,11 +52,22 @@ def follow(
         thread.join()
         raise
     finally:
+        end_workers(run_dir)
         _keep_log(runner, run_dir)
         shutil.rmtree(private, ignore_errors=True)
     if runner.rc is None:
         raise SetupError(f"ansible-playbook did not start ({runner.status}); look into {run_dir}/ansible.log")
     return int(runner.rc)
+
+
+def end_workers(run_dir: Path) -> None:
+    """End what a killed ansible-playbook left of a run: each of its workers is in a session of its own, and outlives it."""
+    mark = f"NODEWISE_RUN_DIR={run_dir}".encode()
+    for pid, words in tools.processes():
+        if any(word.endswith("ansible-playbook") for word in words[:2]):
+            with suppress(OSError):  # it ended meanwhile, or is somebody else's
+                if mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                    os.kill(pid, signal.SIGKILL)
 
 
 def _environment(run_dir: Path, more: Mapping[str, str]) -> dict[str, str]:
