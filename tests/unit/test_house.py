@@ -141,3 +141,9 @@ def test_scripts_are_executable() -> None:
     listed = subprocess.run(["git", "ls-files", "--stage", "scripts", ".ci"], cwd=ROOT, capture_output=True, text=True, check=True)
     modes = {line.split()[-1]: line.split()[0] for line in listed.stdout.splitlines() if not line.endswith(".py")}
     assert {"100755"} == set(modes.values())
+
+
+@pytest.mark.parametrize("playbook", sorted((ROOT / "playbooks").glob("*.yml")), ids=lambda path: path.stem)
+def test_no_play_gathers_facts(playbook: Path) -> None:
+    """Nothing reads them, and a host that cannot be reached would drop out before our first task, whatever ansible.cfg says."""
+    assert [False] * len(plays := yaml.safe_load(playbook.read_text())) == [play.get("gather_facts") for play in plays]
