@@ -24,11 +24,10 @@ from nodewise.simulation.checkers.registry import judge, merge
 from nodewise.simulation.workloads import register
 from nodewise.simulation.workloads.client import ClientFactory, Credentials
 from nodewise.simulation.workloads.data import seed_data, verify_data
-from nodewise.simulation.workloads.etcd import EtcdClient
 from nodewise.simulation.workloads.final import final_reads
 from nodewise.simulation.workloads.history import History, read_history
 from nodewise.simulation.workloads.load import Load, Shape
-from nodewise.simulation.workloads.registry import connect
+from nodewise.systems.etcd.client import EtcdClient, connect
 
 SUITES = {"3.3.25": "bullseye", "3.4.23": "bookworm", "3.5.16": "trixie"}
 PREFIX = "/nodewise/test/"
@@ -45,7 +44,7 @@ class Etcd:
     @property
     def factory(self) -> ClientFactory:
         """Clients of it."""
-        return connect("etcd", {"n1": self.url}, self.tls)
+        return connect({"n1": self.url}, self.tls)
 
     def client(self) -> EtcdClient:
         """An open client, behind the workload's back."""
@@ -204,4 +203,4 @@ def test_a_client_without_a_certificate_is_refused(etcd: Etcd, tmp_path: Path) -
     data = seed_data(etcd.factory("n1"), seed=8)
     pki.client(tmp_path, "another")
     with pytest.raises(UnknownResult, match="could not be read back"):
-        verify_data(connect("etcd", {"n1": etcd.url}, client_tls(tmp_path))("n1"), data)
+        verify_data(connect({"n1": etcd.url}, client_tls(tmp_path))("n1"), data)

@@ -23,8 +23,7 @@ from nodewise.simulation.workloads.data import seed_data, verify_data
 from nodewise.simulation.workloads.final import final_reads
 from nodewise.simulation.workloads.history import History, read_history
 from nodewise.simulation.workloads.load import Load, Shape
-from nodewise.simulation.workloads.postgresql import PostgresqlClient
-from nodewise.simulation.workloads.registry import connect
+from nodewise.systems.postgresql.client import PostgresqlClient, connect
 
 PREFIX = "/nodewise/test/"
 OURS = "application_name = 'nodewise workload' and pid <> pg_backend_pid()"
@@ -38,7 +37,7 @@ class Servers(PostgresqlCluster):
         file = self.folder / "password"
         file.write_text(password or self.password)
         shown = Credentials(str(ca or self.folder / "pki/ca.crt"), "", "", str(file))
-        return connect("postgresql", {name: f"postgresql://{at}:{self.port}" for name, at in self.addresses.items()}, shown)
+        return connect({name: f"postgresql://{at}:{self.port}" for name, at in self.addresses.items()}, shown)
 
     def client(self, node: str = "n2") -> PostgresqlClient:
         """An open client, behind the workload's back."""
@@ -120,7 +119,7 @@ def test_a_scan_waits_for_the_replica(servers: Servers, monkeypatch: pytest.Monk
     try:
         assert "ok" == client.invoke(write("/scan/k", "new")).type
         assert (None, True) == next((o.value, o.stale) for _ in range(2) if (o := client.invoke(read("/scan/k"))).node == "n3")
-        monkeypatch.setattr("nodewise.simulation.workloads.postgresql.CATCH_UP", 0.2)
+        monkeypatch.setattr("nodewise.systems.postgresql.client.CATCH_UP", 0.2)
         with pytest.raises(TimeoutError, match=r"n3 did not replay \w+/\w+"):
             client.scan("/scan/")
         monkeypatch.undo()

@@ -17,21 +17,26 @@ COLLECTION = "ansible_collections.nodewise.cluster."
 BASES = {"src/nodewise": "nodewise.", "plugins": f"{COLLECTION}plugins."}  # folder -> how its modules' names begin
 TOP = "nodewise"  # the room of what lies directly in src/nodewise
 NODE_SIDE = ("modules", "module_utils")  # on the nodes there is the standard library and nothing else
-ANY = "module_utils/*"
+FAMILIES = {"module_utils/*": "plugins/module_utils", "systems/*": "src/nodewise/systems"}  # rooms that need no row of their own
 ROLES_FOR_ALL = {"nodewise.cluster.node", "nodewise.cluster.release", "nodewise.cluster.smoke"}
 
 Floors = Mapping[str, set[str]]  # room -> the rooms that it may import from
 
 
 def floors() -> Floors:
-    """The table: rooms in the first column, what each may import from in the second; `module_utils/*` are those not named."""
+    """The table: rooms in the first column, what each may import from in the second; `x/*` are those of x that are not named."""
     section = (ROOT / "ARCHITECTURE.md").read_text().partition("\n## Directions\n")[2].partition("\n## ")[0]
     rows = [line.split("|")[1:3] for line in section.splitlines() if line.startswith("| `")]
     words = [[re.findall("`([^`]+)`", cell) for cell in row] for row in rows]
     named = {room: set(others) for rooms, others in words for room in rooms}
-    every = {f"module_utils/{path.parent.name}" for path in ROOT.glob("plugins/module_utils/*/__init__.py")}
-    table = {**dict.fromkeys(every, named[ANY]), **named}
-    return {room: others - {ANY} | (every if ANY in others else set()) for room, others in table.items() if room != ANY}
+    every = {
+        any_of: {any_of.replace("*", path.parent.name) for path in ROOT.glob(f"{base}/*/__init__.py")}
+        for any_of, base in FAMILIES.items()
+    }
+    table = {**{room: named[any_of] for any_of, rooms in every.items() for room in rooms}, **named}
+    return {
+        room: set().union(*(every.get(other, {other}) for other in others)) for room, others in table.items() if room not in every
+    }
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -162,6 +167,8 @@ BAD = {
     "src/nodewise/simulation/checkers/lost.py": "from nodewise.simulation.workloads import register",
     "src/nodewise/simulation/workloads/register.py": "from nodewise.record import journal",
     "src/nodewise/simulation/workloads/deep/er.py": "from nodewise import simulation",
+    "src/nodewise/systems/etcd/client.py": "from nodewise.systems.postgresql import data",
+    "src/nodewise/systems/registry.py": "from nodewise.systems.etcd import client",
     "src/nodewise/testnet/__init__.py": "from nodewise.testnet.lifecycle import up",
     "src/nodewise/somewhere/else.py": "import json",
     "plugins/modules/etcd_info.py": "import yaml",

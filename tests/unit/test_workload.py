@@ -18,7 +18,6 @@ from nodewise.simulation.workloads.client import Client, Noop, Scans
 from nodewise.simulation.workloads.final import final_reads
 from nodewise.simulation.workloads.history import History, read_history
 from nodewise.simulation.workloads.load import Load, Shape
-from nodewise.simulation.workloads.registry import connect
 from nodewise.simulation.workloads.stats import Latencies, Tally
 from nodewise.simulation.workloads.worker import Around, Worker
 
@@ -231,12 +230,6 @@ def test_percentiles_are_within_five_percent() -> None:
         latencies.add(milliseconds / 1000)
     assert 50 <= (latencies.percentile_ms(50) or 0) <= 52.5
     assert 99 <= (latencies.percentile_ms(99) or 0) <= 104
-
-
-def test_a_system_without_a_client_is_named() -> None:
-    """An unknown system is an error that lists those that there are."""
-    with pytest.raises(UsageError, match="'swift'; there is one for: etcd, postgresql"):
-        connect("swift", {}, None)
 
 
 def test_the_noop_client_is_a_client_that_scans() -> None:

@@ -26,7 +26,7 @@ from nodewise.simulation.workloads.data import seed_data, verify_data
 from nodewise.simulation.workloads.final import final_reads
 from nodewise.simulation.workloads.history import History, read_history
 from nodewise.simulation.workloads.load import Load, Shape
-from nodewise.simulation.workloads.registry import connect, url
+from nodewise.systems import registry
 from nodewise.testnet import image, lifecycle
 from nodewise.testnet.request import Request
 from nodewise.testnet.state import Testnet
@@ -121,7 +121,8 @@ def clients_of(net: Testnet) -> ClientFactory:
     if not net.system:
         raise UsageError(f"testnet {net.name} has no cluster on it; make one with --system and --version")
     shown = Credentials(*(str(net.pki / name) for name in ("ca.crt", "client.crt", "client.key", "passwords/nodewise")))
-    return connect(net.system, {node.name: url(net.system, node.address) for node in net.nodes}, shown)
+    system = registry.find(net.system)
+    return system.connect({node.name: system.url(node.address) for node in net.nodes}, shown)
 
 
 def data_verdict(factory: ClientFactory, nodes: list[str], expected: Any) -> Verdict:

@@ -23,8 +23,8 @@ import psycopg
 from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus
 
 from nodewise.model import Operation
-from nodewise.simulation.workloads import postgresql_data
 from nodewise.simulation.workloads.client import ClientFactory, Credentials
+from nodewise.systems.postgresql import data
 
 TIMEOUT = 1.0  # seconds for a statement
 CONNECTING = 2  # seconds for one member: libpq's least
@@ -176,16 +176,16 @@ class PostgresqlClient:
             found.setdefault(str(key), []).append(str(value))
         return {key: values if len(values) > 1 else values[0] for key, values in found.items()}
 
-    def seed(self, seed: int) -> postgresql_data.Facts:
+    def seed(self, seed: int) -> data.Facts:
         """Write the data set of a seed, and make the workload's own tables unless they are there."""
         with _oserrors(), self._plain("read-write") as connection:
-            return postgresql_data.write(connection, seed)
+            return data.write(connection, seed)
 
-    def differences(self, expected: postgresql_data.Facts) -> list[str]:
+    def differences(self, expected: data.Facts) -> list[str]:
         """What is missing or different on the client's own member."""
         self._catch_up()
         with _oserrors(), self._plain("any") as connection:
-            return list(postgresql_data.compare(expected, postgresql_data.read(connection)))
+            return list(data.compare(expected, data.read(connection)))
 
     def _read(self, operation: Operation) -> Operation:
         session = self._session(next(self._reading))
@@ -255,6 +255,11 @@ class _oserrors:  # noqa: N801  (reads as what it does)
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, psycopg.Error):
             raise ConnectionError(_line(error)) from error
+
+
+def url(address: str) -> str:
+    """Where clients reach a member, as its role sets it up."""
+    return f"postgresql://{address}:5432"
 
 
 def connect(urls: Mapping[str, str], credentials: Credentials | None, timeout: float = TIMEOUT) -> ClientFactory:

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from nodewise.model import Operation
-from nodewise.simulation.workloads import etcd_data
 from nodewise.simulation.workloads.client import ClientFactory, Credentials
+from nodewise.systems.etcd import data
 
 TIMEOUT = 1.0  # seconds for an attempt: longer than an election takes members to notice, shorter than an operation's deadline
 PAGE = 500  # keys
@@ -131,13 +131,13 @@ class EtcdClient:
             revision = page["header"]["revision"] if revision == "0" else revision
             start = b64encode(b64decode(page["kvs"][-1]["key"]) + b"\0").decode()
 
-    def seed(self, seed: int) -> etcd_data.DataSet:
+    def seed(self, seed: int) -> data.DataSet:
         """Write the data set of a seed."""
-        return etcd_data.write(self, seed)
+        return data.write(self, seed)
 
-    def differences(self, expected: etcd_data.DataSet) -> list[str]:
+    def differences(self, expected: data.DataSet) -> list[str]:
         """What of a data set is missing or different."""
-        return etcd_data.differences(self, expected)
+        return data.differences(self, expected)
 
     def call(self, method: str, **body: Any) -> dict[str, Any]:
         """One gateway call, like `/kv/range`. Raises `EtcdError` for an answer that is no success, `OSError` for none at all."""
@@ -167,6 +167,11 @@ class EtcdClient:
         if status != http.HTTPStatus.OK or "error" in answer:
             raise EtcdError(self._node, answer.get("code"), str(answer.get("message") or answer.get("error")))
         return answer
+
+
+def url(address: str) -> str:
+    """Where clients reach a member, as its role sets it up."""
+    return f"https://{address}:2379"
 
 
 def connect(urls: Mapping[str, str], credentials: Credentials | None, timeout: float = TIMEOUT) -> ClientFactory:
