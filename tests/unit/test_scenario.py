@@ -10,7 +10,7 @@ from nodewise.errors import UsageError
 from nodewise.simulation import scenario
 from nodewise.simulation.checkers.registry import CHECKERS
 from nodewise.simulation.harness import exit_code
-from nodewise.testnet import provision
+from nodewise.testnet import roles
 
 SHIPPED = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yml"))
 
@@ -20,7 +20,7 @@ def test_a_scenario_that_comes_with_nodewise(path: Path) -> None:
     """It is named like its file, is of a system that there is a role for, and is judged by every checker."""
     loaded = scenario.load(path.stem)
     assert path.stem == loaded.name
-    assert loaded.cluster.system in provision.systems()
+    assert loaded.cluster.system in roles.ours()
     assert list(CHECKERS) == loaded.safety
 
 

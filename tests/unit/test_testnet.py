@@ -15,7 +15,7 @@ from nodewise.cli.lifecycle import variables
 from nodewise.cli.main import main
 from nodewise.errors import SetupError, UsageError
 from nodewise.testnet import image, inventory, provision, ssh, state, subnets, tools
-from nodewise.testnet.home import state_folder
+from nodewise.testnet.home import checkout, state_folder
 from nodewise.testnet.state import Node
 
 CASES = Path(__file__).parents[1] / "cases"
@@ -127,6 +127,42 @@ def test_a_store_is_a_cluster_of_its_own_on_the_same_nodes() -> None:
     assert store["vars"]["nodewise_pki_dir"] != own["vars"]["nodewise_pki_dir"]
     assert "nodewise_synchronous" not in store["vars"]
     assert own["vars"]["nodewise_synchronous"] is True
+
+
+def test_what_a_role_wants_beside_it_is_its_own_to_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A role of another collection, too; a file that cannot be read is named, and a role that is gone wants nothing."""
+    monkeypatch.setenv("ANSIBLE_COLLECTIONS_PATH", str(tmp_path))
+    declared = tmp_path / "ansible_collections/acme/storage/roles/ring/meta/testnet.yml"
+    assert ["dev"] == list(inventory.tree([_testnet(system="acme.storage.ring")]))
+    declared.parent.mkdir(parents=True)
+    declared.write_text("beside: {tokens: {system: acme.demo.notes, version: 1.0.0, variable: nodewise_ring_tokens}}")
+    groups = inventory.tree([_testnet(system="acme.storage.ring")])
+    assert ["dev_tokens", "dev"] == list(groups)
+    assert "dev_tokens" == groups["dev"]["vars"]["nodewise_ring_tokens"]
+    assert "acme.demo.notes" == groups["dev_tokens"]["vars"]["nodewise_system"]
+    declared.write_text("beside: {tokens: {system: acme.demo.notes}}")
+    with pytest.raises(UsageError, match=r"ring/meta/testnet.yml cannot be read: .*missing required field `version`"):
+        inventory.tree([_testnet(system="acme.storage.ring")])
+
+
+def test_a_system_of_another_collection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its role is found by its FQCN where ANSIBLE_COLLECTIONS_PATH says, from the user's folder, and knows its versions."""
+    monkeypatch.chdir(checkout() / "tests")
+    monkeypatch.setenv("ANSIBLE_COLLECTIONS_PATH", "collections:~/mine")
+    provision.check("acme.demo.notes", "1.0.0")
+    with pytest.raises(UsageError, match=r"no release '9' of acme.demo.notes; known: 1.0.0, 1.1.0, 1.2.0"):
+        provision.check("acme.demo.notes", "9")
+    expected = f"{checkout()}/tests/collections:{Path.home()}/mine"
+    assert expected == provision.environment(_testnet(system="acme.demo.notes"))["ANSIBLE_COLLECTIONS_PATH"]
+
+
+@pytest.mark.parametrize("name", ["swift", "acme.demo.swift", "acme.demo", "no.such.role"])
+def test_a_system_without_a_role(name: str) -> None:
+    """What was looked for is said in one line, with the systems that are known."""
+    with pytest.raises(
+        UsageError, match=rf"no system named '{name}', expected a role with meta/upgrade.yml; known: etcd, postgresql"
+    ):
+        provision.check(name, None)
 
 
 def test_variables_are_yaml_and_versions_stay_texts() -> None:

@@ -9,27 +9,26 @@ import shlex
 from collections.abc import Iterable
 from typing import Any
 
-from nodewise.testnet import ssh
+from nodewise.testnet import roles, ssh
 from nodewise.testnet.ssh import USER
 from nodewise.testnet.state import Testnet
 
-# What a system keeps its decisions in: a cluster of another system, here on the same nodes.
-STORES = {"postgresql": ("etcd", "3.5.16")}
-
 
 def tree(testnets: Iterable[Testnet]) -> dict[str, Any]:
-    """The shape of a YAML inventory: one group a cluster. A testnet has one, and one more when its system has a store."""
+    """The shape of a YAML inventory: one group a cluster. A testnet has one, and those that its system's role wants beside it."""
     return {name: group for testnet in testnets for name, group in groups(testnet).items()}
 
 
 def groups(testnet: Testnet) -> dict[str, Any]:
     """The groups of a testnet with their hosts and variables, in the order in which they are needed."""
     own: dict[str, Any] = {"hosts": hosts(testnet), "vars": group_vars(testnet)}
-    if testnet.system not in STORES:
-        return {testnet.name: own}
-    store = f"{testnet.name}_store"
-    own["vars"] = {"nodewise_dcs": store, **own["vars"]}
-    return {store: {"hosts": hosts(testnet, "-store"), "vars": store_vars(testnet)}, testnet.name: own}
+    others: dict[str, Any] = {}
+    for word, one in roles.beside(testnet.system).items():
+        group = f"{testnet.name}_{word}"
+        theirs = {"nodewise_pki_dir": str(testnet.pki / word), "nodewise_system": one.system, "nodewise_version": one.version}
+        others[group] = {"hosts": hosts(testnet, f"-{word}"), "vars": {**_reached(testnet), **theirs}}
+        own["vars"] = {one.variable: group, **own["vars"]}
+    return {**others, testnet.name: own}
 
 
 def hosts(testnet: Testnet, suffix: str = "") -> dict[str, dict[str, str]]:
@@ -45,13 +44,6 @@ def group_vars(testnet: Testnet) -> dict[str, Any]:
     if testnet.version:
         values["nodewise_version"] = testnet.version
     return {**values, **testnet.variables}
-
-
-def store_vars(testnet: Testnet) -> dict[str, Any]:
-    """Variables of the group that is its system's store."""
-    system, version = STORES[str(testnet.system)]
-    own = {"nodewise_pki_dir": str(testnet.pki / "store"), "nodewise_system": system, "nodewise_version": version}
-    return {**_reached(testnet), **own}
 
 
 def _reached(testnet: Testnet) -> dict[str, Any]:

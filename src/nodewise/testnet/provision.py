@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nodewise.errors import SetupError, UsageError
-from nodewise.testnet import inventory, ssh
+from nodewise.testnet import inventory, roles, ssh
 from nodewise.testnet.home import checkout, home
 from nodewise.testnet.state import Testnet
 
@@ -24,26 +24,18 @@ END_SECONDS = 10
 
 
 def check(system: str | None, version: str | None) -> None:
-    """Raise UsageError unless the system is one that a role knows, in a version that its releases know."""
+    """Raise UsageError unless there is a role for the system, whose releases know the version."""
     if system is None:
         if version is not None:
             raise UsageError(f"--version {version} needs --system, such as: --system etcd --version {version}")
         return
-    known = systems()
-    if system not in known:
-        raise UsageError(f"no system named {system!r}; known: {', '.join(known) or 'none'} (roles with meta/upgrade.yml)")
     _check_version(system, version)
-
-
-def systems() -> list[str]:
-    """Names of the systems that this checkout has a role for."""
-    return sorted(path.parents[1].name for path in (checkout() / "roles").glob("*/meta/upgrade.yml"))
 
 
 def _check_version(system: str, version: str | None) -> None:
     from nodewise.releases.rules import known_versions, load_rules
 
-    rules = load_rules(checkout() / "roles" / system)
+    rules = load_rules(roles.find(system))
     versions = known_versions(rules)
     if rules.any or version in versions or (rules.default and not version):
         return  # what the nodes are offered, they are asked for
@@ -54,7 +46,7 @@ def _check_version(system: str, version: str | None) -> None:
 def provision(testnet: Testnet) -> Testnet:
     """Provision the clusters of this testnet, all at once; return it with the version that it has now.
 
-    SetupError with the words of the task that failed; the whole output stays in a log. A member waits for its store.
+    SetupError with the words of the task that failed; the whole output stays in a log. A member waits for a cluster that it needs.
     """
     clusters = list(inventory.groups(testnet))
     with ExitStack() as stack:
@@ -70,7 +62,8 @@ def provision(testnet: Testnet) -> Testnet:
 
 def installed(testnet: Testnet) -> str | None:
     """The version of its system that its first node runs, or None where that could not be read."""
-    done = ssh.run(testnet, testnet.nodes[0], f"basename $(readlink /opt/nodewise/{testnet.system}/current)")
+    name = (testnet.system or "").rpartition(".")[2]
+    done = ssh.run(testnet, testnet.nodes[0], f"basename $(readlink /opt/nodewise/{name}/current)")
     return done.stdout.strip() or None if done.returncode == 0 else None
 
 
@@ -104,10 +97,10 @@ def _log(cluster: str) -> Path:
 
 
 def environment(testnet: Testnet) -> dict[str, str]:
-    """For ansible-playbook: our configuration, and this testnet as the whole inventory."""
+    """For ansible-playbook: our configuration, the user's collections, and this testnet as the whole inventory."""
     config = str(checkout() / "ansible.cfg")
     ours = {"ANSIBLE_CONFIG": config, "ANSIBLE_NOCOLOR": "1", "NODEWISE_TESTNET": testnet.name, "NODEWISE_HOME": str(home())}
-    return {**os.environ, **ours}
+    return {**os.environ, **roles.environment(), **ours}
 
 
 def failure(output: str) -> str:
