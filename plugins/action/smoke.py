@@ -26,7 +26,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     smoke_suite,
     smoke_verdict,
 )
-from ansible_collections.nodewise.cluster.plugins.plugin_utils.suites import places
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.suites import find
 
 INLINE = 512 << 10  # bytes of a suite that go with the task; a larger one is copied first
 LOOK = 0.5  # seconds between looks at whether the playbook still runs
@@ -70,7 +70,7 @@ class ActionModule(EngineAction):
         """Without a session: the task itself is judged, and returns all results."""
         if not args["suite"]:
             raise NodewiseError("neither a session nor a suite was named; expected one of them")
-        suite = smoke_suite.find(args["suite"], places(args["folders"], task_vars))
+        suite = find(args["suite"], args["folders"], task_vars)
         scripts = suite.chosen(args["tier"], slow=not args["skip_slow"])
         workers = args["workers"] if suite.parallel and args["parallel"] else 1
         results, _kept = self.on_host(suite, scripts, workers, self.host(task_vars), task_vars, suite.digest)

@@ -38,7 +38,7 @@ class ActionModule(EngineAction):
         run, about = run_of(task_vars), plain(task_vars["nodewise_run"])
         facts: dict[str, Any] = {"sessions": [], "unknown": False, "ok": False, "reason": "", "blamed": [], "hosts": args["hosts"]}
         try:
-            suites = chosen(args["suites"], args["folders"], about["system"], task_vars)
+            suites = chosen(args["suites"], args["folders"], task_vars)
             if not any("smoke" in r for r in run.records("note")):  # the suites are planned again and again in an upgrade
                 self.warn(renamed.gate_warnings(*(one.gates for one in suites)), run)
             wish = smoke_session.Wish(
