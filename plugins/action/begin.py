@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ class ActionModule(EngineAction):
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         if not args["record"]:
             cluster = self.chosen(args, task_vars)
-            self.warn(renamed.warnings(task_vars["hostvars"][name] for name in cluster["members"]))
+            self.warn(old_names(cluster, task_vars["hostvars"]))
             return {"ansible_facts": {"nodewise_run": cluster, "nodewise_halted": False}}
         try:
             cluster, problem = self.chosen(args, task_vars), None
@@ -45,7 +46,7 @@ class ActionModule(EngineAction):
             cluster = {"cluster": args["cluster"] or "unknown", "system": None, "role": None, "members": [], "groups": {}}
             problem = str(error)
         run = self.opened(args, cluster)
-        self.warn(renamed.warnings(task_vars["hostvars"][name] for name in cluster["members"]))
+        self.warn(old_names(cluster, task_vars["hostvars"]))
         run.add(inventory=inventory_digest(cluster["members"], task_vars["hostvars"]))
         about = {
             **cluster,
@@ -90,6 +91,15 @@ class ActionModule(EngineAction):
         if opens and not self._task.check_mode:  # a plan may be looked at before
             raise NodewiseError(f"the change window opens at {opens.isoformat(' ', 'minutes')}; nothing was begun")
         return closes.isoformat() if closes else ""
+
+
+def old_names(cluster: dict[str, Any], hostvars: Any) -> list[str]:
+    """What to say of variables that have another name now, those of the system's role among them."""
+    known = renamed.VARIABLES
+    if cluster["role"]:
+        with suppress(NodewiseError):  # suites run on a cluster for which no role is installed, too
+            known = renamed.of_role(role_path(cluster["role"]))
+    return list(renamed.warnings((hostvars[name] for name in cluster["members"]), known))
 
 
 def component_of(cluster: dict[str, Any], name: str) -> str:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: Nodewise contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Names that were others once: the one table of old and new, and what reads the old ones.
+"""Names that were others once: the table of old and new, and what reads the old ones. A system's own are in its role.
 
 Old names of variables and of a gate's keys work until release 0.3, with a warning. What older versions wrote down (journals, plans,
 summaries) can be read for good. docs/glossary.md has the table for people.
@@ -10,7 +10,10 @@ summaries) can be read for good. docs/glossary.md has the table for people.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 UNTIL = "0.3"  # the first release that knows old variables and keys no more
 
@@ -22,12 +25,6 @@ VARIABLES = {
     "nodewise_until": "nodewise_window_end",
     "nodewise_domain": "nodewise_failure_domain",
     "nodewise_group": "nodewise_quorum_group",
-    "nodewise_hba": "nodewise_pg_hba",
-    "nodewise_store": "nodewise_dcs",
-    "nodewise_store_hosts": "nodewise_dcs_hosts",
-    "nodewise_store_ca": "nodewise_dcs_ca",
-    "nodewise_store_cert": "nodewise_dcs_cert",
-    "nodewise_store_key": "nodewise_dcs_key",
 }
 GATE_KEYS = {"says": "fail_msg"}  # of a gate, wherever one is declared
 OUTCOMES = {"held": "paused", "needs_human": "intervention_required"}
@@ -44,13 +41,19 @@ def value(variables: Mapping[str, Any], new: str) -> Any:
     return variables.get(new) if new in variables else variables.get(old)
 
 
-def warnings(hosts: Iterable[Mapping[str, Any]]) -> list[str]:
+def of_role(role: Path) -> dict[str, str]:
+    """The variables that have another name now: everyone's, and those of a role's `meta/renamed.yml`, old: new."""
+    own = role / "meta/renamed.yml"
+    return {**VARIABLES, **(yaml.safe_load(own.read_text()) if own.exists() else {})}
+
+
+def warnings(hosts: Iterable[Mapping[str, Any]], variables: Mapping[str, str] = VARIABLES) -> list[str]:
     """What to say of the old names among some hosts' variables: one line, or none."""
     given = list(hosts)
     said = []
-    for old, new in VARIABLES.items():
-        if any(old in variables for variables in given):
-            both = any(old in variables and new in variables for variables in given)
+    for old, new in variables.items():
+        if any(old in host for host in given):
+            both = any(old in host and new in host for host in given)
             said.append(f"{old} is now {new}" + (" (both are given, the new one counts)" if both else ""))
     return [f"{', '.join(said)}; {'the old names work' if len(said) > 1 else 'the old name works'} until {UNTIL}"] if said else []
 

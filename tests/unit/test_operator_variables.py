@@ -11,7 +11,7 @@ import yaml
 
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.clusters import places
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import options
-from nodewise.renamed import VARIABLES
+from nodewise.renamed import VARIABLES, of_role
 
 ROOT = Path(__file__).parents[2]
 ROLE = ROOT / "roles/upgrade"
@@ -43,7 +43,10 @@ def test_every_variable_is_the_operators_and_documented(name: str) -> None:
     assert [old for old, now in VARIABLES.items() if now == new] == old
 
 
-@pytest.mark.parametrize(("old", "new"), sorted(set(VARIABLES.items()) - set(PLACES.items())))
+RENAMED = {pair for role in ROOT.glob("roles/*") for pair in of_role(role).items()}
+
+
+@pytest.mark.parametrize(("old", "new"), sorted(RENAMED - set(PLACES.items())))
 def test_every_old_name_is_read_after_the_new_one(old: str, new: str) -> None:
     """A variable that was renamed is read by its new name, else by its old one, in the one default that reads it."""
     defaults = [path.read_text() for path in ROOT.glob("roles/*/defaults/main.yml")]

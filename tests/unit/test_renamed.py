@@ -76,8 +76,8 @@ def test_old_keys_of_a_role_of_ones_own(tmp_path: Path) -> None:
         ([{"nodewise_upgrade_path": []}, {}], []),
         ([{"nodewise_via": []}, {"nodewise_via": []}], ["nodewise_via is now nodewise_upgrade_path; the old name works until 0.3"]),
         (
-            [{"nodewise_hba": []}, {"nodewise_hba": [], "nodewise_pg_hba": []}],
-            ["nodewise_hba is now nodewise_pg_hba (both are given, the new one counts); the old name works until 0.3"],
+            [{"nodewise_group": []}, {"nodewise_group": [], "nodewise_quorum_group": []}],
+            ["nodewise_group is now nodewise_quorum_group (both are given, the new one counts); the old name works until 0.3"],
         ),
     ],
 )
@@ -110,10 +110,23 @@ def test_a_torn_old_line_is_passed_over() -> None:
     assert [] == list(journal.parse(['{"seq": 1, "kind": "note", "turn"', "3", "null"]))
 
 
-@pytest.mark.parametrize("new", [*renamed.VARIABLES.values(), *renamed.OUTCOMES.values(), *renamed.GATE_KEYS.values()])
-def test_the_glossary_has_every_new_name(new: str) -> None:
+def test_a_role_has_old_names_of_its_own(tmp_path: Path) -> None:
+    """What its `meta/renamed.yml` says is warned of like everyone's; without one there are those alone."""
+    assert renamed.VARIABLES == renamed.of_role(tmp_path)
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta/renamed.yml").write_text("nodewise_ink: nodewise_notes_ink")
+    said = renamed.warnings([{"nodewise_ink": 1, "nodewise_via": []}], renamed.of_role(tmp_path))
+    assert [
+        "nodewise_via is now nodewise_upgrade_path, nodewise_ink is now nodewise_notes_ink; the old names work until 0.3"
+    ] == said
+
+
+ROLES = [name for path in ROOT.glob("roles/*") for name in renamed.of_role(path).items()]
+
+
+@pytest.mark.parametrize(("old", "new"), sorted({*ROLES, *renamed.OUTCOMES.items(), *renamed.GATE_KEYS.items()}))
+def test_the_glossary_has_every_new_name(old: str, new: str) -> None:
     """The page for people has the table of old and new names."""
-    old = {now: old for table in (renamed.VARIABLES, renamed.OUTCOMES, renamed.GATE_KEYS) for old, now in table.items()}[new]
     assert re.search(rf"^\| `{old}` +\| `{new}`", GLOSSARY, re.MULTILINE)
 
 
