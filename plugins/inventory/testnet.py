@@ -14,8 +14,9 @@ author:
   - Nodewise maintainers (@nodewise)
 description:
   - Each testnet that C(testnet up) has made is a group of its name, with its nodes as hosts.
-  - A system's store is a group of its own (C(dev_store)), whose hosts are the same nodes under other names (C(dev-n1-store)).
-  - Reads the state that C(testnet) keeps; asks no container engine. Without any testnet the inventory is empty, which is no error.
+  - A cluster that a system has beside it is a group of its own (C(dev_store)) of the same nodes under other names (C(dev-n1-store)).
+  - Reads the state that C(testnet) keeps, and what the system's role wants beside it; asks no container engine.
+  - Without any testnet the inventory is empty, which is no error.
 options:
   plugin:
     description: Names this plugin, so that the file is read by it.

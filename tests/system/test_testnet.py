@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from nodewise.testnet import ssh
+from nodewise.testnet import provision, ssh
 from nodewise.testnet import state as known
 from nodewise.testnet.home import checkout
 from nodewise.testnet.state import load
@@ -253,6 +253,25 @@ def test_the_skeleton_of_netavark_goes_when_nobody_uses_it(more: str, left: list
     assert all(words in ruleset for words in left)
     assert left or not ruleset.strip()
     assert "NETAVARK" in " ".join(left) or "NETAVARK" not in ruleset
+
+
+@pytest.mark.slow
+def test_a_system_of_another_collection(cli: Run, new_name: NewName) -> None:
+    """It is provisioned by its role alone: no file of ours knows it. A second time changes nothing."""
+    name = new_name()
+    env = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": "tests/collections"}
+    words = ["--nodes", "1", "--system", "acme.demo.notes", "--version", "1.0.0", "--var", "nodewise_ink_version=7.0"]
+    made = cli("up", "--name", name, *words, env=env, cwd=checkout())
+    assert 0 == made.returncode, made.stderr
+    member = f"cat /var/lib/notes/{name}-n1.json"
+    first = load(name).run("n1", member).stdout
+    assert {"version": "1.0.0", "ink": "7.0", "starts": 1, "serving": True}.items() <= json.loads(first).items()
+    play = [str(BIN / "ansible-playbook"), "playbooks/provision.yml", "-e", f"nodewise_cluster={name}"]
+    again = subprocess.run(
+        play, capture_output=True, text=True, check=False, cwd=checkout(), env={**env, **provision.environment(load(name))}
+    )
+    assert 0 == again.returncode, again.stdout
+    assert first == load(name).run("n1", member).stdout
 
 
 def test_when_provisioning_fails_nothing_is_left(cli: Run, new_name: NewName, testnet_home: Path) -> None:

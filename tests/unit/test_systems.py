@@ -7,13 +7,16 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+import yaml
 
 from nodewise.errors import UsageError
 from nodewise.simulation.workloads.client import Scans
 from nodewise.simulation.workloads.data import Holds
 from nodewise.systems import registry
+from tests.unit.test_directions import ROLES_FOR_ALL, included_roles
 
 ROOT = Path(__file__).parents[2]
+FOR_ANY = {*ROLES_FOR_ALL, "nodewise.cluster.upgrade"}
 GIVES = """
 from nodewise.simulation.workloads.client import Noop
 def url(address): return f"notes://{address}"
@@ -44,6 +47,13 @@ def test_a_system_of_ones_own(package: Path) -> None:
     """It is found by the name of its entry point, which is that of its role."""
     package.write_text(GIVES)
     assert "notes://192.0.2.1" == registry.find("acme.demo.notes").url("192.0.2.1")
+
+
+@pytest.mark.parametrize("book", sorted(ROOT.glob("playbooks/*.yml")), ids=lambda path: path.stem)
+def test_playbooks_take_the_role_by_its_fqcn(book: Path) -> None:
+    """A verb is performed by the role that the cluster's inventory names; all other roles are Nodewise's own, for any system."""
+    roles = {name for name in included_roles(yaml.safe_load(book.read_text())) if name not in FOR_ANY}
+    assert roles <= {"{{ nodewise_run.role }}"}
 
 
 @pytest.mark.parametrize(
