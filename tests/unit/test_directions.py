@@ -168,7 +168,7 @@ BAD = {
     "src/nodewise/simulation/workloads/register.py": "from nodewise.record import journal",
     "src/nodewise/simulation/workloads/deep/er.py": "from nodewise import simulation",
     "src/nodewise/systems/etcd/client.py": "from nodewise.systems.postgresql import data",
-    "src/nodewise/systems/registry.py": "from nodewise.systems.etcd import client",
+    "src/nodewise/systems/catalog.py": "from nodewise.systems.etcd import client",
     "src/nodewise/testnet/__init__.py": "from nodewise.testnet.lifecycle import up",
     "src/nodewise/somewhere/else.py": "import json",
     "plugins/modules/etcd_info.py": "import yaml",

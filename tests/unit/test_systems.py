@@ -12,7 +12,7 @@ import yaml
 from nodewise.errors import UsageError
 from nodewise.simulation.workloads.client import Scans
 from nodewise.simulation.workloads.data import Holds
-from nodewise.systems import registry
+from nodewise.systems import catalog
 from tests.unit.test_directions import ROLES_FOR_ALL, included_roles
 
 ROOT = Path(__file__).parents[2]
@@ -27,8 +27,8 @@ def connect(urls, credentials): return lambda node: Noop()
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The module of an entry point `acme.demo.notes`, still to be written."""
-    entry = EntryPoint("acme.demo.notes", "acme_notes", registry.GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [entry] if group == registry.GROUP else [])
+    entry = EntryPoint("acme.demo.notes", "acme_notes", catalog.GROUP)
+    monkeypatch.setattr(catalog, "entry_points", lambda group: [entry] if group == catalog.GROUP else [])
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "acme_notes", raising=False)
     return tmp_path / "acme_notes.py"
@@ -37,7 +37,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("name", sorted(path.parents[1].name for path in ROOT.glob("roles/*/meta/upgrade.yml")))
 def test_a_system_of_ours_gives_all_there_is(name: str) -> None:
     """Its clients can be told to hold the data from before, and to read everything back."""
-    system = registry.find(name)
+    system = catalog.find(name)
     client = system.connect({"n1": system.url("192.0.2.1")}, None)("n1")
     assert isinstance(client, Scans)
     assert isinstance(client, Holds)
@@ -46,7 +46,7 @@ def test_a_system_of_ours_gives_all_there_is(name: str) -> None:
 def test_a_system_of_ones_own(package: Path) -> None:
     """It is found by the name of its entry point, which is that of its role."""
     package.write_text(GIVES)
-    assert "notes://192.0.2.1" == registry.find("acme.demo.notes").url("192.0.2.1")
+    assert "notes://192.0.2.1" == catalog.find("acme.demo.notes").url("192.0.2.1")
 
 
 @pytest.mark.parametrize("book", sorted(ROOT.glob("playbooks/*.yml")), ids=lambda path: path.stem)
@@ -81,5 +81,5 @@ def test_what_is_no_system(package: Path, name: str, text: str, says: str) -> No
     """One line says what was found and what was expected."""
     package.write_text(text)
     with pytest.raises(UsageError, match=says) as refused:
-        registry.find(name)
+        catalog.find(name)
     assert 1 == len(str(refused.value).splitlines())

@@ -82,7 +82,7 @@ BAD = {
     "src/nodewise/g.py": 'x = {"nodewise_dcs": 1}',
     "src/nodewise/h.py": "x = hosts.etcd",
     "src/nodewise/testnet/etcd.py": "import json",
-    "src/nodewise/systems/registry.py": 'x = ["etcd"]',
+    "src/nodewise/systems/catalog.py": 'x = ["etcd"]',
     "plugins/action/a.py": "x = dict(etcd=1)",
     "scripts/a.py": 'x = "systemctl restart etcd"',
     "playbooks/a.yml": "- hosts: all\n  vars: {unit: etcd}",

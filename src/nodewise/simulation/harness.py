@@ -26,7 +26,7 @@ from nodewise.simulation.workloads.data import seed_data, verify_data
 from nodewise.simulation.workloads.final import final_reads
 from nodewise.simulation.workloads.history import History, read_history
 from nodewise.simulation.workloads.load import Load, Shape
-from nodewise.systems import registry
+from nodewise.systems import catalog
 from nodewise.testnet import image, lifecycle
 from nodewise.testnet.request import Request
 from nodewise.testnet.state import Testnet
@@ -121,7 +121,7 @@ def clients_of(net: Testnet) -> ClientFactory:
     if not net.system:
         raise UsageError(f"testnet {net.name} has no cluster on it; make one with --system and --version")
     shown = Credentials(*(str(net.pki / name) for name in ("ca.crt", "client.crt", "client.key", "passwords/nodewise")))
-    system = registry.find(net.system)
+    system = catalog.find(net.system)
     return system.connect({node.name: system.url(node.address) for node in net.nodes}, shown)
 
 
