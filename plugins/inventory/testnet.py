@@ -14,7 +14,7 @@ author:
   - Nodewise maintainers (@nodewise)
 description:
   - Each testnet that C(testnet up) has made is a group of its name, with its nodes as hosts.
-  - A cluster that a system has beside it is a group of its own (C(dev_store)) of the same nodes under other names (C(dev-n1-store)).
+  - A cluster beside that of its system is a group of its own (C(dev_store)), of the same nodes by other names (C(dev-n1-store)).
   - Reads the state that C(testnet) keeps, and what the system's role wants beside it; asks no container engine.
   - Without any testnet the inventory is empty, which is no error.
 options:
