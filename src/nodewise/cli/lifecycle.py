@@ -36,7 +36,7 @@ def variables(given: tuple[str, ...]) -> dict[str, Any]:
 @click.option("--nodes", "-n", type=int, default=3, show_default=True, help="How many nodes.")
 @click.option("--name", default="dev", show_default=True, help="Of the testnet; its nodes are NAME-n1, NAME-n2, ...")
 @click.option("--subnet", metavar="CIDR", help="Address range of its network.  [default: a free one]")
-@click.option("--system", metavar="NAME", help="Provision a cluster of this system on it, such as etcd.")
+@click.option("--system", metavar="NAME", help="Provision a cluster of this system on it, such as etcd, or a role's FQCN.")
 @click.option("--version", metavar="V", help="The version of the system.  [default: what its role says, if it does]")
 @click.option("--var", metavar="KEY=VALUE", multiple=True, help="A variable for Ansible, such as nodewise_soak=5.")
 @click.option("--keep-failed", is_flag=True, help="Keep the nodes when provisioning fails, to look at them.")

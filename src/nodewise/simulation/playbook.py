@@ -18,7 +18,7 @@ from typing import Any
 import ansible_runner
 
 from nodewise.errors import SetupError
-from nodewise.testnet import tools
+from nodewise.testnet import roles, tools
 from nodewise.testnet.home import checkout
 
 TICK = 0.1  # seconds between looks
@@ -77,7 +77,7 @@ def _environment(run_dir: Path, more: Mapping[str, str]) -> dict[str, str]:
         "NODEWISE_RUN_DIR": str(run_dir),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
     }
-    return {**ours, **more}
+    return {**roles.environment(), **ours, **more}
 
 
 def _keep_log(runner: Any, run_dir: Path) -> None:
