@@ -90,7 +90,8 @@ class Runner:
 
     def parts(self, layer: Layer) -> list[tuple[str, list[str]]]:
         """The runs of pytest that a layer takes: name and words of each. A second one is for tests marked alone."""
-        workers, folder = self.given.workers or layer.workers, f"tests/{layer.name}"
+        usual = max(1, layer.workers // 2) if self.given.coverage else layer.workers  # measured processes take twice the time
+        workers, folder = self.given.workers or usual, f"tests/{layer.name}"
         if workers == 1:
             return [("", [folder])]
         spread = [folder, f"--numprocesses={workers}", "--dist=loadfile", "--no-loadscope-reorder"]
