@@ -4,7 +4,7 @@
 """Judging: a gate is a JMESPath expression over observations that must be exactly `true`; anything else is a no.
 
 An expression that cannot be evaluated, or that names something that is not there, is null and so a no: a gate that cannot
-be answered does not pass. The gates that hold for any system stand in `gates.yml` beside this file; a system adds its own.
+be answered does not pass. The gates that hold for any system stand in `common.yml` beside this file; a system adds its own.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ class Judgement(msgspec.Struct):
     ok: bool
     fail_msg: str
     found: Any = None
+
+    def record(self) -> dict[str, Any]:
+        """What a journal keeps of it."""
+        return {"gate": self.gate, "ok": self.ok, "fail_msg": self.fail_msg, **({} if self.ok else {"found": self.found})}
 
     def __str__(self) -> str:
         return f"{self.gate}: {'ok' if self.ok else f'{self.fail_msg}; found {evidence(self.found)}'}"

@@ -13,7 +13,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,23 +25,47 @@ Record = dict[str, Any]
 
 def append(path: Path, kind: Kind, phase: Literal["begin", "end"], **fields: Any) -> Record:
     """Write one record and return it; it is on disk (fsync) when this returns."""
+    return extend(path, [{"kind": kind, "phase": phase, **fields}])[0]
+
+
+def extend(path: Path, records: Iterable[Record]) -> list[Record]:
+    """Write records (`kind`, `phase` and their fields) in one go, under one lock and one fsync, and return them as written."""
     with path.open("ab+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         torn, last = _last(file)
-        record = {"t": time.time_ns(), "seq": last + 1, "kind": kind, "phase": phase, **fields}
-        line = json.dumps(record, separators=(",", ":"), default=str) + "\n"
-        file.write(b"\n" * torn + line.encode())
+        now = time.time_ns()
+        written = [{"t": now, "seq": seq, **one} for seq, one in enumerate(records, last + 1)]
+        lines = "".join(json.dumps(one, separators=(",", ":"), default=str) + "\n" for one in written)
+        file.write(b"\n" * torn + lines.encode())
         file.flush()
         os.fsync(file.fileno())
-    return record
+    return written
 
 
 def read(path: Path) -> list[Record]:
     """All whole records, oldest first; lines that a crash tore are passed over."""
-    return list(parse(path.read_text(errors="replace").splitlines())) if path.exists() else []
+    return Reader(path).more()
 
 
-def parse(lines: list[str]) -> Iterator[Record]:
+class Reader:
+    """Reads a journal that grows: each line once, when it is whole."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._at, self._rest = path, 0, b""
+
+    def more(self) -> list[Record]:
+        """The records that were written since this was asked last; none while there is no journal."""
+        if not self._path.exists():
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._at)
+            new = file.read()
+        self._at += len(new)
+        *lines, self._rest = (self._rest + new).split(b"\n")
+        return list(parse(line.decode(errors="replace") for line in lines))
+
+
+def parse(lines: Iterable[str]) -> Iterator[Record]:
     """The records in lines of a journal, in today's words."""
     for line in lines:
         try:

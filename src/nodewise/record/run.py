@@ -14,6 +14,7 @@ import re
 import secrets
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from importlib import metadata
@@ -40,6 +41,7 @@ class Run:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.journal = folder / "journal.jsonl"
+        self._reader, self._read, self._reading = journal.Reader(self.journal), list[Record](), threading.Lock()
 
     @classmethod
     def create(cls, folder: Path, **about: Any) -> Run:
@@ -99,10 +101,8 @@ class Run:
         )
 
     def judged(self, judgements: Iterable[Judgement], **fields: Any) -> None:
-        """Keep what came of gates."""
-        for one in judgements:
-            evidence = {} if one.ok else {"found": one.found}
-            journal.append(self.journal, "gate", "end", gate=one.gate, ok=one.ok, fail_msg=one.fail_msg, **evidence, **fields)
+        """Keep what came of gates, in one write."""
+        journal.extend(self.journal, [{"kind": "gate", "phase": "end", **one.record(), **fields} for one in judgements])
 
     def note(self, text: str, **fields: Any) -> None:
         """Something worth telling."""
@@ -127,8 +127,10 @@ class Run:
         return next((record for record in self.records("note") if "outcome" in record), None)
 
     def records(self, kind: str | None = None, phase: str | None = None) -> list[Record]:
-        """The journal's records of a kind and phase, oldest first."""
-        return [r for r in journal.read(self.journal) if kind in (None, r["kind"]) and phase in (None, r["phase"])]
+        """The journal's records of a kind and phase, oldest first; each is read once, however often this is asked."""
+        with self._reading:
+            self._read += self._reader.more()
+            return [r for r in self._read if kind in (None, r["kind"]) and phase in (None, r["phase"])]
 
     def observations(self, before: int | None = None) -> dict[str, Observation]:
         """The last observation of each quorum group, of those that were made before a record of this number."""

@@ -30,7 +30,7 @@ def judge_step(
     a failure too.
     """
     plan, now, before = run.read_plan(), run.observations(), run.before_batch()
-    failed: list[Judgement] = []
+    judgements: list[Judgement] = []
     for group in [plan.group_of(node)] if node else plan.groups:
         earlier = before.get(group) if changed else run.before_last(group)
         if group not in now or earlier is None:
@@ -38,8 +38,7 @@ def judge_step(
         asked = context(now[group], earlier, plan.groups[group], to=to, node=node, changed=changed, successor=successor)
         asked["regressions"] = list(regressions)
         missing = run.missing(group)
-        settled = Judgement("settled", not missing, "the cluster did not settle in time", missing or None)
-        judgements = [settled, *(judge(plan.gates[name], asked) for name in names)]
-        run.judged(judgements, node=node)
-        failed += [one for one in judgements if not one.ok]
-    return unmet(failed)
+        judgements.append(Judgement("settled", not missing, "the cluster did not settle in time", missing or None))
+        judgements += [judge(plan.gates[name], asked) for name in names]
+    run.judged(judgements, node=node)
+    return unmet([one for one in judgements if not one.ok])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import io
-import json
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -19,7 +18,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from nodewise import renamed
+from nodewise.record.journal import Reader
 from nodewise.views import words
 from nodewise.views.board import Board, Cell, Node
 
@@ -172,23 +171,8 @@ def follow_journal(path: Path, feed: Callable[[dict[str, Any]], None], stop: thr
 
     A journal that is not there yet is waited for; a line is fed once it is whole, and one that a crash tore is passed over.
     """
-    position, rest, last = 0, b"", False
+    journal, last = Reader(path), False
     while not last:
         last = stop.wait(POLL)  # before reading: what was written before the stop is then read for certain
-        if not path.exists():
-            continue
-        with path.open("rb") as file:
-            file.seek(position)
-            new = file.read()
-        position += len(new)
-        *lines, rest = (rest + new).split(b"\n")
-        for record in filter(None, map(_parse, lines)):
+        for record in journal.more():
             feed(record)
-
-
-def _parse(line: bytes) -> dict[str, Any] | None:
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return None
-    return renamed.record(record) if isinstance(record, dict) and record.keys() >= {"t", "kind", "phase"} else None
