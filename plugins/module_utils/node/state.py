@@ -3,8 +3,8 @@
 
 """What a node keeps for whoever comes next, in <root>/state.json: who holds the cluster, and the upgrade that is under way.
 
-{"fence": 7, "lease": null | {...}, "upgrade": null | {...}, "others": {component: {...}}}. `others`, when there are any, are the
-last upgrades of other components of the system. `fence` is the number of the last lease that was granted here; it
+{"schema": 1, "fence": 7, "lease": null | {...}, "upgrade": null | {...}, "others": {component: {...}}}. `others`, when there are
+any, are the last upgrades of other components of the system. `fence` is the number of the last lease that was granted here; it
 goes down only when a lease is withdrawn. Whoever comes with another run or number than those of the lease is refused.
 """
 
@@ -22,6 +22,7 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.host.files import
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.lock import held, path_of
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.observation import timestamp
 
+SCHEMA = 1  # of this file: it rises when an older version would misread it; a file without one is read as well
 RESUMABLE = (
     None,
     "paused",
@@ -54,6 +55,9 @@ def read(root: str) -> dict[str, Any]:
         raise StateError(f"{path(root)}: {error.strerror}") from None
     except ValueError:
         state = None
+    schema = state.pop("schema", 0) if isinstance(state, dict) else 0
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise StateError(f"{path(root)} has schema {schema}, and this version reads up to {SCHEMA}: use a newer Nodewise")
     if not _whole(state):
         raise StateError(f"{path(root)} is not what was written there, so nobody knows who holds the cluster: restore or remove it")
     others = state.get("others")
@@ -76,7 +80,7 @@ def write(root: str, state: dict[str, Any]) -> None:
         os.makedirs(root, mode=0o755, exist_ok=True)
         descriptor, fresh = tempfile.mkstemp(prefix=".state-", dir=root)
         with open(descriptor, "w", encoding="utf-8") as stream:
-            json.dump(state, stream, indent=1)
+            json.dump({"schema": SCHEMA, **state}, stream, indent=1)
             stream.flush()
             os.fchmod(descriptor, 0o644)
             os.fsync(descriptor)

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from nodewise.gates.judgement import Judgement
 from nodewise.model import Observation, Outcome, Plan, ReasonCode, good
 from nodewise.record import journal
 from nodewise.record.journal import Record
+from nodewise.record.schema import accepted, stamped
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast, and each task of a batch reads the plan
 SECRET = re.compile(r"""(?i)([\w-]*(?:pass|secret|token|api_?key)[\w-]*["']?\s*[:=]\s*["']?)[^\s"',}]+""")
@@ -66,23 +67,24 @@ class Run:
         """The folder's name."""
         return self.folder.name
 
-    def write_json(self, name: str, value: object) -> None:
-        """Write a file of the record whole or not at all."""
-        self.write(name, msgspec.json.format(msgspec.json.encode(value)).decode() + "\n")
+    def write_json(self, name: str, fields: Mapping[str, Any]) -> None:
+        """Write a file of the record, with its schema number, whole or not at all."""
+        self.write(name, msgspec.json.format(msgspec.json.encode(stamped(fields))).decode() + "\n")
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """A file of the record, in today's words; empty when it is not there."""
+        """A file of the record, in today's words; empty when it is not there. Raises UnknownResult for a newer version's."""
         path = self.folder / name
-        return renamed.record(dict(msgspec.json.decode(path.read_bytes()))) if path.exists() else {}
+        return renamed.record(accepted(path, msgspec.json.decode(path.read_bytes()))) if path.exists() else {}
 
     def write_plan(self, plan: Plan) -> None:
         """Keep the plan as YAML, fully resolved."""
-        self.write("plan.yaml", yaml.safe_dump(msgspec.to_builtins(plan), sort_keys=False, width=132))
+        self.write("plan.yaml", yaml.safe_dump(stamped(msgspec.to_builtins(plan)), sort_keys=False, width=132))
 
     def read_plan(self) -> Plan:
         """The plan of this run."""
-        found = yaml.load((self.folder / "plan.yaml").read_text(), LOADER)  # noqa: S506 (both are safe)
-        return msgspec.convert(renamed.plan(found), Plan)
+        path = self.folder / "plan.yaml"
+        found = yaml.load(path.read_text(), LOADER)  # noqa: S506 (both are safe)
+        return msgspec.convert(renamed.plan(accepted(path, found)), Plan)
 
     def begin(self, step: str, **fields: Any) -> None:
         """Intent: on disk before the step's change."""
@@ -129,6 +131,8 @@ class Run:
     def records(self, kind: str | None = None, phase: str | None = None) -> list[Record]:
         """The journal's records of a kind and phase, oldest first; each is read once, however often this is asked."""
         with self._reading:
+            if not self._read:
+                self.read_json("run.json")  # its schema number is the journal's, too
             self._read += self._reader.more()
             return [r for r in self._read if kind in (None, r["kind"]) and phase in (None, r["phase"])]
 
