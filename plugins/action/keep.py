@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import EngineAction, run_of
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import EngineAction, files, run_of
 
 
 class ActionModule(EngineAction):
@@ -16,7 +16,5 @@ class ActionModule(EngineAction):
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         folder = run_of(task_vars).folder / "collected"
         folder.mkdir(mode=0o700, exist_ok=True)
-        file = folder / f"{self.host(task_vars)}.txt"
-        file.touch(mode=0o600)
-        file.write_text(args["text"])
+        files.write(folder / f"{self.host(task_vars)}.txt", args["text"], mode=0o600)
         return {}

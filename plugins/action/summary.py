@@ -29,7 +29,7 @@ class ActionModule(EngineAction):
             decide(run)
             return {"ansible_facts": {"nodewise_collect": worth_collecting(run), "nodewise_step": {}}}
         said = summarize(run, **({"smoke": smoke_session.totals(run.folder)} if smoke_session.sessions(run.folder) else {}))
-        smoke_report.merge_junit(run.folder)
+        smoke_report.put_junit(run.folder)
         lines = ending(said, run.folder)
         self.tell(lines)
         bad = not good(said["kind"], said["outcome"])

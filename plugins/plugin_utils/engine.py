@@ -23,7 +23,7 @@ try:
     import msgspec
     from packaging.version import Version
 
-    from nodewise import __version__, renamed
+    from nodewise import __version__, files, renamed
     from nodewise.errors import GateFailed, NodewiseError, Paused, Refused
     from nodewise.model import Artifact, Hop, Observation, Outcome, Plan, ReasonCode, Settings, Step, Subject, good
     from nodewise.record.run import Run, new_folder
@@ -53,7 +53,7 @@ except ImportError as missing:
     __version__ = approval = Artifact = backups = components = decide = declaration = describe = ending = None
     good = Hop = hops_through = judge_step = lease = load_rules = memory = msgspec = new_folder = None
     Observation = order = Outcome = Plan = plan = pypi = refuse_unfit = refuse_unready = recovered_to = None
-    ReasonCode = renamed = None
+    files = ReasonCode = renamed = None
     Resolver = roll = Run = Settings = smoke_finish = smoke_report = smoke_session = smoke_suite = smoke_verdict = None
     soak = sources = status = Step = Subject = summarize = unseen = Version = versions_ahead = None
     way_back = worth_collecting = None
@@ -85,6 +85,7 @@ __all__ = [
     "describe",
     "end_step",
     "ending",
+    "files",
     "good",
     "halt",
     "hops_through",

@@ -16,7 +16,6 @@ import contextlib
 import datetime
 import fcntl
 import ipaddress
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +26,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from nodewise import files
 from nodewise.errors import SetupError
 
 AUTHORITY_DAYS = 3650
@@ -166,27 +166,16 @@ def _load(stem: Path) -> _Pair | None:
 def _store(stem: Path, pair: _Pair) -> _Pair:
     stem.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Both files are complete before either is in place, and the key comes first: readers never see half of one.
-    staged = [
-        _staged(stem.with_name(f"{stem.name}.key"), _key_pem(pair.key), 0o600),
-        _staged(stem.with_name(f"{stem.name}.crt"), _pem(pair.certificate), 0o644),
-    ]
-    for temporary, path in staged:
-        temporary.replace(path)
+    parts = {"key": (_key_pem(pair.key), 0o600), "crt": (_pem(pair.certificate), 0o644)}
+    paths = {end: stem.with_name(f"{stem.name}.{end}") for end in parts}
+    staged = {end: files.stage(paths[end], text, mode) for end, (text, mode) in parts.items()}
+    for end, path in paths.items():
+        staged[end].replace(path)
     return pair
 
 
 def _as_it_is(_stem: Path, pair: _Pair) -> _Pair:
     return pair
-
-
-def _staged(path: Path, text: str, mode: int) -> tuple[Path, Path]:
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    return temporary, path
 
 
 def _pem(certificate: x509.Certificate) -> str:

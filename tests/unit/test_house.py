@@ -74,6 +74,19 @@ def test_a_host_is_found(pieces: tuple[str, str]) -> None:
     assert len(hosts_in(f"see {''.join(pieces)} for more")) == 1
 
 
+@pytest.mark.parametrize(
+    ("place", "sign", "where"),
+    [
+        ("src", "os.fsync(", ["src/nodewise/files.py", "src/nodewise/record/journal.py"]),  # whole files; lines of a journal
+        ("src", "ElementTree.tostring(", ["src/nodewise/record/junit.py"]),
+        ("plugins", "mkstemp(", ["plugins/module_utils/host/files.py"]),
+    ],
+)
+def test_one_writer(place: str, sign: str, where: list[str]) -> None:
+    """Whole files are written by one function on the controller and by one on nodes, and JUnit XML by one."""
+    assert where == [str(path.relative_to(ROOT)) for path in sorted((ROOT / place).rglob("*.py")) if sign in path.read_text()]
+
+
 @pytest.mark.parametrize("path", sorted(ROOT.glob("plugins/modules/*.py")), ids=lambda path: path.stem)
 def test_modules_have_documentation(path: Path) -> None:
     """A module says what it takes, shows how it is called and says what it returns."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
+from nodewise import files
+from nodewise.record import junit
 from nodewise.record.run import Run, masked
 from nodewise.record.summary import summarize
 from nodewise.views.summary import ending
@@ -24,6 +27,30 @@ from nodewise.views.summary import ending
 def test_secrets_are_not_kept(word: str, kept: str) -> None:
     """A value that is given to a name that says secret is left out; everything else stays as it was typed."""
     assert [kept] == masked([word])
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    """It takes the place of what is there with the mode that is asked for, and of one that cannot be written nothing is left."""
+    file = tmp_path / "x"
+    files.write(file, "old")
+    files.write(file, b"new", mode=0o600)
+    assert ("new", 0o600) == (file.read_text(), file.stat().st_mode & 0o777)
+    with pytest.raises(UnicodeEncodeError):
+        files.write(file, "\ud800")
+    assert ([file], "new") == (list(tmp_path.iterdir()), file.read_text())
+
+
+def test_suites_of_the_junit_file_are_put_by_name(tmp_path: Path) -> None:
+    """One that is put again is replaced, those of others stay, also in a file that older versions wrote."""
+    (tmp_path / "junit.xml").write_text('<testsuite name="theirs"><testcase name="t"/></testsuite>')
+    for says in ("first", "second\x00"):
+        junit.put(
+            tmp_path, {"ours": [junit.Case("w", "a", "fail", says), junit.Case("w", "b", "skip"), junit.Case("w", "c", "pass")]}
+        )
+    theirs, ours = ElementTree.parse(tmp_path / "junit.xml").getroot()  # noqa: S314  our own
+    assert "theirs" == theirs.get("name")
+    assert {"name": "ours", "tests": "3", "failures": "1", "skipped": "1"} == ours.attrib
+    assert ["second\ufffd"] == [one.get("message") for one in ours.iter("failure")]
 
 
 def test_evidence_of_a_backup_is_in_the_summary(tmp_path: Path) -> None:

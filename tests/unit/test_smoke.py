@@ -365,9 +365,9 @@ def test_junit_is_merged(tmp_path: Path) -> None:
     mine[0].cases = [Case("x", "pass", seconds=0.5), Case("y", "fail", "no\x00\x1b")]
     judged(tmp_path, mine, results("n2", a="skip", b="pass"))
     (tmp_path / "run/junit.xml").write_text('<testsuite name="gates"><testcase name="g"/></testsuite>')
-    report.merge_junit(tmp_path / "run")
+    report.put_junit(tmp_path / "run")
     once = (tmp_path / "run/junit.xml").read_text()
-    report.merge_junit(tmp_path / "run")
+    report.put_junit(tmp_path / "run")
     assert once == (tmp_path / "run/junit.xml").read_text()
     root = ElementTree.fromstring(once)  # noqa: S314  our own
     assert ["gates", "smoke s"] == [one.get("name") for one in root]

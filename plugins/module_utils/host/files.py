@@ -112,7 +112,7 @@ def _file(wanted: dict[str, Any], access: _Access, check: bool) -> bool:
         return False
     if not check:
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-        _replace(path, content, access)
+        replace(path, content, access)
     return True
 
 
@@ -121,20 +121,25 @@ def _read(path: str) -> bytes:
         return stream.read()
 
 
-def _replace(path: str, content: bytes, access: _Access) -> None:
-    """Readers see the old file or the new one; its access is right before anybody can open it by its name."""
+def replace(path: str, content: bytes, access: _Access | None = None) -> None:
+    """Write a file: readers see the old one or the new one, with the right access from its first moment, and the disk keeps it.
+
+    Access that is not asked for stays as it was.
+    """
     descriptor, part = tempfile.mkstemp(prefix=".nodewise-", dir=os.path.dirname(path))
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)
             stream.flush()
             _inherit(path, part)
-            access.apply(part)
+            if access:
+                access.apply(part)
             os.fsync(stream.fileno())
         os.replace(part, path)
     except BaseException:
         os.unlink(part)
         raise
+    sync(os.path.dirname(path))
 
 
 def _inherit(path: str, part: str) -> None:

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import time
 from contextlib import contextmanager, suppress
 from typing import Any, Iterator
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
-from ansible_collections.nodewise.cluster.plugins.module_utils.host.files import sync
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.files import replace
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.lock import held, path_of
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.observation import timestamp
 
@@ -75,20 +74,10 @@ def _today(record: Any) -> Any:
 
 def write(root: str, state: dict[str, Any]) -> None:
     """Write the state whole or not at all, and have the disk keep it; call it under the node's lock."""
-    fresh = ""
     try:
         os.makedirs(root, mode=0o755, exist_ok=True)
-        descriptor, fresh = tempfile.mkstemp(prefix=".state-", dir=root)
-        with open(descriptor, "w", encoding="utf-8") as stream:
-            json.dump({"schema": SCHEMA, **state}, stream, indent=1)
-            stream.flush()
-            os.fchmod(descriptor, 0o644)
-            os.fsync(descriptor)
-        os.replace(fresh, path(root))
-        sync(root)
+        replace(path(root), json.dumps({"schema": SCHEMA, **state}, indent=1).encode())
     except OSError as error:
-        if fresh and os.path.exists(fresh):
-            os.unlink(fresh)
         raise StateError(f"{path(root)} could not be written: {error.strerror}") from None
 
 

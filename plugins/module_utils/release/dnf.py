@@ -15,6 +15,7 @@ import time
 from contextlib import contextmanager
 from typing import Any, Iterator
 
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.files import replace
 from ansible_collections.nodewise.cluster.plugins.module_utils.release.manager import (
     CACHE,
     FETCH_S,
@@ -112,7 +113,7 @@ class Dnf(Manager):
         if free:
             has = self.installed(free)
             others = [line for line in _locked() if not any(line.startswith(f"{name}-") and _of(line) == name for name in free)]
-            _write("".join(f"{line}\n" for line in [*others, *(_lock(name, has[name]) for name in free)]))
+            replace(LOCKS, "".join(f"{line}\n" for line in [*others, *(_lock(name, has[name]) for name in free)]).encode())
 
     def about(self, file: str) -> tuple[str, str, int]:
         """Read the header."""
@@ -202,10 +203,3 @@ def _locked() -> list[str]:
             return stream.read().splitlines()
     except FileNotFoundError:
         return []
-
-
-def _write(text: str) -> None:
-    fresh = f"{LOCKS}.nodewise"
-    with open(fresh, "w", encoding="utf-8") as stream:
-        stream.write(text)
-    os.replace(fresh, LOCKS)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from nodewise import files
 from nodewise.errors import UsageError
 
 
@@ -67,7 +68,7 @@ class Report(msgspec.Struct, forbid_unknown_fields=True):
 
     def save(self, path: Path) -> None:
         """Write it as JSON."""
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(self)) + b"\n")
+        files.write(path, msgspec.json.format(msgspec.json.encode(self)) + b"\n")
 
 
 def median(samples: Sequence[float]) -> float | None:

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 import secrets
@@ -25,7 +24,7 @@ import msgspec
 import yaml
 from packaging.version import Version
 
-from nodewise import __version__, renamed
+from nodewise import __version__, files, renamed
 from nodewise.gates.judgement import Judgement
 from nodewise.model import Observation, Outcome, Plan, ReasonCode, good
 from nodewise.record import journal
@@ -69,7 +68,7 @@ class Run:
 
     def write_json(self, name: str, fields: Mapping[str, Any]) -> None:
         """Write a file of the record, with its schema number, whole or not at all."""
-        self.write(name, msgspec.json.format(msgspec.json.encode(stamped(fields))).decode() + "\n")
+        files.write(self.folder / name, msgspec.json.format(msgspec.json.encode(stamped(fields))) + b"\n")
 
     def read_json(self, name: str) -> dict[str, Any]:
         """A file of the record, in today's words; empty when it is not there. Raises UnknownResult for a newer version's."""
@@ -78,7 +77,7 @@ class Run:
 
     def write_plan(self, plan: Plan) -> None:
         """Keep the plan as YAML, fully resolved."""
-        self.write("plan.yaml", yaml.safe_dump(stamped(msgspec.to_builtins(plan)), sort_keys=False, width=132))
+        files.write(self.folder / "plan.yaml", yaml.safe_dump(stamped(msgspec.to_builtins(plan)), sort_keys=False, width=132))
 
     def read_plan(self) -> Plan:
         """The plan of this run."""
@@ -171,12 +170,6 @@ class Run:
         """Why the last step that failed did, in one line."""
         failed = [r for r in self.records("step", "end") if not r["ok"] and r.get("error")]
         return f"{failed[-1]['step']} failed: {failed[-1]['error']}" if failed else "a step failed without a word"
-
-    def write(self, name: str, text: str) -> None:
-        """Write a file of the record whole or not at all."""
-        temporary = self.folder / f".{name}.{os.getpid()}"
-        temporary.write_text(text)
-        temporary.replace(self.folder / name)
 
 
 def new_folder(base: Path, kind: str, cluster: str) -> Path:

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from typing import Any
-from xml.etree import ElementTree
 
 from nodewise.model import good
+from nodewise.record import junit
 from nodewise.record.journal import Record
 from nodewise.record.run import Run
 
@@ -38,7 +38,7 @@ def summarize(run: Run, **more: Any) -> dict[str, Any]:
     """Write summary.json and junit.xml from the journal and return the summary; keeps what others added (the workload's)."""
     summary = {**run.read_json("summary.json"), **summary_of(run), **more}
     run.write_json("summary.json", summary)
-    run.write("junit.xml", junit(run.records("gate"), summary))
+    junit.put(run.folder, {run.id: cases(run.records("gate"), summary)})
     return summary
 
 
@@ -72,19 +72,11 @@ def summary_of(run: Run) -> dict[str, Any]:
     }
 
 
-def junit(asked: list[Record], summary: dict[str, Any]) -> str:
+def cases(asked: list[Record], summary: dict[str, Any]) -> list[junit.Case]:
     """Gates as test cases, and the outcome as one more: a CI system shows what failed and why."""
-    cases = [(f"{r.get('node') or summary['cluster']}: {r['gate']}", r["ok"], f"{r['fail_msg']}: {r.get('found')}") for r in asked]
-    cases.append(("outcome", good(summary["kind"], summary["outcome"]), f"{summary['outcome']}: {summary['reason']}"))
-    suite = ElementTree.Element(
-        "testsuite", name=summary["run_id"], tests=str(len(cases)), failures=str(sum(not ok for _, ok, _ in cases))
-    )
-    for name, ok, text in cases:
-        case = ElementTree.SubElement(suite, "testcase", classname="nodewise", name=name)
-        if not ok:
-            ElementTree.SubElement(case, "failure", message=text[:1000])
-    ElementTree.indent(suite)
-    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+    told = [(f"{r.get('node') or summary['cluster']}: {r['gate']}", r["ok"], f"{r['fail_msg']}: {r.get('found')}") for r in asked]
+    told.append(("outcome", good(summary["kind"], summary["outcome"]), f"{summary['outcome']}: {summary['reason']}"))
+    return [junit.Case("nodewise", name, "pass" if ok else "fail", text[:1000]) for name, ok, text in told]
 
 
 def _phases(ends: list[Record]) -> dict[str, float]:

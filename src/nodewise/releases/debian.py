@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from nodewise import files
 from nodewise.errors import MissingTool, Refused, SetupError
 from nodewise.model import Artifact
 
@@ -45,9 +46,7 @@ def packages(suite: str, names: list[str], version: str, arch: str, cache: Path 
         return msgspec.json.decode(answer.read_bytes(), type=list[Artifact])
     with _private(root):
         found = _look_up(root, suite, names, version, arch)
-        part = answer.with_suffix(".part")
-        part.write_bytes(msgspec.json.encode(found))
-        part.replace(answer)
+        files.write(answer, msgspec.json.encode(found))
     return found
 
 

@@ -25,6 +25,7 @@ from urllib.parse import unquote
 
 import msgspec
 
+from nodewise import files
 from nodewise.errors import Refused
 from nodewise.model import Artifact
 from nodewise.releases.debian import cache_dir
@@ -114,9 +115,7 @@ def _kept(file: Path, age: float | None, make: Callable[[], list[Any]]) -> list[
         if old:
             return old
         raise
-    part = _made(file.parent) / f"{file.name}.{os.getpid()}"
-    part.write_bytes(msgspec.json.encode(made))
-    part.replace(file)
+    files.write(_made(file.parent) / file.name, msgspec.json.encode(made))
     return made
 
 

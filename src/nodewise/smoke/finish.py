@@ -10,7 +10,7 @@ from typing import Any
 from nodewise.model import Outcome
 from nodewise.record.run import Run
 from nodewise.record.summary import summarize
-from nodewise.smoke.report import merge_junit
+from nodewise.smoke.report import put_junit
 from nodewise.smoke.session import Concluded, conclude, sessions, totals
 
 ENDS: dict[bool, Outcome] = {True: "passed", False: "failed"}
@@ -24,7 +24,7 @@ def finish(run: Run, why: str = "") -> dict[str, Any]:
     nothing = "the run ended before anything was planned; what stopped it stands above"
     run.conclude(ENDS[ok], f"{why}; {words}" if why and words else why or words or nothing)
     summary = summarize(run, smoke=totals(run.folder))
-    merge_junit(run.folder)
+    put_junit(run.folder)
     return summary
 
 

@@ -5,18 +5,14 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
-from xml.etree import ElementTree
 
+from nodewise.record import junit
 from nodewise.smoke.cases import Case
 from nodewise.smoke.session import Concluded, conclude, sessions
 from nodewise.smoke.verdict import Result
 
-NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0 has no place for these
-SUITE = "smoke "  # how the names of our suites in junit.xml begin
 ROWS, SHOWN, LINES = 40, 10, 6  # scripts that are listed; those whose lines are shown, and how many of each
 
 
@@ -54,30 +50,17 @@ def _why(one: Result) -> str:
     return "; ".join(filter(None, [one.reason, *one.notes]))
 
 
-def merge_junit(folder: Path) -> None:
-    """Put a suite for each session into the run's junit.xml, beside what is there; once, however often it is called."""
-    path = folder / "junit.xml"
-    root = ElementTree.Element("testsuites", name=folder.name)
-    if path.exists():
-        found = ElementTree.parse(path).getroot()  # noqa: S314  our own
-        there = [found] if found.tag == "testsuite" else list(found)
-        root.extend(one for one in there if not (one.get("name") or "").startswith(SUITE))
-    root.extend(_suite(conclude(folder, one.id)) for one in sessions(folder))
-    ElementTree.indent(root)
-    temporary = path.with_name(f".junit.xml.{os.getpid()}")
-    temporary.write_text(ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n")
-    temporary.replace(path)
+def put_junit(folder: Path) -> None:
+    """Put a suite for each session into the run's junit.xml; once, however often it is called."""
+    if done := [conclude(folder, one.id) for one in sessions(folder)]:
+        junit.put(folder, {f"smoke {one.session.id}": list(_cases(one)) for one in done})
 
 
-def _suite(done: Concluded) -> ElementTree.Element:
-    suite = ElementTree.Element("testsuite", name=f"{SUITE}{done.session.id}")
+def _cases(done: Concluded) -> Iterator[junit.Case]:
     for result in done.results:
         for case in _told(result):
-            suite.append(_case(f"{done.session.suite}.{result.host}", case, result))
-    for key, tag in (("failures", "failure"), ("skipped", "skipped")):
-        suite.set(key, str(sum(1 for _ in suite.iter(tag))))
-    suite.set("tests", str(len(suite)))
-    return suite
+            where, lines, notes = f"{done.session.suite}.{result.host}", "\n".join(result.lines), "\n".join(result.notes)
+            yield junit.Case(where, case.name, case.status, case.reason, lines, notes, case.seconds)
 
 
 def _told(result: Result) -> list[Case]:
@@ -86,20 +69,3 @@ def _told(result: Result) -> list[Case]:
     if not told or (result.status == "fail" and all(one.status != "fail" for one in told)):
         told.append(Case(result.script, result.status, result.reason, result.seconds))
     return told
-
-
-def _case(where: str, told: Case, result: Result) -> ElementTree.Element:
-    case = ElementTree.Element("testcase", classname=_clean(where), name=_clean(told.name))
-    if told.seconds is not None:
-        case.set("time", f"{told.seconds:.3f}")
-    if told.status == "fail":
-        ElementTree.SubElement(case, "failure", message=_clean(told.reason)).text = _clean("\n".join(result.lines))
-    elif told.status == "skip":
-        ElementTree.SubElement(case, "skipped", message=_clean(told.reason))
-    if result.notes:
-        ElementTree.SubElement(case, "system-out").text = _clean("\n".join(result.notes))
-    return case
-
-
-def _clean(text: str) -> str:
-    return NOT_XML.sub("\ufffd", text)

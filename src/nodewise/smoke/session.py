@@ -9,7 +9,6 @@ What is expected and not there has failed, whatever the reason.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable
 from importlib import resources
@@ -19,6 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
+from nodewise import files
 from nodewise.errors import Refused, UsageError
 from nodewise.gates.judgement import Judgement, judge, unmet
 from nodewise.gates.vocabulary import parse_gates
@@ -299,9 +299,7 @@ def _load(path: Path, kind: type[Read]) -> Read:
 def _write(path: Path, value: Any) -> None:
     """Write a file of the record whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(value)) + b"\n")
-    temporary.replace(path)
+    files.write(path, msgspec.json.format(msgspec.json.encode(value)) + b"\n")
 
 
 def output(folder: Path, session: str, host: str, texts: dict[str, bytes]) -> None:

@@ -9,6 +9,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from nodewise import files
 from nodewise.testnet import tools
 from nodewise.testnet.state import Node, Testnet
 
@@ -18,7 +19,7 @@ def make(testnet: Testnet) -> None:
     _generate(testnet.key, testnet.name)
     with ThreadPoolExecutor(max_workers=8) as pool:
         lines = list(pool.map(lambda node: _host_key(testnet, node), testnet.nodes))
-    testnet.known_hosts.write_text("".join(lines))
+    files.write(testnet.known_hosts, "".join(lines))
 
 
 def node_folder(testnet: Testnet, node: Node) -> Path:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from nodewise import files
 from nodewise.errors import UsageError
 from nodewise.testnet import ssh
 from nodewise.testnet.home import home, state_folder
@@ -83,9 +84,7 @@ class Testnet:
     def save(self) -> None:
         """Write testnet.json, all or nothing."""
         self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        part = self.state / "testnet.json.part"
-        part.write_text(json.dumps(asdict(self), indent=2) + "\n")
-        part.replace(self.state / "testnet.json")
+        files.write(self.state / "testnet.json", json.dumps(asdict(self), indent=2) + "\n")
 
 
 def find(name: str) -> Testnet | None:

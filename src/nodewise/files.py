@@ -1,0 +1,29 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Writing a file whole or not at all: readers see the old one or the new one, and the disk has it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+
+def write(path: Path, content: str | bytes, mode: int = 0o666) -> None:
+    """Write a file, in the place of one that is there; `mode` is less the umask."""
+    stage(path, content, mode).replace(path)
+
+
+def stage(path: Path, content: str | bytes, mode: int = 0o666) -> Path:
+    """Write it beside its place, for a `replace` when others are ready, too; of one that cannot be written nothing is left."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    return beside
