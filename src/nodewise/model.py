@@ -105,12 +105,17 @@ class Release(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class Gate(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """A named question about observations: `that` is JMESPath and must be exactly `true`; `shows` is the evidence for a no."""
+    """A named question about observations: `that` is JMESPath and must be exactly `true`; `shows` is the evidence for a no.
+
+    `measured` and `bound` are JMESPath, too, for a number or null (a bound may be the number itself); a gate has both or neither.
+    """
 
     name: str
     that: str
     fail_msg: str  # what is wrong when it is not true, in one line
     shows: str = "@"
+    measured: str | None = None
+    bound: int | float | str | None = None
 
 
 class Step(msgspec.Struct, forbid_unknown_fields=True):

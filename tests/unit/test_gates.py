@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from nodewise.errors import Refused
+from nodewise.gates import judgement
 from nodewise.gates.context import context
 from nodewise.gates.judgement import judge
 from nodewise.gates.vocabulary import builtin_gates, parse_gates
 from nodewise.model import Gate
 from nodewise.upgrade.declared import declaration
+from nodewise.upgrade.preflight import refuse_unready
 
 from .observed import observation
 
@@ -62,3 +64,55 @@ def test_a_gate_that_cannot_be_read_is_refused(table: dict[str, Any]) -> None:
     """A gate that does not parse is refused by its name, before anything begins."""
     with pytest.raises(Refused, match="gate g cannot be read"):
         parse_gates(table)
+
+
+@pytest.mark.parametrize(
+    ("fields", "lacking"),
+    [({"measured": "now"}, "no bound"), ({"bound": 0}, "no measured"), ({"measured": "now", "bound": True}, "bool")],
+)
+def test_a_gate_measures_against_a_bound(fields: dict[str, Any], lacking: str) -> None:
+    """One without the other, or a bound that can be no number, is refused."""
+    with pytest.raises(Refused, match=f"gate g cannot be read: .*{lacking}"):
+        parse_gates({"g": {"that": "`true`", "fail_msg": "no", **fields}})
+
+
+@pytest.mark.parametrize(
+    ("lag", "bound", "ok", "near"),
+    [
+        (899, 1000, True, False),
+        (900, 1000, True, True),
+        (1000, 1000, True, True),
+        (1050, 1000, True, True),
+        (0, 0, True, False),
+        (None, 1000, False, False),
+        (7, "nothing.at.all", False, False),
+        (7, "max('x')", False, False),
+        (7, "'x'", False, False),
+    ],
+)
+def test_what_is_measured(lag: int | None, bound: float | str, *, ok: bool, near: bool) -> None:
+    """Numbers are kept with the verdict; near is a tenth of the bound; what is unknown, or no number, was not near and is a no."""
+    asked = context(observation(n1={"lag": lag}), observation(), ["n1", "n2", "n3"], to="3.5.16")
+    found = judge(Gate("g", "`true`", "no", measured="now.members[0].lag", bound=bound), asked)
+    assert ok == found.ok
+    assert near == judgement.near(found.numbers)
+    assert not ok or found.record() == {"gate": "g", "ok": True, "fail_msg": "no", "measured": lag, "bound": bound}
+
+
+def test_a_gate_that_measures_no_number_is_refused() -> None:
+    """Before anything begins, also where it is asked only later, and where an operator declares it."""
+    etcd, own = declaration(ROOT / "roles/etcd"), {"g": {"that": "a", "fail_msg": "x", "measured": "to", "bound": 1}}
+    with pytest.raises(Refused, match=r"gate g cannot be read: measured is 3\.5\.16, expected a number or null"):
+        refuse_unready(etcd, {"c": observation()}, {"c": ["n1", "n2", "n3"]}, "3.5.16", own_gates=own)
+
+
+@pytest.mark.parametrize(
+    ("system", "gate", "numbers"),
+    [("etcd", "caught_up", (0, 1000)), ("postgresql", "caught_up", (0, 0)), ("postgresql", "store_seen", (1.2, 20))],
+)
+def test_what_systems_measure(system: str, gate: str, numbers: tuple[float, float]) -> None:
+    """The largest of all members, against its bound; null when one does not say."""
+    field = {"lag": None} if gate == "caught_up" else {"details": {"store_seen_s": None}}
+    for member, measured in (({}, numbers[0]), (field, None)):
+        asked = context(observation(None, system, n1=member), observation(None, system), ["n1", "n2", "n3"], to="3.5.16")
+        assert {"measured": measured, "bound": numbers[1]} == judge(defined(system)[gate], asked).numbers

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from nodewise import files
+from nodewise.gates.judgement import Judgement
 from nodewise.record import junit
 from nodewise.record.run import Run, masked
 from nodewise.record.summary import summarize
@@ -51,6 +52,19 @@ def test_suites_of_the_junit_file_are_put_by_name(tmp_path: Path) -> None:
     assert "theirs" == theirs.get("name")
     assert {"name": "ours", "tests": "3", "failures": "1", "skipped": "1"} == ours.attrib
     assert ["second\ufffd"] == [one.get("message") for one in ours.iter("failure")]
+
+
+def test_near_misses_are_told(tmp_path: Path) -> None:
+    """What passed close to its bound is in summary.json, the closest of each gate and node, and on one of the last lines."""
+    run = Run.create(tmp_path / "run", kind="upgrade", cluster="demo")
+    for measured, ok, node in [(990, True, "n1"), (901, True, "n1"), (899, True, "n2"), (1001, False, "n3"), (950, True, None)]:
+        found = Judgement("caught_up", ok, "behind", numbers={"measured": measured, "bound": 1000})
+        run.judged([found, Judgement("one_leader", True, "none")], node=node)
+    summary = summarize(run)
+    assert [("n1", 990), (None, 950)] == [(one["node"], one["measured"]) for one in summary["near_misses"]]
+    assert {"gate", "node", "measured", "bound"} == summary["near_misses"][0].keys()
+    said = [line for line in ending(summary, run.folder) if line.startswith("near")]
+    assert ["near miss caught_up (n1) 990 of 1000; caught_up 950 of 1000"] == said
 
 
 def test_evidence_of_a_backup_is_in_the_summary(tmp_path: Path) -> None:

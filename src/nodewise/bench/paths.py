@@ -103,7 +103,7 @@ def judging(folder: Path) -> Ready:
     size = run.journal.stat().st_size
 
     def path() -> str:
-        said = judge_step(run, step.after, node, NEW)
+        said = judge_step(Run(run.folder), step.after, node, NEW)  # as a task does it, which has read nothing yet
         os.truncate(run.journal, size)
         return said
 

@@ -9,6 +9,7 @@ be answered does not pass. The gates that hold for any system stand in `common.y
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import jmespath
@@ -17,32 +18,61 @@ from jmespath.exceptions import JMESPathError
 
 from nodewise.model import Gate
 
+NEAR = 0.1  # of a bound: what passed and came that close to it is a near miss
+
 
 class Judgement(msgspec.Struct):
-    """What came of one gate; `found` is the evidence, and None when the gate passed."""
+    """What came of one gate. `found` is the evidence, None when it passed; `numbers` has `measured` and `bound`, if any."""
 
     gate: str
     ok: bool
     fail_msg: str
     found: Any = None
+    numbers: dict[str, float | None] = {}
 
     def record(self) -> dict[str, Any]:
         """What a journal keeps of it."""
-        return {"gate": self.gate, "ok": self.ok, "fail_msg": self.fail_msg, **({} if self.ok else {"found": self.found})}
+        found = {} if self.ok else {"found": self.found}
+        return {"gate": self.gate, "ok": self.ok, "fail_msg": self.fail_msg, **found, **self.numbers}
 
     def __str__(self) -> str:
         return f"{self.gate}: {'ok' if self.ok else f'{self.fail_msg}; found {evidence(self.found)}'}"
 
 
 def judge(gate: Gate, context: dict[str, Any]) -> Judgement:
-    """Ask one gate."""
+    """Ask one gate. What could not be measured has not passed."""
     try:
-        answer = jmespath.search(gate.that, context)
-    except JMESPathError as error:
+        answer, measures = jmespath.search(gate.that, context), numbers(gate, context)
+    except (JMESPathError, ValueError) as error:
         return Judgement(gate.name, False, gate.fail_msg, f"the expression failed: {error}")
-    if answer is True:
-        return Judgement(gate.name, True, gate.fail_msg)
-    return Judgement(gate.name, False, gate.fail_msg, _shown(gate, context, answer))
+    if answer is True and None not in measures.values():
+        return Judgement(gate.name, True, gate.fail_msg, numbers=measures)
+    return Judgement(gate.name, False, gate.fail_msg, _shown(gate, context, answer), measures)
+
+
+def numbers(gate: Gate, context: dict[str, Any]) -> dict[str, float | None]:
+    """What a gate measures, and its bound; None where that is unknown. Raises ValueError for what is no number."""
+    found = {}
+    for name in ("measured", "bound") if gate.measured is not None else ():
+        asked = getattr(gate, name)
+        found[name] = value = _searched(asked, context) if isinstance(asked, str) else asked
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+            raise ValueError(f"{name} is {evidence(value, 60)}, expected a number or null")
+    return found
+
+
+def near(numbers: Mapping[str, Any]) -> bool:
+    """Whether what passed was within a tenth of its bound; a bound of 0 has no tenth, and what is unknown was not near."""
+    measured, bound = numbers.get("measured"), numbers.get("bound")
+    return bool(measured is not None and bound and abs(measured - bound) <= abs(bound) * NEAR)
+
+
+def _searched(expression: str, context: dict[str, Any]) -> Any:
+    """An expression's value; null where it cannot be evaluated, as something that it needs is not there."""
+    try:
+        return jmespath.search(expression, context)
+    except JMESPathError:
+        return None
 
 
 def _shown(gate: Gate, context: dict[str, Any], answer: object) -> Any:

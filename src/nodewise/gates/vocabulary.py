@@ -24,16 +24,20 @@ def builtin_gates() -> dict[str, Gate]:
 
 
 def parse_gates(table: dict[str, Any]) -> dict[str, Gate]:
-    """`{name: {that, fail_msg, shows}}` as gates; an expression that does not parse is refused before anything begins."""
+    """`{name: {that, fail_msg, shows, measured, bound}}` as gates; what does not parse is refused before anything begins."""
     gates = {}
     for name, fields in table.items():
         try:
             gate = msgspec.convert({"name": name, **renamed.gate(fields)}, Gate)
-            jmespath.compile(gate.that)
-            jmespath.compile(gate.shows)
+            for expression in (gate.that, gate.shows, gate.measured, gate.bound):
+                jmespath.compile(expression) if isinstance(expression, str) else None
         except (msgspec.ValidationError, JMESPathError, TypeError) as error:
             raise Refused(
-                f"gate {name} cannot be read: {str(error).splitlines()[0]}; expected {{that, fail_msg, shows}} in JMESPath"
+                f"gate {name} cannot be read: {str(error).splitlines()[0]}; "
+                "expected {that, fail_msg, shows, measured, bound} in JMESPath"
             ) from error
+        if (gate.measured is None) != (gate.bound is None):
+            lacking = "bound" if gate.bound is None else "measured"
+            raise Refused(f"gate {name} cannot be read: it has no {lacking}; expected measured and bound, or neither")
         gates[name] = gate
     return gates

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nodewise.gates.judgement import near
 from nodewise.model import good
 from nodewise.record import junit
 from nodewise.record.journal import Record
@@ -68,6 +69,7 @@ def summary_of(run: Run) -> dict[str, Any]:
             m.name: {"version": m.version, "role": m.role, "serving": m.serving, "seconds": _seconds(ends, m.name)} for m in last
         },
         "gates": {"passed": sum(r["ok"] for r in asked), "failed": sum(not r["ok"] for r in asked)},
+        "near_misses": _near_misses(asked),
         "backups": [r["backup"] for r in records if "backup" in r],
     }
 
@@ -77,6 +79,14 @@ def cases(asked: list[Record], summary: dict[str, Any]) -> list[junit.Case]:
     told = [(f"{r.get('node') or summary['cluster']}: {r['gate']}", r["ok"], f"{r['fail_msg']}: {r.get('found')}") for r in asked]
     told.append(("outcome", good(summary["kind"], summary["outcome"]), f"{summary['outcome']}: {summary['reason']}"))
     return [junit.Case("nodewise", name, "pass" if ok else "fail", text[:1000]) for name, ok, text in told]
+
+
+def _near_misses(asked: list[Record]) -> list[Record]:
+    """Gates that passed within a tenth of their bound: of each, and each node, the closest."""
+    closest: dict[tuple[Any, Any], Record] = {}
+    for one in sorted((r for r in asked if r["ok"] and near(r)), key=lambda r: -abs(r["measured"] - r["bound"])):
+        closest[one["gate"], one.get("node")] = {key: one.get(key) for key in ("gate", "node", "measured", "bound")}
+    return list(closest.values())
 
 
 def _phases(ends: list[Record]) -> dict[str, float]:

@@ -42,7 +42,7 @@ def make(
     inventory's, an outage that nobody accepted. Members that are brought back first may be down.
     """
     known, to = vocabulary(declared, own_gates), route.hops[-1].to
-    refuse_unready(declared, observations, subject.groups, to, excused=route.recover)
+    refuse_unready(declared, observations, subject.groups, to, excused=route.recover, own_gates=own_gates)
     running = {member.name: member.version for seen in observations.values() for member in seen.members if member.version}
     brought = {name: release.version for name, release in route.recover.items()}
     plan = Plan(

@@ -5,15 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
 from nodewise.errors import Refused
 from nodewise.gates.context import context
-from nodewise.gates.judgement import judge, unmet
-from nodewise.model import Declaration, Observation, Observations, Plan, Settings
+from nodewise.gates.judgement import judge, numbers, unmet
+from nodewise.model import Declaration, Gate, Observation, Observations, Plan, Settings
 from nodewise.upgrade.declared import vocabulary
 
 UNPACKED = 5  # times the size of an artifact: the archive and what it unpacks to, as release_stage counts it
@@ -69,18 +70,31 @@ def refuse_unready(
     to: str = "",
     *,
     excused: Container[str] = (),
+    own_gates: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
-    """Raise Refused unless every gate holds in each group before anything has begun; members to recover are not asked about."""
-    known, lines = vocabulary(declared, {}), []
+    """Raise Refused unless every gate holds in each group before anything has begun; members to recover are not asked about.
+
+    A gate that measures no number, whenever it will be asked, is refused, too.
+    """
+    known, lines = vocabulary(declared, own_gates), []
     for group, names in groups.items():
         if group not in observations:
             raise Refused(f"{group} was not observed; every member must be reachable before one is changed")
         seen = without(observations[group], excused)
         asked = context(seen, seen, [name for name in names if name not in excused], to=to)
+        _refuse_numberless(known.values(), asked)
         said = [verdict for name in declared.ready if not (verdict := judge(known[name], asked)).ok]
         lines += [f"{group}: {unmet(said)}" if len(groups) > 1 else unmet(said)] if said else []
     if lines:
         raise Refused("\n".join([*lines, "Mend the cluster, then run the same command again"]))
+
+
+def _refuse_numberless(gates: Iterable[Gate], asked: dict[str, Any]) -> None:
+    for gate in gates:
+        try:
+            numbers(gate, asked)
+        except ValueError as error:
+            raise Refused(f"gate {gate.name} cannot be read: {error}") from None
 
 
 def without(seen: Observation, excused: Container[str]) -> Observation:

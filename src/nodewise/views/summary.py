@@ -17,6 +17,8 @@ def ending(summary: dict[str, Any], folder: Path) -> list[str]:
     said += [_node(name, node) for name, node in sorted(summary["nodes"].items())]
     gates = summary["gates"]
     said.append(f"gates     {gates['passed']} passed, {gates['failed']} failed; {summary['duration_s']:.1f} s in all")
+    if near := summary.get("near_misses"):
+        said.append("near miss " + "; ".join(f"{_of(one)} {one['measured']:g} of {one['bound']:g}" for one in near))
     said += [_evidence(one["evidence"]) for one in summary.get("backups", []) if "evidence" in one]
     if load := summary.get("workload"):
         said.append(
@@ -28,6 +30,11 @@ def ending(summary: dict[str, Any], folder: Path) -> list[str]:
         said.append(f"judged    {one['checker']}: {one['verdict']}; {one['says']}")
     said += [f"next      {line}" for line in following(summary)]
     return [*said, f"record    {folder}"]
+
+
+def _of(one: dict[str, Any]) -> str:
+    """A gate, and the node that it was about."""
+    return f"{one['gate']} ({one['node']})" if one["node"] else str(one["gate"])
 
 
 def _evidence(seen: dict[str, Any]) -> str:
