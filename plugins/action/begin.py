@@ -31,15 +31,25 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     role_path,
 )
 
+# Every fact that an action of this collection sets, with the value that it has before a run sets it. ansible keeps facts in the
+# user's fact cache, where there is one, and would give those of the last run to the next.
+STATE: dict[str, Any] = {
+    **dict.fromkeys(("nodewise_run", "nodewise_node", "nodewise_observation", "nodewise_baseline", "nodewise_soaked")),
+    **dict.fromkeys(("nodewise_halted", "nodewise_collect"), False),
+    **{name: {} for name in ("nodewise_lease", "nodewise_hop", "nodewise_batch", "nodewise_step", "nodewise_smoke")},
+    **{name: {} for name in ("nodewise_release", "nodewise_back", "nodewise_components", "nodewise_recovered", "nodewise_restore")},
+    **{name: [] for name in ("nodewise_missing", "nodewise_hops", "nodewise_leaders", "nodewise_lease_again")},
+}
+
 
 class ActionModule(EngineAction):
-    """Choose the cluster; for a run that changes it, open the run's record."""
+    """Choose the cluster and forget the last run; for one that changes the cluster, open its record."""
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         if not args["record"]:
             cluster = self.chosen(args, task_vars)
             self.warn(old_names(cluster, task_vars["hostvars"]))
-            return {"ansible_facts": {"nodewise_run": cluster, "nodewise_halted": False}}
+            return {"ansible_facts": {**STATE, "nodewise_run": cluster}}
         try:
             cluster, problem = self.chosen(args, task_vars), None
         except NodewiseError as error:
@@ -57,7 +67,7 @@ class ActionModule(EngineAction):
             "approve": args["approve"],
         }
         about["controller"] = lease.me(os.getppid())  # ansible-playbook, while it is the parent of its workers for certain
-        facts = {"nodewise_run": about, "nodewise_halted": False}
+        facts = {**STATE, "nodewise_run": about}
         try:
             about["window_end"] = self.ready(args, problem)
         except NodewiseError as error:

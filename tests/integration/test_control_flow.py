@@ -184,6 +184,17 @@ def test_nobody_approved(notes: Played) -> None:
     assert {"n1": 2, "n2": 0, "n3": 2} == notes.starts()
 
 
+def test_a_fact_cache_does_not_give_a_paused_run_to_the_next(notes: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With facts kept in files, a run that paused is followed by one that goes through."""
+    monkeypatch.setenv("ANSIBLE_CACHE_PLUGIN", "jsonfile")
+    monkeypatch.setenv("ANSIBLE_CACHE_PLUGIN_CONNECTION", str(notes.folder / "facts"))
+    ends(notes, "paused", *UP, "-e", "nodewise_approve=", code=2)
+    assert "nodewise_lease" in next((notes.folder / "facts").glob("*n1")).read_text()
+    notes.next_run()
+    ends(notes, "upgraded", *UP)
+    assert dict.fromkeys(NAMES, "1.1.0") == notes.versions()
+
+
 @pytest.mark.parametrize(("answer", "outcome"), [("yes", "upgraded"), pytest.param("no", "paused", marks=pytest.mark.slow)])
 def test_an_operator_at_the_terminal_is_asked(notes: Played, answer: str, outcome: str) -> None:
     """On a terminal the point of no return is a question, and only yes is a yes."""

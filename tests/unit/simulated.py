@@ -71,11 +71,14 @@ class Simulated(Notes):
     bad_stage = ""  # a host on which staging fails
     warned: list[str]  # what an operator was warned of
     answer = False  # of an operator who is asked
+    cached: Mapping[str, dict[str, Any]] = MappingProxyType({})  # what a fact cache kept, by host
     soaked: Mapping[str, Any] = MappingProxyType({})  # what the canary's sample has other than the baseline
 
     def upgrade(self, to: str = "", *, kind: str = "upgrade", check: bool = False, **given: Any) -> str:
         """Run the plays to their end; returns the outcome."""
         self.vars, self.check, self.warned = HostVars(self.folder / "hosts.yml"), check, []
+        for host, facts in self.cached.items():
+            self.vars[host].update(facts)
         chosen = {name: given.pop(name, default) for name, default in DEFAULTS.items()}
         with contextlib.suppress(EndOfPlayError), mock.patch.dict(os.environ, NODEWISE_RUN_DIR=str(self.run_dir)):
             self.once("begin", kind=kind, record=True, to=to, **chosen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.nodewise.cluster.plugins.action import begin, sample
 from tests.notes import NAMES
 from tests.unit.simulated import Simulated
 
@@ -33,6 +35,32 @@ def refused(notes: Simulated, to: str = "1.1.0", **given: Any) -> str:
 def approved(notes: Simulated) -> str:
     """The hash of the last plan."""
     return str(yaml.safe_load((notes.run_dir / "plan.yaml").read_text())["hash"])
+
+
+# --- what a fact cache keeps -----------------------------------------------------------------------------------------
+
+
+def test_a_run_does_not_begin_with_the_facts_of_the_last(notes: Simulated) -> None:
+    """A fact cache gives the facts of a run that paused to the next one, which goes through all the same."""
+    assert "paused" == notes.upgrade("1.1.0", approve="")
+    notes.cached = notes.vars
+    notes.next_run()
+    assert "upgraded" == notes.upgrade("1.1.0")
+
+
+def test_a_node_that_is_not_seen_does_not_answer_from_the_cache(notes: Simulated) -> None:
+    """What a node said in the run before is no answer in this one."""
+    assert "paused" == notes.upgrade("1.1.0", approve="")
+    notes.cached, notes.lost = notes.vars, ("n2",)
+    notes.next_run()
+    assert "n2 did not answer" in refused(notes)
+
+
+def test_every_fact_is_forgotten() -> None:
+    """Each fact that an action sets has a value that no run has set yet; `begin` sets it."""
+    files = sorted((Path(__file__).parents[2] / "plugins/action").glob("*.py"))
+    named = {name for file in files for name in re.findall(r'"(nodewise_\w+)":', file.read_text())}
+    assert begin.STATE.keys() == named | set(sample.FACTS.values())
 
 
 # --- refused before anything changes ---------------------------------------------------------------------------------
