@@ -57,6 +57,15 @@ def test_one_run_is_shown_as_it_ended(folder: Path) -> None:
     assert f"record    {folder}/20260101-120000-upgrade-c-1" in said
 
 
+def test_a_record_of_a_newer_version_is_named(folder: Path) -> None:
+    """The others are listed all the same; asked for it alone, the command fails."""
+    (folder / "20260102-120000-upgrade-c-2/run.json").write_text('{"schema": 99}')
+    done = runs("--folder", folder)
+    assert (0, ["20260101-120000-upgrade-c-1"]) == (done.exit_code, [line.split()[0] for line in done.stdout.splitlines()])
+    assert "run.json has schema 99, and this version reads up to" in done.stderr
+    assert runs("20260102-120000-upgrade-c-2", "--folder", folder).exit_code
+
+
 @pytest.mark.parametrize("words", [["nope"], ["--folder", "nowhere"]])
 def test_no_record_is_no_success(folder: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
     """Exit code 2, and what to do."""

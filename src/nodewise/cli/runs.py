@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from nodewise.errors import UsageError
+from nodewise.errors import UnknownResult, UsageError
 
 
 @click.command()
@@ -37,8 +37,14 @@ def runs(run: str | None, folder: Path, last: int, as_json: bool) -> None:
             f"no record{f' {run}' if run else 's'} in {folder}; name another folder with --folder, or list them: nodewise runs"
         )
     records = [Run(path) for path in chosen[-last:]]
-    # A run that was killed has no summary.json: what its journal says is what is known.
-    summaries = [record.read_json("summary.json") or summary_of(record) for record in records]
+    summaries = []
+    for record in records:
+        try:  # a run that was killed has no summary.json: what its journal says is what is known
+            summaries.append(record.read_json("summary.json") or summary_of(record))
+        except UnknownResult as newer:
+            if run:
+                raise
+            click.echo(str(newer), err=True)  # the others can be listed all the same
     if as_json:
         click.echo("\n".join(json.dumps(one) for one in summaries))
     elif run:
