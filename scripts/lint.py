@@ -109,7 +109,7 @@ def main(names: list[str]) -> int:
             print(f"{'ok    ' if result.ok else 'FAILED'} {result.name:<20} {result.seconds:5.1f} s", flush=True)
             if not result.ok:
                 failed += 1
-                print(shortened(result) or "it failed without a word", flush=True)
+                print(shortened(result) or "it failed without a message", flush=True)
     return 1 if failed else 0
 
 

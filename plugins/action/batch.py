@@ -21,7 +21,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
 
 
 class ActionModule(ApprovingAction):
-    """Begin the next batch, or end the one in hand."""
+    """Begin the next batch, or end the current one."""
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         return self.begin(task_vars) if args["state"] == "begun" else self.end(task_vars)
@@ -100,5 +100,5 @@ def refuse_late(window_end: str) -> None:
 
 
 def soaked(run: Any, begun: dict[str, Any]) -> bool:
-    """Whether a canary's soak ended well in the hop in hand."""
+    """Whether a canary's soak ended well in the current hop."""
     return any(r["step"] == "soak" and r["ok"] and r["seq"] > begun["seq"] for r in run.records("step", "end"))

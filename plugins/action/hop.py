@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: Nodewise contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One hop of an upgrade: which release is in hand, and whether its end was reached."""
+"""One hop of an upgrade: which release is current, and whether its end was reached."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
 
 
 class ActionModule(ApprovingAction):
-    """Put a hop's release in hand, begin the hop, go on to its end, or end it."""
+    """Make a hop's release the current one, begin the hop, go on to its end, or end it."""
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         run = run_of(task_vars)

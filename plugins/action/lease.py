@@ -133,7 +133,7 @@ class ActionModule(EngineAction):
         except AnsibleConnectionFailure:
             answer = {"failed": True, "msg": NOT_REACHED}
         if answer.get("failed") or "granted" not in answer:
-            says = str(answer.get("msg") or answer.get("module_stderr") or "the module ended without a word")
+            says = str(answer.get("msg") or answer.get("module_stderr") or "the module ended without a message")
             answer = {"changed": False, "granted": False, "holder": None, "says": says}
         return {key: answer.get(key) for key in ("changed", "granted", "holder", "says")}
 

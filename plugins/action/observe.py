@@ -23,7 +23,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
 
 
 class ActionModule(EngineAction):
-    """Observe a quorum group: from the node in hand, or from the first of its members that is still in the play.
+    """Observe a quorum group: from the current node, or from the first of its members that is still in the play.
 
     What could not be asked is an observation too: nobody seen, and why.
     """
@@ -74,12 +74,12 @@ class ActionModule(EngineAction):
             answer = self.patiently(args["module"], given, task_vars, waiting["deadline"] if in_hand else 0)
         except AnsibleConnectionFailure as lost:
             if in_hand:
-                raise  # the node in hand is lost: what happens next is decided by those that are left
+                raise  # the current node is lost: what happens next is decided by those that are left
             answer = {"failed": True, "msg": f"{self.host(task_vars)} cannot be reached: {lost}"}
         if answer.get("failed"):
             if args["changes"]:
-                raise NodewiseError(str(answer.get("msg") or answer.get("module_stderr") or "the module ended without a word"))
-            why = str(answer.get("msg") or answer.get("module_stderr") or "the info module ended without a word")
+                raise NodewiseError(str(answer.get("msg") or answer.get("module_stderr") or "the module ended without a message"))
+            why = str(answer.get("msg") or answer.get("module_stderr") or "the info module ended without a message")
             return unseen(about["system"], about["groups"][group], why), [why]
         self.changed = bool(answer.get("changed"))
         try:

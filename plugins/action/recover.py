@@ -20,7 +20,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
 
 
 class ActionModule(EngineAction):
-    """Begin to recover the host in hand, ask the gates afterwards, or end the run when it did not come back."""
+    """Begin to recover the current host, ask the gates afterwards, or end the run when it did not come back."""
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         run, node = run_of(task_vars), self.host(task_vars)

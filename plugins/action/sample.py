@@ -36,5 +36,5 @@ class ActionModule(EngineAction):
         except AnsibleConnectionFailure as lost:
             return soak.unknown(f"{self.host(task_vars)} cannot be reached: {lost}")
         if answer.get("failed") or "sample" not in answer:
-            return soak.unknown(str(answer.get("msg") or answer.get("module_stderr") or "the module ended without a word"))
+            return soak.unknown(str(answer.get("msg") or answer.get("module_stderr") or "the module ended without a message"))
         return dict(plain(answer["sample"]))

@@ -140,7 +140,7 @@ class ActionModule(EngineAction):
         return {"environment": environment, "secrets": secrets, "keep": suite.keep, "workers": workers, "cap": suite.output}
 
     def variable(self, name: str, task_vars: dict[str, Any]) -> str | None:
-        """A variable of the host in hand, as text; None when it is not defined."""
+        """A variable of the current host, as text; None when it is not defined."""
         if name.isidentifier() and name not in task_vars:
             return None
         try:
@@ -170,7 +170,7 @@ class ActionModule(EngineAction):
             with suppress(AnsibleError):
                 self._remove_tmp_path(self._connection._shell.tmpdir)  # noqa: SLF001  as ansible.builtin.copy does
         if answer.get("failed") or "results" not in answer:
-            return {}, str(answer.get("msg") or answer.get("module_stderr") or "the module ended without a word")
+            return {}, str(answer.get("msg") or answer.get("module_stderr") or "the module ended without a message")
         return answer, "it was not among the host's answers"
 
     def copied(self, packed: bytes) -> str:

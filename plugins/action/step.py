@@ -22,11 +22,11 @@ class ActionModule(EngineAction):
                 "ansible_facts": {"nodewise_step": {"name": name, "node": node, **self.resolved(args["step"], task_vars, node)}}
             }
         members = plain(task_vars["nodewise_run"]["members"])
-        if args["state"] == "everywhere_begun":
+        if args["state"] == "phase_begun":
             for each in (None, *members):
                 run.begin(name, node=each)
             return {}
-        if args["state"] == "everywhere":
+        if args["state"] == "phase_done":
             return self.everywhere(run, name, members, plain(task_vars["ansible_play_hosts"]))
         run.end(name, ok=args["state"] == "done", node=node, **({"error": args["why"]} if args["why"] else {}))
         return {"ansible_facts": {"nodewise_step": {"node": node} if node else {}}}

@@ -11,7 +11,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import Eng
 
 
 class ActionModule(EngineAction):
-    """Say what takes the node in hand back to its old version, or why nothing may; and judge whether it is back."""
+    """Say what takes the current node back to its old version, or why nothing may; and judge whether it is back."""
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         run, node = run_of(task_vars), self.host(task_vars)
@@ -27,7 +27,7 @@ class ActionModule(EngineAction):
         if alone := roll.cut_off(seen, node):
             return halt(run, "paused", f"{why}\n{node} was not put back: {alone}", "member_cut_off")
         if data := roll.diverged(seen):
-            return halt(run, "paused", f"{why}\n{node} was not put back, which would not mend it: {data}", "data_differs")
+            return halt(run, "paused", f"{why}\n{node} was not put back, which would not fix it: {data}", "data_differs")
         if against := roll.why_not_back(hop, begun["acts_as"][group], seen):
             unknown = seen.cluster.version is None
             outcome = "paused" if unknown else "intervention_required"

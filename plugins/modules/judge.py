@@ -26,11 +26,11 @@ options:
     elements: str
     required: true
   version:
-    description: What nodes must run; the version of the hop in hand when it is not said.
+    description: What nodes must run; the version of the current hop when it is not said.
     type: str
     default: ''
   node:
-    description: Whether the step is that of the host in hand; otherwise it is the cluster's.
+    description: Whether the step is that of the current host; otherwise it is the cluster's.
     type: bool
     default: false
 author:

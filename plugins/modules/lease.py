@@ -15,7 +15,7 @@ description:
     own clock, and a number that rises with each holder. The modules that upgrade a node ask for it.
   - Whoever has the lease of every node may change the cluster. That another run has it is no failure. It is returned as data.
   - The record of the upgrade is kept beside it, so that another controller finds what was there before the first change.
-  - In a play, the action of the same name fills in what it can from the run in hand and from M(nodewise.cluster.node_info), and
+  - In a play, the action of the same name fills in what it can from the current run and from M(nodewise.cluster.node_info), and
     sets the fact C(nodewise_lease) (run, fence, ttl, expires, granted, holder, says), which the modules that change a node take as
     their O(nodewise.cluster.release_switch#module:lease).
 options:
@@ -37,7 +37,7 @@ options:
     description: Folder of the system on the node, such as C(/opt/nodewise/etcd). In a play, that of C(nodewise_node).
     type: path
   run:
-    description: Whose lease it is. In a play, the run in hand.
+    description: Whose lease it is. In a play, the current run.
     type: str
   who:
     description: The operator, told to others. In a play, user and host.

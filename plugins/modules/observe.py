@@ -30,7 +30,7 @@ options:
     description: What to wait for, see docs/systems.md. What the current step waits for when not given.
     type: dict
   deadline:
-    description: Seconds to wait for it. Those of the step in hand when not given.
+    description: Seconds to wait for it. Those of the current step when not given.
     type: float
   changes:
     description:

@@ -18,7 +18,7 @@ description:
   - Ends the run as paused when the member did not come back.
 options:
   state:
-    description: V(judged) is asked once for the cluster; the others are of the host in hand.
+    description: V(judged) is asked once for the cluster; the others are of the current host.
     type: str
     choices:
       - begun

@@ -22,18 +22,18 @@ options:
     required: true
   state:
     description:
-      - What to write. V(everywhere_begun) and V(everywhere) begin and end a phase for the cluster and for each of its members.
-      - A member that reported a failure, or that is no longer in the play, makes V(everywhere) end the run as refused.
+      - What to write. V(phase_begun) and V(phase_done) begin and end a phase for the cluster and for each of its members.
+      - A member that reported a failure, or that is no longer in the play, makes V(phase_done) end the run as refused.
     type: str
     choices:
       - begun
       - done
       - failed
-      - everywhere_begun
-      - everywhere
+      - phase_begun
+      - phase_done
     required: true
   node:
-    description: Whether the step is that of the host in hand; otherwise it is the cluster's.
+    description: Whether the step is that of the current host; otherwise it is the cluster's.
     type: bool
     default: false
   step:

@@ -156,7 +156,7 @@ class EngineAction(ActionBase):
             result.update(failed=True, msg=str(problem))
         except AnsibleConnectionFailure:
             raise
-        except Exception as problem:  # noqa: BLE001  a defect of ours must not end a host without a word
+        except Exception as problem:  # noqa: BLE001  a defect of ours must not end a host without a message
             result.update(failed=True, msg=f"{type(problem).__name__}: {problem}", exception=traceback.format_exc())
         return result
 
@@ -183,7 +183,7 @@ class EngineAction(ActionBase):
             self.say(lines)
 
     def host(self, task_vars: dict[str, Any]) -> str:
-        """The host in hand."""
+        """The current host."""
         return str(task_vars["inventory_hostname"])
 
     def patiently(self, module: str, args: dict[str, Any], task_vars: dict[str, Any], seconds: float) -> dict[str, Any]:

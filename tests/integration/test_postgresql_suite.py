@@ -150,7 +150,7 @@ def test_who_is_let_in(suite: Suite, rule: str, expected: set[str], says: str) -
 def test_a_replica_that_does_not_stream(suite: Suite) -> None:
     """It is named by itself and by the primary, and what was written is not read on it."""
     cluster = suite.cluster
-    cluster.signal("n3", signal.SIGSTOP)  # or Patroni mends it
+    cluster.signal("n3", signal.SIGSTOP)  # or Patroni fixes it
     cluster.sql("n3", "alter system set primary_conninfo = ''; select pg_reload_conf();")
     try:
         failed = suite.failed()

@@ -296,7 +296,7 @@ NODE = """
 
 
 def test_between_the_nodes_of_an_upgrade(smoked: Smoked) -> None:
-    """The role runs on the node in hand alone; where its suite fails, that node is rescued, and no other one is."""
+    """The role runs on the current node alone; where its suite fails, that node is rescued, and no other one is."""
     smoked.suite("s", {"a": "#!/bin/sh\n[ $NODEWISE_HOST != n2 ]\n"})
     smoked.suite("later", {"a": "#!/bin/sh\nexit 1\n"}, "tier: basic\n")
     smoked.suite("here", {"a": GOOD}, "where: controller\n")

@@ -70,7 +70,7 @@ def put_back(day: Day, ended: Ended, node: str, named: list[str]) -> None:
 
 @pytest.mark.parametrize("how", ["dies", *(pytest.param(how, marks=pytest.mark.slow) for how in BAD if how != "dies")])
 def test_bad_on_the_first_node(cluster: Cluster, release: dict[str, Any], how: str) -> None:
-    """The node in hand goes back to its old version, the evidence is named, and no other member is restarted."""
+    """The current node goes back to its old version, the evidence is named, and no other member is restarted."""
     node = first_of(cluster)
     be(cluster, node, how)
     with bad_day(cluster, f"new binary {BAD[how][0]}") as day:
@@ -110,14 +110,14 @@ def test_bad_on_the_last_node(cluster: Cluster, release: dict[str, Any], how: st
         day.restarted = {name: 1 for name in cluster.names if name != last and before[name] == OLD}
         day.restarted[last] = 1 + (how in ("older", "deaf") and not moved)
         if moved:
-            mend(day, last, release)
+            repair(day, last, release)
         else:
             put_back(day, ended, last, BAD[how][1])
             assert f"{last}  {OLD}  " in ended.said
 
 
-def mend(day: Day, node: str, release: dict[str, Any]) -> None:
-    """The way on that was told: mend it where it is, then run the same command again."""
+def repair(day: Day, node: str, release: dict[str, Any]) -> None:
+    """The way on that was named: fix it where it is, then run the same command again."""
     day.cluster.root(node, "rm /run/bad-day; systemctl restart etcd")
     day.before[node] += 1  # by this test
     day.upgrade("upgraded", "unchanged", nodewise_releases=release)

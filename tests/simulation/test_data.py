@@ -54,7 +54,7 @@ def test_one_member_differs(cluster: Cluster) -> None:
 
 
 def test_one_member_differs_in_the_roll(cluster: Cluster) -> None:
-    """What no version put back would mend pauses the run as it is; mended, the same command goes on to the end."""
+    """What going back to an old version would not fix pauses the run as it is; once fixed, the same command goes on to the end."""
     with bad_day(cluster, "divergence that appears during the roll") as day:
         began, running = time.monotonic(), cluster.start(nodewise_soak=10)
         record = running.until(lambda record: record.get("step") == "soak" and record["phase"] == "begin")

@@ -31,7 +31,7 @@ def cluster(shared: Cluster) -> Cluster:
 
 
 def begun(cluster: Cluster, deadline: int = 120) -> tuple[Running, str, float]:
-    """An upgrade in whose first switch the old process is gone: the playbook, the node in hand, and since when."""
+    """An upgrade in whose first switch the old process is gone: the playbook, the current node, and since when."""
     pids = cluster.everywhere(PID)
     began, running = time.monotonic(), cluster.start(nodewise_deadline=deadline)
     record = running.until(in_a_switch)
@@ -90,8 +90,8 @@ def test_ssh_that_is_cut(cluster: Cluster) -> None:
 
 @pytest.mark.slow
 def test_a_partition_that_heals(cluster: Cluster) -> None:
-    """The node in hand is waited for until its deadline."""
-    with bad_day(cluster, "partition of the node in hand heals") as day:
+    """The current node is waited for until its deadline."""
+    with bad_day(cluster, "partition of the current node heals") as day:
         running, node, began = begun(cluster)
         cluster.root(node, CUT)
         time.sleep(8)
@@ -104,7 +104,7 @@ def test_a_partition_that_heals(cluster: Cluster) -> None:
 @pytest.mark.slow
 def test_a_partition_that_does_not_heal(cluster: Cluster) -> None:
     """At its deadline the node is taken back or the run pauses, and the others serve; healed, the same command ends well."""
-    with bad_day(cluster, "partition of the node in hand, does not heal") as day:
+    with bad_day(cluster, "partition of the current node, does not heal") as day:
         running, node, began = begun(cluster, deadline=15)
         cluster.root(node, CUT)
         ended = running.ended()

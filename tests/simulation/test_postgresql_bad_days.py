@@ -101,7 +101,7 @@ def synchronous(cluster: Cluster) -> Iterator[None]:
 
 
 def begun(cluster: Cluster, **variables: Any) -> tuple[Running, str, float]:
-    """An upgrade whose first switch has begun: the playbook, the node in hand, and since when."""
+    """An upgrade whose first switch has begun: the playbook, the current node, and since when."""
     began, running = time.monotonic(), cluster.start(**variables)
     record = running.until(in_a_switch)
     assert record
@@ -142,7 +142,7 @@ def test_a_minor_and_back(cluster: Cluster) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("how", BAD)
 def test_bad_on_the_first_node(cluster: Cluster, release: dict[str, Any], how: str) -> None:
-    """The node in hand goes back to its old packages, the evidence is named, and no other member is restarted."""
+    """The current node goes back to its old packages, the evidence is named, and no other member is restarted."""
     node = canary_of(cluster)
     cluster.everywhere("rm -f /run/bad-day")
     cluster.root(node, f"echo {how} >/run/bad-day")
@@ -161,7 +161,7 @@ def test_bad_on_the_first_node(cluster: Cluster, release: dict[str, Any], how: s
 
 @pytest.mark.slow
 def test_the_primary_is_killed(cluster: Cluster) -> None:
-    """Its processes die while a replica is in hand: it comes back as what it was, and what was acknowledged is there."""
+    """Its processes die while a replica is changed: it comes back as what it was, and what was acknowledged is there."""
     with bad_day(cluster, "the primary killed in the roll") as day:
         leader = cluster.leader()
         running, _node, began = begun(cluster)
@@ -193,7 +193,7 @@ def test_the_primary_does_not_come_back(cluster: Cluster) -> None:
 
 @pytest.mark.slow
 def test_a_replica_that_cannot_catch_up(cluster: Cluster) -> None:
-    """After its restart it replays an hour late: waited for until the deadline and named; mended, the same command goes on."""
+    """After its restart it replays an hour late: waited for until the deadline and named; once fixed, the same command goes on."""
     node = canary_of(cluster)
     with bad_day(cluster, "a replica that cannot catch up") as day:
         cluster.root(node, LATE)
@@ -226,7 +226,7 @@ def test_a_standby_that_is_not_in_pg_stat_replication(cluster: Cluster) -> None:
 
 @pytest.mark.slow
 def test_a_slot_that_is_lost(cluster: Cluster) -> None:
-    """While the node in hand is down the primary throws away what it needs: it is named, made anew by hand, and the run goes on."""
+    """While the current node is down the primary throws away what it needs: it is named, made anew by hand, and the run goes on."""
     with bad_day(cluster, "a slot lost while its replica is down") as day:
         leader = cluster.leader()
         for setting in ("max_slot_wal_keep_size = '16MB'", "wal_keep_size = 0"):
@@ -249,7 +249,7 @@ def test_a_slot_that_is_lost(cluster: Cluster) -> None:
 
 @pytest.mark.slow
 def test_a_long_transaction_on_a_replica(cluster: Cluster) -> None:
-    """It reads from the node in hand: it is waited for, then ended, which is said; the upgrade goes on."""
+    """It reads from the current node: it is waited for, then ended, which is said; the upgrade goes on."""
     node = canary_of(cluster)
     with bad_day(cluster, "a long transaction blocks the drain of a replica") as day:
         cluster.root(node, SLEEPER)
@@ -331,9 +331,9 @@ def test_the_store_is_upgraded_itself(cluster: Cluster) -> None:
 @pytest.mark.parametrize(
     ("heals", "outcomes"), [(True, ("upgraded",)), (False, ("paused", "rolled_back"))], ids=["heals", "does not heal"]
 )
-def test_a_partition_of_the_node_in_hand(cluster: Cluster, heals: bool, outcomes: tuple[str, ...]) -> None:
+def test_a_partition_of_the_current_node(cluster: Cluster, heals: bool, outcomes: tuple[str, ...]) -> None:
     """It is waited for until its deadline, then taken back, or the run pauses; the others serve."""
-    with bad_day(cluster, f"partition of the node in hand{' heals' if heals else ', does not heal'}") as day:
+    with bad_day(cluster, f"partition of the current node{' heals' if heals else ', does not heal'}") as day:
         running, node, began = begun(cluster, nodewise_deadline=120 if heals else 20)
         others = ", ".join(other.address for other in cluster.net.nodes if other.name != node)
         cluster.root(node, CUT.format(others=f"'{{{others}}}'"))

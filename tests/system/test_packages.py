@@ -135,7 +135,7 @@ def made(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture
 def demo(made: Demo) -> Iterator[Demo]:
-    """The node with the old version; what a test broke is mended afterwards."""
+    """The node with the old version; what a test broke is repaired afterwards."""
     answer = made.switch("1.0")
     assert answer.get("active") == "active", answer
     yield made

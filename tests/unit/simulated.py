@@ -116,10 +116,10 @@ class Simulated(Notes):
 
     def stage(self) -> None:
         """One phase on every node at once."""
-        self.once("step", name="stage", state="everywhere_begun")
+        self.once("step", name="stage", state="phase_begun")
         if self.bad_stage:
             self.act("step", self.bad_stage, name="stage", state="failed", node=True, why="sha256 is 1, expected 2")
-        self.once("step", name="stage", state="everywhere")
+        self.once("step", name="stage", state="phase_done")
         self.go_on()
 
     def recover(self, node: str, release: dict[str, Any]) -> None:

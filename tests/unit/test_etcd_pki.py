@@ -82,7 +82,7 @@ def test_many_at_once_have_one_authority(tmp_path: Path) -> None:
 
 
 def test_a_key_that_is_gone_is_an_error_and_not_a_new_authority(tmp_path: Path) -> None:
-    """A new authority would lock every node out: half of one is for the operator to mend."""
+    """A new authority would lock every node out: half of one is for the operator to fix."""
     pki.node(tmp_path, "c", "n1", [])
     (tmp_path / "ca.key").unlink()
     with pytest.raises(SetupError, match="restore both files"):

@@ -139,7 +139,7 @@ def test_a_plan_survives_being_written_down() -> None:
 
 
 def test_what_is_waited_for_is_filled_in() -> None:
-    """`to` in a step's conditions becomes the version of the node in hand and the target's minor."""
+    """`to` in a step's conditions becomes the version of the current node and the target's minor."""
     steps = {step.name: step for step in [*made().steps, made().finalize]}
     assert {"n1": "3.5.16"} == plan.settled(steps["switch"], hop(made()), "n1", "3.5.16")["versions"]
     assert "3.5" == plan.settled(steps["finalize"], hop(made()), None, "3.5.16")["cluster_version"]
@@ -301,7 +301,7 @@ def test_an_upgrade_that_ended_or_changed_nothing_is_in_nobodys_way(change: dict
 
 
 def test_a_record_is_that_of_its_component() -> None:
-    """Whether it is in hand or beside it."""
+    """Whether it is the current one or beside it."""
     state = {"upgrade": {"to": "2"}, "others": {"sidecar": SIDECAR}}
     assert ["2", "9", None] == [(memory.record_of(state, name) or {}).get("to") for name in ("", "sidecar", "other")]
     assert memory.record_of(None, "") is None

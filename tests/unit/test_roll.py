@@ -148,7 +148,7 @@ def test_data_that_differs_is_known_to_differ() -> None:
 
 
 def test_mixed_versions_are_proved_while_there_are_both() -> None:
-    """The node in hand is the new one; after the last batch there is no old member left to ask."""
+    """The current node is the new one; after the last batch there is no old member left to ask."""
     proving = made(mixed_version_check=True)
     batch = Batch(["n1"], "")
     assert {"n1": {"old": ["n2", "n3"], "new": ["n1"], "prefix": "/p/"}} == roll.mixed(

@@ -75,7 +75,7 @@ def test_an_upgrade_that_went_well() -> None:
 
 
 def test_an_upgrade_that_was_rolled_back() -> None:
-    """The node in hand shows what failed and that it was undone; the others keep what they have; the phase ends with the run."""
+    """The current node shows what failed and that it was undone; the others keep what they have; the phase ends with the run."""
     drawn = table(journal("rolled_back"))
     assert drawn[1] == "probe ✓  plan ✓  secure ✓  stage ✓  roll ✗ 14.3s  finalize ·"
     assert drawn[4] == "n2    3.4.23 → 3.5.16  ✓ 0.7s  ✓ 1.8s  ·       ✓ 0.7s  ✓ 0.5s   ✓ 5"

@@ -198,7 +198,7 @@ def _whole(state: Any) -> bool:
 
 
 def _records(state: dict[str, Any], wanted: dict[str, Any], now: float) -> dict[str, Any]:
-    """The record of the upgrade in hand, and those of other components beside it: each can be taken back on its own."""
+    """The record of the current upgrade, and those of other components beside it: each can be taken back on its own."""
     last, others, given = state.get("upgrade"), dict(state.get("others") or {}), wanted.get("upgrade")
     if given and last and _component(last) != _component(given):
         others[_component(last)] = last
@@ -211,7 +211,7 @@ def _component(record: dict[str, Any]) -> str:
 
 
 def _without_none(records: dict[str, Any]) -> dict[str, Any]:
-    """The records as they are kept: there is always one in hand, be it none; others only where there are any."""
+    """The records as they are kept: there is always a current one, be it none; others only where there are any."""
     return {key: value for key, value in records.items() if key == "upgrade" or value}
 
 

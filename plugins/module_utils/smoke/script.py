@@ -72,7 +72,7 @@ def why_not(path: str, error: OSError) -> str:
     """Say why a script could not be started, and what to do."""
     interpreter = interpreter_of(path)
     if error.errno == errno.ENOENT and interpreter:
-        return f"its interpreter {interpreter} is not on this host; install it, or mend the first line"
+        return f"its interpreter {interpreter} is not on this host; install it, or fix its first line"
     if error.errno == errno.EACCES and interpreter and os.access(path, os.X_OK):
         return f"its interpreter {interpreter} may not be run, or its file system does not allow programs (noexec)"
     if error.errno == errno.ENOEXEC:

@@ -193,7 +193,7 @@ class Pool:
         except ValueError:
             if self.called.off:
                 return blank(self.jobs[number]["name"], f"it was not run to its end: {self.called.off}")
-            return blank(self.jobs[number]["name"], f"what ran it died without a word (status {status}): out of memory?")
+            return blank(self.jobs[number]["name"], f"what ran it died without a message (status {status}): out of memory?")
 
     def _end(self) -> None:
         """End what still runs; each supervisor ends its own script."""

@@ -24,9 +24,9 @@ def context(
 ) -> dict[str, Any]:
     """What gates are asked about.
 
-    `now`, `before`: observations; `node`: the member in hand as it is now; `members`: the names expected, `expected`: their count;
-    `absent`, `unexpected`, `restarted` (without the member in hand, when it was `changed`): names; `to`: a version;
-    `successor`: who was to take over from the member in hand, or null.
+    `now`, `before`: observations; `node`: the current member as it is now; `members`: the names expected, `expected`: their count;
+    `absent`, `unexpected`, `restarted` (without the current member, when it was `changed`): names; `to`: a version;
+    `successor`: who was to take over from the current member, or null.
     """
     seen = {member.name: member for member in now.members}
     earlier = {member.name: member.started_at for member in before.members}

@@ -25,9 +25,9 @@ def following(summary: dict[str, Any]) -> list[str]:
     look = f"ansible-playbook playbooks/status.yml -e nodewise_cluster={summary['cluster']}"
     said = {
         "planned": [f"{again} -e nodewise_plan={summary.get('plan')}"],
-        "refused": [f"when that is mended: {again}"],
+        "refused": [f"when that is fixed: {again}"],
         "rolled_back": [f"with a release that works: {again}", f"all members to the old version: {back}"],
         "paused": [f"to go on: {again}", f"to go back: {back}"],
-        "intervention_required": [f"to look: {look}", f"to go on when it is mended: {again}"],
+        "intervention_required": [f"to look: {look}", f"to go on when it is fixed: {again}"],
     }
     return [] if good(summary["kind"], summary["outcome"]) and summary["outcome"] != "planned" else said.get(summary["outcome"], [])

@@ -150,7 +150,7 @@ class Run:
         return min(versions, key=Version, default=None)
 
     def before_batch(self) -> dict[str, Observation]:
-        """What the batch in hand was resolved from: the last observations before it began, or of all where none has."""
+        """What the current batch was resolved from: the last observations before it began, or of all where none has."""
         return self.observations(max((r["seq"] for r in self.records("note") if "batch" in r), default=None))
 
     def before_last(self, group: str) -> Observation | None:
@@ -163,13 +163,13 @@ class Run:
         return list(next(r["missing"] for r in reversed(self.records("observe")) if _group(r) == group))
 
     def hop(self) -> Record | None:
-        """The note with which the hop in hand began: `hop` (its number from 0) and `acts_as` (group -> version before it)."""
+        """The note with which the current hop began: `hop` (its number from 0) and `acts_as` (group -> version before it)."""
         return next((r for r in reversed(self.records("note")) if "hop" in r), None)
 
     def failure(self) -> str:
         """Why the last step that failed did, in one line."""
         failed = [r for r in self.records("step", "end") if not r["ok"] and r.get("error")]
-        return f"{failed[-1]['step']} failed: {failed[-1]['error']}" if failed else "a step failed without a word"
+        return f"{failed[-1]['step']} failed: {failed[-1]['error']}" if failed else "a step failed without a message"
 
 
 def new_folder(base: Path, kind: str, cluster: str) -> Path:

@@ -17,7 +17,7 @@ HARMLESS = ("probe", "plan", "secure", "stage", "roll", "settle", "smoke")  # st
 
 
 def decide(run: Run) -> None:
-    """Decide the outcome of a run that came to its end, or that ended in the middle without a word."""
+    """Decide the outcome of a run that came to its end, or that ended in the middle without a decision."""
     steps = run.records("step")
     if run.outcome():
         return

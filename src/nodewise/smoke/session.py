@@ -45,7 +45,7 @@ class Session(msgspec.Struct, kw_only=True):
     hosts: list[str]
     scripts: list[Script]
     cluster: str = ""
-    about: str = ""  # why it is run, such as the node in hand
+    about: str = ""  # why it is run, such as the current node
     begun: float = 0.0  # seconds since the epoch
     gates: dict[str, Any] = {}
     changed: list[str] = []  # of a pinned suite: what is not as it was last time

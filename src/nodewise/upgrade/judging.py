@@ -25,7 +25,7 @@ def judge_step(
 ) -> str:
     """Ask gates of the last observation and keep the answers; what is returned says which are not exactly true, or is empty.
 
-    `node` is the member in hand, whose group is asked about; without one every group is. `to` is the version that is asked for;
+    `node` is the current member, whose group is asked about; without one every group is. `to` is the version that is asked for;
     unless the node was `changed` since the observation before, its process must not have restarted either. Not having settled is
     a failure too.
     """

@@ -81,7 +81,7 @@ def architecture(nodes: Mapping[str, Any]) -> str:
 def settled(step: Step, hop: Hop, node: str | None, version: str) -> dict[str, Any]:
     """What a step waits for on the node: its declared conditions, with this hop's versions filled in.
 
-    `node_version: to` becomes the version of the node in hand, `cluster_version: to` the target's minor.
+    `node_version: to` becomes the version of the current node, `cluster_version: to` the target's minor.
     """
     wanted: dict[str, Any] = {**step.settled}
     if node and wanted.pop("node_version", None):

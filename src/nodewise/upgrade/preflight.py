@@ -30,7 +30,7 @@ def refuse_unfit(plan: Plan, nodes: Mapping[str, Any]) -> None:
     ahead = [node["ahead_s"] for node in nodes.values() if node.get("ahead_s") is not None]
     apart = max(ahead) - min(ahead) if ahead else 0.0
     if apart > MAX_SKEW:
-        said.append(f"the nodes' clocks are {apart:.1f} s apart, allowed are {MAX_SKEW:.0f} s; mend their time source")
+        said.append(f"the nodes' clocks are {apart:.1f} s apart, allowed are {MAX_SKEW:.0f} s; fix their time source")
     if said:
         raise Refused("\n".join(said))
 

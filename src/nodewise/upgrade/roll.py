@@ -158,7 +158,7 @@ def cut_off(seen: Observation, node: str) -> str | None:
 
 
 def diverged(seen: Observation) -> str | None:
-    """The members' fingerprints when all are known and they differ: what no version put back would mend; None otherwise."""
+    """The members' fingerprints when all are known and they differ: which an old version would not fix; None otherwise."""
     found = {member.name: member.fingerprint for member in seen.members}
     if None in found.values() or len(set(found.values())) == 1:
         return None

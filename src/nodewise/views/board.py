@@ -58,7 +58,7 @@ class Node(msgspec.Struct):
 
     @property
     def undoing(self) -> bool:
-        """The step in hand is being taken back, or was."""
+        """The current step is being taken back, or was."""
         return any(cell.state in ("undoing", "undone") for cell in self.cells.values())
 
 
