@@ -223,7 +223,7 @@ def test_what_does_not_start(given: dict[str, Any], monkeypatch: pytest.MonkeyPa
     """Without its WAL, its control file or a catalog a backup is none."""
     monkeypatch.setattr(trial.Trial, "unpack", lose(*names))
     refused(given, says)
-    assert not servers()
+    assert not servers(given)
 
 
 @pytest.mark.parametrize(
@@ -244,12 +244,13 @@ def test_what_is_another(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch,
 
     monkeypatch.setattr(trial.Trial, "run", other)
     refused(given, says)
-    assert not servers()
+    assert not servers(given)
 
 
-def servers() -> list[str]:
-    """Instances that were started from a restored backup and still run."""
-    found = subprocess.run(["pgrep", "-af", "postgresql.conf$"], capture_output=True, text=True, check=False)
+def servers(given: dict[str, Any]) -> list[str]:
+    """Instances that were started from a restored backup of this cluster and still run."""
+    of_ours = f"{Path(given['path']).parents[1]}/.*postgresql.conf$"
+    found = subprocess.run(["pgrep", "-af", of_ours], capture_output=True, text=True, check=False)
     return found.stdout.splitlines()
 
 
@@ -289,7 +290,7 @@ def test_ctrl_c(given: dict[str, Any]) -> None:
     running.process.send_signal(signal.SIGTERM)
     answer = running.answer()
     assert "no backup: it was called off (signal 15); nothing was kept" == answer["msg"]
-    assert ([], []) == (left(given), servers())
+    assert ([], []) == (left(given), servers(given))
 
 
 def test_nobody_waits_any_more(given: dict[str, Any]) -> None:
@@ -299,20 +300,20 @@ def test_nobody_waits_any_more(given: dict[str, Any]) -> None:
     assert running.process.stdout is not None
     running.process.stdout.close()
     running.process.wait(20)
-    assert ([], []) == (left(given), servers())
+    assert ([], []) == (left(given), servers(given))
 
 
 def test_kill_9_and_the_next_run(given: dict[str, Any]) -> None:
     """Killed in the middle, its programs end with it, and the next run removes what it left; two at once are refused."""
     running = Running(given)
-    running.until(servers)
+    running.until(lambda: servers(given))
     os.kill(running.process.pid, signal.SIGSTOP)
     with pytest.raises(PostgresqlError, match="another process makes a backup in"):
         save(given)
     running.process.kill()
     running.process.wait()
     deadline = time.monotonic() + 10
-    while servers():
+    while servers(given):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert ["making"] == left(given)
