@@ -26,6 +26,7 @@ class Layer:
     whole: float
     workers: int
     budget: float | None = None
+    first: tuple[str, ...] = ()  # its files that take longest, which begin before all others
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,12 @@ def test_every_folder_of_tests_is_a_layer() -> None:
     assert folders == set(layers.load(ROOT))
 
 
+def test_the_files_that_begin_first_are_there() -> None:
+    """One that was renamed would begin in its place again, and be waited for alone."""
+    named = [ROOT / "tests" / layer.name / file for layer in layers.load(ROOT).values() for file in layer.first]
+    assert [] == [path for path in named if not path.exists()]
+
+
 def test_every_layer_has_a_target() -> None:
     """Each layer is run by a target of its own, named after it."""
     targets = (ROOT / "Makefile").read_text()
