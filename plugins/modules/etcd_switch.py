@@ -72,52 +72,9 @@ polls:
   returned: with O(settled)
   type: int
 version:
-  description: The version that the link leads to now.
+  description: The version that the link leads to now; with it comes all else that M(nodewise.cluster.release_switch) returns.
   returned: success
   type: str
-previous:
-  description: The version that it led to before, or null when it led to none.
-  returned: success
-  type: str
-active:
-  description: State of the unit, as systemd has it.
-  returned: success
-  type: str
-  sample: active
-pid:
-  description: Its main process.
-  returned: success
-  type: int
-exe:
-  description: The file that the main process runs.
-  returned: success
-  type: str
-  sample: /opt/nodewise/etcd/releases/3.5.16/files/usr/bin/etcd
-started_at:
-  description: When the main process began (UTC, ISO 8601 with milliseconds).
-  returned: success
-  type: str
-stop_s:
-  description: Seconds until the unit had stopped.
-  returned: when it was restarted
-  type: float
-install_s:
-  description: Seconds from then until its packages were installed.
-  returned: when it was restarted
-  type: float
-start_s:
-  description: Seconds from then until systemd called it started.
-  returned: when it was restarted
-  type: float
-journal:
-  description: The last lines, at most 20, that the unit's processes wrote, when it did not start.
-  returned: failure
-  type: list
-  elements: str
-seconds:
-  description: How long all of it took.
-  returned: success
-  type: float
 """
 
 from functools import partial
