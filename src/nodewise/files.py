@@ -13,6 +13,11 @@ from pathlib import Path
 def write(path: Path, content: str | bytes, mode: int = 0o666) -> None:
     """Write a file, in the place of one that is there; `mode` is less the umask."""
     stage(path, content, mode).replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # without it a crash of the machine may bring the old file back
+    finally:
+        os.close(folder)
 
 
 def stage(path: Path, content: str | bytes, mode: int = 0o666) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -39,6 +41,15 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(UnicodeEncodeError):
         files.write(file, "\ud800")
     assert ([file], "new") == (list(tmp_path.iterdir()), file.read_text())
+
+
+def test_a_file_stays_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk has the content before the name leads to it, and the folder after."""
+    synced: list[bool] = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda number: (synced.append(stat.S_ISDIR(os.fstat(number).st_mode)), fsync(number)))
+    files.write(tmp_path / "a", "new")
+    assert [False, True] == synced
 
 
 def test_suites_of_the_junit_file_are_put_by_name(tmp_path: Path) -> None:
