@@ -69,11 +69,11 @@ class ActionModule(EngineAction):
         """The observation and what is still missing of what was waited for."""
         about = plain(task_vars["nodewise_run"])
         given = {**args["args"], **waiting}
-        in_hand = plain(task_vars.get("nodewise_step") or {}).get("node")
+        changing = plain(task_vars.get("nodewise_step") or {}).get("node")
         try:
-            answer = self.patiently(args["module"], given, task_vars, waiting["deadline"] if in_hand else 0)
+            answer = self.patiently(args["module"], given, task_vars, waiting["deadline"] if changing else 0)
         except AnsibleConnectionFailure as lost:
-            if in_hand:
+            if changing:
                 raise  # the current node is lost: what happens next is decided by those that are left
             answer = {"failed": True, "msg": f"{self.host(task_vars)} cannot be reached: {lost}"}
         if answer.get("failed"):

@@ -188,6 +188,22 @@ def test_a_component_waits_for_the_end_of_anothers_upgrade(notes: Simulated) -> 
 # --- the way through -------------------------------------------------------------------------------------------------
 
 
+def test_a_step_that_observes_asks_its_gates(notes: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The leader hands over, and two members lead when its module looks: the step fails there, and the leader is not restarted."""
+    look = notes.look
+
+    def two_leaders(node: str = "", *, changes: bool = False, **args: Any) -> None:
+        if changes:
+            args.pop("handover")
+            notes.member("n1", role="leader")
+        look(node, changes=changes, **args)
+
+    monkeypatch.setattr(notes, "look", two_leaders)
+    assert "rolled_back" == notes.upgrade("1.1.0")
+    assert str(notes.summary()["reason"]).startswith("n2: drain failed: one_leader: the members do not agree on one leader")
+    assert not [r for r in notes.journal() if (r.get("step"), r.get("node")) == ("switch", "n2")]
+
+
 def test_followers_first_and_the_leader_last(notes: Simulated) -> None:
     """The leader hands over to an upgraded member and goes last, and each restarts once."""
     assert "upgraded" == notes.upgrade("1.1.0")
