@@ -62,6 +62,12 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def group(number: int) -> list[int]:
+    """Return the processes of a process group that have not ended."""
+    every = ((int(name), _stat(int(name))) for name in os.listdir("/proc") if name.isdigit())
+    return [pid for pid, fields in every if fields[2:3] == [str(number)] and fields[0] not in "ZX"]
+
+
 def state(pid: int) -> str:
     """Return the one letter of a process's state; empty when it is gone."""
     return "".join(_stat(pid)[:1])

@@ -14,7 +14,7 @@ import time
 from typing import IO, Any, Callable
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.caller import Called
-from ansible_collections.nodewise.cluster.plugins.module_utils.host.process import end_with_parent
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.process import end_with_parent, group
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import Access, PostgresqlError, complaint
 
 TICK = 0.05  # seconds between looks
@@ -40,15 +40,16 @@ class Programs:
         return max(1.0, self.until - time.monotonic())
 
     def run(self, name: str, *words: str) -> None:
-        """Run a program to its end, which must be a good one."""
+        """Run a program to its end, which must be a good one; what it began has ended as well then."""
         with tempfile.TemporaryFile() as said:
             process = self.start(name, *words, output=said)
             try:
-                while process.poll() is None:
+                # It is not waited for yet: as long as it is a zombie, its process group is nobody else's.
+                while not os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG):
                     self.look()
                     time.sleep(TICK)
             finally:
-                end(process, signal.SIGKILL)
+                end_group(process)
             if process.returncode:
                 raise PostgresqlError(f"{name}: {complaint(last_words(said)) or f'exit code {process.returncode}'}")
 
@@ -94,6 +95,18 @@ def end(process: subprocess.Popen[Any], number: int, patience: float = 10) -> No
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def end_group(process: subprocess.Popen[Any], patience: float = 10) -> None:
+    """Kill what is left of a program's process group, and see it gone.
+
+    pg_basebackup that fails leaves its receiver of the WAL behind for a moment, which writes into a folder that we remove.
+    """
+    os.killpg(process.pid, signal.SIGKILL)
+    until = time.monotonic() + patience
+    while group(process.pid) and time.monotonic() < until:
+        time.sleep(TICK)
+    process.wait()
 
 
 def last_words(stream: IO[bytes]) -> str:
