@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.caller import Called
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.process import state
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import PostgresqlError
