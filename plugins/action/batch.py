@@ -17,6 +17,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     plain,
     roll,
     run_of,
+    serving,
 )
 
 
@@ -38,7 +39,7 @@ class ActionModule(ApprovingAction):
             batch = roll.again(made, hop, observations, soaked(run, begun)) or roll.next_batch(made, hop, observations)
             if batch is None:
                 return {"ansible_facts": {"nodewise_batch": {"nodes": []}}}
-            refuse_late(about["window_end"])
+            refuse_late(about["window_end"], serving(run))
             if roll.crosses(made, hop, batch, observations) and self.approve(run, made, hop, about["approve"]):
                 # Nobody knows how long the operator thought: the next batch looks at the cluster anew.
                 return {"ansible_facts": {"nodewise_batch": {"nodes": []}}}
@@ -89,13 +90,13 @@ class ActionModule(ApprovingAction):
         )
 
 
-def refuse_late(window_end: str) -> None:
-    """Raise Paused when the change window is over."""
+def refuse_late(window_end: str, seen: str) -> None:
+    """Raise Paused when the change window is over, with what was seen of the members."""
     if window_end and datetime.now().astimezone() >= datetime.fromisoformat(window_end):
         closed = window_end[:16].replace("T", " ")
         raise Paused(
             "window_closed",
-            f"the change window closed at {closed}: no node is begun after it; the cluster is healthy.\nRun it again tomorrow",
+            f"the change window closed at {closed}: no node is begun after it; {seen}.\nRun it again tomorrow",
         )
 
 

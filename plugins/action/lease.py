@@ -162,8 +162,9 @@ class ActionModule(EngineAction):
         if not (run.folder / "plan.yaml").exists():
             return {}
         made, host = run.read_plan(), self.host(task_vars)
-        path, acts_as = [hop.to for hop in made.hops], made.acts_as[made.group_of(host)]
-        about = {"plan": made.hash, "kind": made.kind, "to": made.to, "path": path, "cluster_version": acts_as}
+        group, path = made.group_of(host), [hop.to for hop in made.hops]
+        about: dict[str, Any] = {"plan": made.hash, "kind": made.kind, "to": made.to, "path": path}
+        about |= {"cluster_version": made.acts_as[group], "cluster_id": made.ids[group]}
         about |= {"component": made.component} if made.component else {}
         return {**about, "from": made.versions.get(host)}
 

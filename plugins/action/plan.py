@@ -87,7 +87,7 @@ class ActionModule(EngineAction):
         )
         if about["kind"] == "rollback":
             start, to = way_back(rules, declared, records, observations)
-            way, before = [resolver.hop(start, to)], memory.Originals({}, {})
+            way, before = [resolver.hop(start, to)], memory.Originals({}, {}, {})
         else:
             before = memory.originals(records, observations, to)
             running = {**roll.versions_of(observations), **before.versions}

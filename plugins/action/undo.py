@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import EngineAction, halt, judge_step, roll, run_of
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
+    EngineAction,
+    halt,
+    judge_back,
+    noticed,
+    plain,
+    roll,
+    run_of,
+)
 
 
 class ActionModule(EngineAction):
@@ -17,7 +25,9 @@ class ActionModule(EngineAction):
         run, node = run_of(task_vars), self.host(task_vars)
         if args["state"] == "begun":
             return self.begin(run, node)
-        return self.end(run, node, args["why"])
+        step, role = plain(task_vars["nodewise_step"]), str(task_vars["nodewise_run"]["role"])
+        aside = plain(task_vars.get(f"{role.rpartition('.')[2]}_aside") or {})
+        return self.end(run, node, args["why"], step, took(node, step["apart"], aside) if step["apart"] else [])
 
     def begin(self, run: Any, node: str) -> dict[str, Any]:
         """Resolve the undo from the last observation."""
@@ -26,28 +36,47 @@ class ActionModule(EngineAction):
         seen, why = run.observations()[group], f"{node}: {run.failure()}"
         if alone := roll.cut_off(seen, node):
             return halt(run, "paused", f"{why}\n{node} was not put back: {alone}", "member_cut_off")
-        if data := roll.diverged(seen):
+        foreign = roll.apart(seen, node)
+        if not foreign and (data := roll.diverged(seen)):
             return halt(run, "paused", f"{why}\n{node} was not put back, which would not fix it: {data}", "data_differs")
-        if against := roll.why_not_back(hop, begun["acts_as"][group], seen):
-            unknown = seen.cluster.version is None
+        acts_as = foreign["acts_as"] if foreign else seen.cluster.version
+        against = roll.why_not_back(hop, begun["acts_as"][group], acts_as)
+        if against and not foreign:
+            unknown = acts_as is None
             outcome = "paused" if unknown else "intervention_required"
             return halt(run, outcome, f"{why}\n{node} was not put back: {against}", "cannot_go_back")
         names = {step.name for step in made.steps}
         steps = {r["step"] for r in run.records("step", "begin") if r.get("node") == node and r["seq"] > begun["seq"]} & names
         run.begin("undo", node=node)
-        return {"ansible_facts": {"nodewise_step": roll.undo(made, node, old_version(run, node), steps or names)}}
+        # Whatever becomes of the node: a cluster of its own is stopped at once, as clients lose what they write to it.
+        verbs = [*(["set_aside"] if foreign else []), *([] if against else roll.undoing(made, steps or names))]
+        step = roll.undo(made, node, old_version(run, node), verbs, f"/nodewise/undo/{run.id}/")
+        return {"ansible_facts": {"nodewise_step": {**step, "apart": foreign, "against": against}}}
 
-    def end(self, run: Any, node: str, why: str) -> dict[str, Any]:
-        """Back on the old version with a healthy cluster, or a case for a human."""
-        old = old_version(run, node)
-        off = why or judge_step(run, roll.BACK, node, old)
-        failure = f"{node}: {run.failure()}"
-        run.end("undo", ok=not off, node=node, **({"error": str(off)} if off else {}))
+    def end(self, run: Any, node: str, why: str, step: dict[str, Any], also: list[str]) -> dict[str, Any]:
+        """Back on the old version, with all that held before the upgrade; or a case for an operator, with what does not hold."""
+        made, old, failure = run.read_plan(), old_version(run, node), "\n".join([f"{node}: {run.failure()}", *also])
+        begun = max(r["seq"] for r in run.records("step", "begin") if r["step"] == "undo")
+        seen = any(r["seq"] > begun for r in run.records("observe"))
+        off = "; ".join(filter(None, [step["against"], judge_back(run, node, old) if seen else "", why]))
+        run.end("undo", ok=not off, node=node, **({"error": off} if off else {}))
         if off:
-            outcome = roll.stuck(run.observations()[run.read_plan().group_of(node)], node)
-            return halt(run, outcome, f"{failure}\nIt could not be put back on {old}: {off}", "undo_failed")
-        text = f"{failure}\nIt is back on {old} and the cluster is healthy"
-        return halt(run, "rolled_back", text) if run.read_plan().kind == "upgrade" else halt(run, "paused", text, "step_failed")
+            now = run.observations()[made.group_of(node)]
+            back = seen and any((m.name, m.version, m.serving) == (node, old, True) for m in now.members)
+            found = f"It runs {old} again, but not all is as it was: {off}" if back else f"It could not be put back on {old}: {off}"
+            return halt(run, roll.stuck(now, node), f"{failure}\n{found}", "undo_failed")
+        seen_too = [f"Noticed, which no undo changes: {line}" for line in noticed(run, node, old)]
+        text = "\n".join([failure, roll.back_on(made, node, old, step["verbs"]), *seen_too])
+        return halt(run, "rolled_back", text) if made.kind == "upgrade" else halt(run, "paused", text, "step_failed")
+
+
+def took(node: str, foreign: dict[str, Any], aside: dict[str, Any]) -> list[str]:
+    """What is said of a member that became a cluster of its own: which one, how far it came, and where its data is kept."""
+    was = f"{node} had become a cluster of its own ({foreign['cluster']}; the others are {foreign['others']})"
+    if not aside.get("kept"):
+        return [f"{was}, and could not be set aside: stop it, as what clients write to it is lost to the others"]
+    reached = f"up to revision {aside['revision']}" if aside["revision"] is not None else "of unknown extent"
+    return [f"{was}, and was stopped. What it took, {reached}, is in no other member; it is kept on {node} in {aside['kept']}"]
 
 
 def old_version(run: Any, node: str) -> str:

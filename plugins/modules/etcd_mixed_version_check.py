@@ -10,7 +10,7 @@ module: etcd_mixed_version_check
 short_description: Check that etcd members of two versions serve one cluster
 version_added: "0.1.0"
 description:
-  - Writes a key through the first of O(old) and reads it through the first of O(new), linearizably and serializably, then the
+  - Writes a key through each of O(old) and reads it through the first of O(new), linearizably and serializably, then the
     other way round. The keys are removed afterwards, also when that fails.
   - Without O(new) it leaves the key C(<prefix>before) for later calls, which read it through both. Without O(old) it reads that key
     through the new member, and removes it.
@@ -19,12 +19,12 @@ author:
   - Nodewise maintainers (@nodewise)
 options:
   old:
-    description: Names of members that run the old version; the first is used.
+    description: Names of members that run the old version. Each of them writes, the first reads.
     type: list
     elements: str
     default: []
   new:
-    description: Names of members that run the new version; the first is used.
+    description: Names of members that run the new version. Each of them writes, the first reads.
     type: list
     elements: str
     default: []

@@ -37,7 +37,7 @@ try:
     from nodewise.smoke.finish import finish as smoke_finish
     from nodewise.upgrade import approval, backups, lease, memory, order, plan, roll, soak
     from nodewise.upgrade.declared import components, declaration
-    from nodewise.upgrade.judging import judge_step
+    from nodewise.upgrade.judging import judge_back, judge_step, noticed
     from nodewise.upgrade.observing import unseen
     from nodewise.upgrade.path import Resolver, hops_through, recovered_to, versions_ahead, way_back
     from nodewise.upgrade.preflight import refuse_unfit, refuse_unready
@@ -51,12 +51,12 @@ except ImportError as missing:
     # Names only, so that plugins load and can say in a task's result what is missing.
     GateFailed = Paused = NodewiseError = Refused = RuntimeError
     __version__ = approval = Artifact = backups = components = decide = declaration = describe = ending = None
-    good = Hop = hops_through = judge_step = lease = load_rules = memory = msgspec = new_folder = None
+    good = Hop = hops_through = judge_back = judge_step = lease = load_rules = memory = msgspec = new_folder = None
     Observation = order = Outcome = Plan = plan = pypi = refuse_unfit = refuse_unready = recovered_to = None
     files = ReasonCode = renamed = None
     Resolver = roll = Run = Settings = smoke_finish = smoke_report = smoke_session = smoke_suite = smoke_verdict = None
     soak = sources = status = Step = Subject = summarize = unseen = Version = versions_ahead = None
-    way_back = worth_collecting = None
+    noticed = way_back = worth_collecting = None
 
 __all__ = [
     "ApprovingAction",
@@ -89,12 +89,14 @@ __all__ = [
     "good",
     "halt",
     "hops_through",
+    "judge_back",
     "judge_step",
     "lease",
     "load_rules",
     "memory",
     "msgspec",
     "new_folder",
+    "noticed",
     "options",
     "order",
     "plain",
@@ -107,6 +109,7 @@ __all__ = [
     "role_path",
     "roll",
     "run_of",
+    "serving",
     "smoke_finish",
     "smoke_report",
     "smoke_session",
@@ -215,10 +218,10 @@ class ApprovingAction(EngineAction):
         way = f"{hop.start} → {hop.to}"
         ahead = f"the point of no return of {way} lies ahead ({hop.no_return.says})"
         if word and not approval.approved(word, made.hash):
-            text = f"{ahead}, and {word} was approved, not {made.hash}; the cluster is healthy.\n{approval.ways(made)}"
+            text = f"{ahead}, and {word} was approved, not {made.hash}; {serving(run)}.\n{approval.ways(made)}"
             raise Paused("approval_needed", text)
         if not word and not self.yes(run, f"{made.cluster}: {ahead}. Go past it? [yes/no] "):
-            text = f"{ahead}, and nobody approved it; the cluster is healthy and both ways are open.\n{approval.ways(made)}"
+            text = f"{ahead}, and nobody approved it; {serving(run)}, and both ways are open.\n{approval.ways(made)}"
             raise Paused("approval_needed", text)
         run.note(f"past the point of no return of {way}: approved by {word or 'the operator at the terminal'}", approved=hop.to)
         return not word
@@ -234,6 +237,12 @@ class ApprovingAction(EngineAction):
         except AnsibleError:
             return False
         return bool(answer.decode(errors="replace").strip().lower() == "yes")
+
+
+def serving(run: Run) -> str:
+    """How many members serve, as they were last seen."""
+    members = [member for seen in run.observations().values() for member in seen.members]
+    return f"{sum(member.serving for member in members)} of {len(members)} members serve"
 
 
 def options(action: str) -> dict[str, Any]:

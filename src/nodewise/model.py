@@ -36,6 +36,7 @@ ReasonCode = Literal[  # why a run is paused, or needs an operator: docs/glossar
     "window_closed",
 ]
 
+BACK = ("members_expected", "members_serving", "node_at_target", "fingerprints_equal")  # where a system does not say more
 GOOD: tuple[Outcome, ...] = ("upgraded", "unchanged", "planned", "passed")
 
 
@@ -160,6 +161,7 @@ class Declaration(msgspec.Struct, forbid_unknown_fields=True):
     finalize: Step
     gates: dict[str, Any] = {}
     point_of_no_return: NoReturn | None = None
+    back: list[str] = msgspec.field(default_factory=lambda: [*BACK])  # gates that must hold when a node was put back
 
 
 class Batch(msgspec.Struct, forbid_unknown_fields=True):
@@ -211,11 +213,14 @@ class Plan(msgspec.Struct, forbid_unknown_fields=True):
     domains: dict[str, str]  # member -> failure domain, where one is known
     versions: dict[str, str]  # member -> version that ran before the first change
     acts_as: dict[str, str | None]  # group -> what it acted as before the first change
+    ids: dict[str, str | None]  # group -> its cluster's id before the first change
     to: str
     hops: list[Hop]
     batches: list[Batch]  # of all hops, one after the other, as they would be now
     steps: list[Step]
     finalize: Step
+    ready: list[str]  # gates that held before anything began
+    back: list[str]  # gates that must hold when a node was put back
     gates: dict[str, Gate]
     settings: Settings
     recover: dict[str, Release] = {}  # member that is down and brought back first -> release to bring it back with

@@ -56,7 +56,9 @@ def test_both_ways_are_proved(mixed: EtcdCluster) -> None:
     """Each version reads what the other wrote, and what was written before; only what was planted stays."""
     found = asked(mixed)
     new, old = mixed.versions["n1"], mixed.version
-    assert [("n2", old, "n1", new), ("n1", new, "n2", old)] == [tuple(pair.values()) for pair in found["proved"]]
+    assert [("n2", old, "n1", new), ("n3", old, "n1", new), ("n1", new, "n2", old)] == [
+        tuple(pair.values()) for pair in found["proved"]
+    ]
     assert (False, True) == (found["changed"], found["before"])
     assert [f"{PREFIX}before"] == keys(mixed)
     assert found["seconds"] < 1

@@ -78,14 +78,15 @@ class Day:
 
 
 @contextmanager
-def bad_day(cluster: Cluster, name: str) -> Iterator[Day]:
+def bad_day(cluster: Cluster, name: str, through: Sequence[str] = ()) -> Iterator[Day]:
     """Clients at work around what happens inside; then everything that holds on any bad day, and a row for the table.
 
+    They write through all members, or those that are named: what one takes that has left the cluster is lost to the others.
     No acknowledged write is lost, the cluster serves, nothing is left behind, and only what the day names was restarted.
     """
     day, prefix = Day(cluster, name, cluster.starts()), f"/nodewise/{secrets.token_hex(4)}/"
     with History(cluster.runs / f"{secrets.token_hex(4)}.jsonl") as history:
-        load = Load(clients_of(cluster.net), cluster.names, history, Shape(prefix, SEED, rate=RATE)).start()
+        load = Load(clients_of(cluster.net), list(through) or cluster.names, history, Shape(prefix, SEED, rate=RATE)).start()
         try:
             _wait_for(load)
             yield day

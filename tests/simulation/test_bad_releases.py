@@ -19,6 +19,9 @@ dies) echo 'error: flag provided but not defined' >&2; exit 2 ;;
 hangs) exec sleep 1000 ;;
 crashes) (sleep 20; kill -9 $$) & ;;
 older) exec "$here/etcd.old" "$@" ;;
+full) sed 's|^quota-backend-bytes:.*|quota-backend-bytes: 1|' "$2" >/tmp/full.yml; set -- "$1" /tmp/full.yml ;;
+alone) sed -e 's|^data-dir:.*|&/alone|' -e 's|^initial-cluster-token:.*|&-alone|' \
+  -e "s|^initial-cluster:.*\\b\\($(hostname)=[^,]*\\).*|initial-cluster: \\1|" "$2" >/tmp/alone.yml; set -- "$1" /tmp/alone.yml ;;
 deaf) sed 's|^listen-client-urls:.*|listen-client-urls: https://127.0.0.1:2379|' "$2" >/tmp/deaf.yml; set -- "$1" /tmp/deaf.yml ;;
 esac
 exec "$here/etcd.new" "$@"
@@ -63,7 +66,8 @@ def put_back(day: Day, ended: Ended, node: str, named: list[str]) -> None:
     reason = str(ended.summary["reason"])
     assert f"{node}: " in reason
     assert [] == [word for word in named if word not in reason], reason
-    assert f"It is back on {OLD} and the cluster is healthy" in ended.said
+    assert f"It is back on {OLD}, " in ended.said
+    assert f"and writes were tried through {', '.join(day.cluster.names)}" in ended.said
     assert OLD in day.cluster.version(node)
     assert "Started etcd" in (ended.folder / "collected" / f"{node}.txt").read_text()
 
@@ -127,3 +131,33 @@ def old_one(versions: dict[str, str]) -> str:
     """The one member that is left on the old version."""
     (name,) = (name for name, version in versions.items() if version == OLD)
     return name
+
+
+@pytest.mark.slow
+def test_what_an_undo_does_not_heal(cluster: Cluster, release: dict[str, Any]) -> None:
+    """The release's quota of one byte raises NOSPACE everywhere: the node goes back, and nobody says that all is well."""
+    node = first_of(cluster.reset())
+    be(cluster, node, "full")
+    with bad_day(cluster, "writes refused after an undo") as day:
+        ended = day.upgrade("paused", nodewise_releases=release, nodewise_deadline=10)
+        day.restarted = {node: 2}
+        assert OLD in cluster.version(node)
+        assert f"It runs {OLD} again, but not all is as it was" in ended.said
+        assert [] == [word for word in ("NOSPACE", "etcdctl alarm disarm", "database space exceeded") if word not in ended.said]
+        cluster.etcdctl(node, "alarm disarm")
+    assert {OLD} == cluster.versions()
+
+
+@pytest.mark.slow
+def test_a_canary_that_became_a_cluster_of_its_own(cluster: Cluster, release: dict[str, Any]) -> None:
+    """It is stopped at once and put back with its own data; what clients wrote to it alone is kept, and said."""
+    node = first_of(cluster.reset())
+    be(cluster, node, "alone")
+    with bad_day(cluster, "the canary became its own cluster", through=[name for name in cluster.names if name != node]) as day:
+        ended = day.upgrade("rolled_back", nodewise_releases=release)
+        day.restarted = {node: 2}
+        assert f"{node} had become a cluster of its own (" in ended.said
+        kept = ended.said.split(f"it is kept on {node} in ")[1].split()[0]
+        assert cluster.root(node, f"ls {kept}/member/snap/db")
+        assert f"It is back on {OLD}, " in ended.said
+    assert {OLD} == cluster.versions()

@@ -29,7 +29,8 @@ cp -a {KEPT} /var/lib/nodewise/etcd/member; ln -sfn releases/{{}} current"""
 STOP, START = "systemctl stop etcd", "systemctl reset-failed etcd; systemctl start etcd"
 # What tests and upgrades leave besides.
 CLEAN = f"""cd /opt/nodewise/etcd; find releases -mindepth 1 -maxdepth 1 ! -name {OLD} -exec rm -rf {{}} +; rm -rf backups
-rm -rf /var/lib/nodewise/etcd.* /etc/systemd/system/etcd.service.d; rm -f /run/bad-day; systemctl daemon-reload"""
+rm -rf /var/lib/nodewise/etcd.* /var/lib/nodewise/etcd/*.apart-*
+rm -rf /etc/systemd/system/etcd.service.d; rm -f /run/bad-day; systemctl daemon-reload"""
 
 
 class Cluster(any_cluster.Cluster):

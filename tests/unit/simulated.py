@@ -195,7 +195,11 @@ class Simulated(Notes):
         if self.vars[node]["nodewise_halted"]:
             return
         for verb in self.vars[node]["nodewise_step"]["verbs"]:
-            self.put(node, "ink" if verb == "refill" else "version")
+            if verb == "set_aside":
+                self.vars[node]["notes_aside"] = {"kept": f"/data/{node}.apart", "revision": 115}
+                self.member(node, serving=False, apart=None)
+            else:
+                self.put(node, "ink" if verb == "refill" else "version")
         self.look(node)
         self.act("undo", node, state="ended")
 

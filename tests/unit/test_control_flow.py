@@ -199,7 +199,7 @@ def test_a_step_that_observes_asks_its_gates(notes: Simulated, monkeypatch: pyte
         look(node, changes=changes, **args)
 
     monkeypatch.setattr(notes, "look", two_leaders)
-    assert "rolled_back" == notes.upgrade("1.1.0")
+    assert "paused" == notes.upgrade("1.1.0")
     assert str(notes.summary()["reason"]).startswith("n2: drain failed: one_leader: the members do not agree on one leader")
     assert not [r for r in notes.journal() if (r.get("step"), r.get("node")) == ("switch", "n2")]
 
@@ -377,6 +377,60 @@ def test_what_does_not_come_back_either_way(notes: Simulated) -> None:
     assert "paused" == notes.upgrade("1.1.0")
     assert "could not be put back on 1.0.0" in notes.summary()["reason"]
     assert notes.starts()["n2"] == notes.starts()["n3"] == 0
+
+
+def test_what_an_undo_does_not_heal(notes: Simulated) -> None:
+    """The node runs its old version and serves, but what its new version raised stays: that is no rollback."""
+    notes.member("n1", breaks_on=["1.1.0"], alarms_on={"1.1.0": "NOSPACE"})
+    assert "paused" == notes.upgrade("1.1.0")
+    reason = str(notes.summary()["reason"])
+    assert (
+        'It runs 1.0.0 again, but not all is as it was: no_alarms: alarms are raised, or could not be read; found ["NOSPACE n1"]'
+        in reason
+    )
+    assert {"n1": 2, "n2": 0, "n3": 0} == notes.starts()
+
+
+FOREIGN = {"cluster": "c2", "members": 1, "others": "c1", "acts_as": "1.0.0"}
+
+
+def test_a_canary_that_became_a_cluster_of_its_own(notes: Simulated) -> None:
+    """It is stopped and put back, though its data differs; the end says how far it came, and where that is kept."""
+    notes.member("n1", apart_on={"1.1.0": FOREIGN}, forgets_on="1.1.0")
+    notes.meanwhile = lambda _step: None
+    put, data = notes.put, notes.member("n2")["data"]
+
+    def put_back(node: str, what: str = "version") -> None:
+        put(node, what)
+        if notes.member(node)["version"] == "1.0.0":
+            notes.member(node, data=data)  # its own data, which the old version finds where it was
+
+    notes.put = put_back  # type: ignore[method-assign]
+    assert "rolled_back" == notes.upgrade("1.1.0")
+    lines = str(notes.summary()["reason"]).splitlines()
+    assert (
+        "n1 had become a cluster of its own (c2; the others are c1), and was stopped. What it took, up to revision 115, "
+        "is in no other member; it is kept on n1 in /data/n1.apart" == lines[1]
+    )
+    assert lines[2].startswith("It is back on 1.0.0, 8 gates hold as before")
+
+
+def test_a_cluster_of_its_own_past_the_point_of_no_return(notes: Simulated) -> None:
+    """What cannot be put back is stopped all the same, and an operator is called for."""
+    notes.member("n1", apart_on={"1.1.0": {**FOREIGN, "acts_as": "1.1"}})
+    assert "paused" == notes.upgrade("1.1.0")
+    assert not notes.member("n1")["serving"]
+    assert "It could not be put back on 1.0.0: the cluster has moved from" in notes.summary()["reason"]
+
+
+def test_what_is_said_of_a_node_that_is_back(notes: Simulated) -> None:
+    """The gates that hold are named, so are writes that nobody tried, and what clients do meanwhile is no failure of the undo."""
+    notes.member("n1", breaks_on=["1.1.0"])
+    notes.meanwhile = lambda _step: notes.member("n3", clients=12)
+    assert "rolled_back" == notes.upgrade("1.1.0")
+    _failure, back, also = str(notes.summary()["reason"]).splitlines()
+    assert "It is back on 1.0.0, 8 gates hold as before, and writes were not tried" == back
+    assert also.startswith("Noticed, which no undo changes: few_clients: clients are too many")
 
 
 def test_a_step_that_observes_fails_with_the_words_of_its_module(notes: Simulated) -> None:

@@ -92,3 +92,32 @@ def test_a_host_that_the_cluster_does_not_list_is_no_member() -> None:
     silent = {"errors": ["connection refused"]}
     assert ["n1", "n2", "n3"] == [member["name"] for member in assemble({**case["answers"], "n4": silent})["members"]]
     assert ["n3", "n4"] == [member["name"] for member in assemble({"n3": silent, "n4": silent})["members"]]
+
+
+def test_a_member_that_is_a_cluster_of_its_own() -> None:
+    """One that answers with another cluster's id, while the two others agree on theirs, is told from a partition."""
+    case = load("healthy-3.3")
+    ours = int(case["answers"]["n1"]["status"]["header"]["cluster_id"])
+    case["answers"]["n2"]["status"]["header"]["cluster_id"] = "17"
+    found = {member["name"]: member.get("details") for member in observed(case)["members"]}
+    assert found["n1"] is found["n3"] is None
+    assert {"cluster": "11", "others": f"{ours:x}", "members": 3, "acts_as": "3.3"} == found["n2"]["apart"]
+
+
+def test_a_member_that_dropped_the_others() -> None:
+    """The cluster's id is the same after --force-new-cluster, and its only member is itself."""
+    case = load("healthy-3.3")
+    own = case["answers"]["n2"]["status"]["header"]["member_id"]
+    listed = case["answers"]["n2"]["members"]
+    listed["members"] = [row for row in listed["members"] if str(row["ID"]) == str(own)]
+    assert [("n2", 1)] == [
+        (member["name"], member["details"]["apart"]["members"]) for member in observed(case)["members"] if member.get("details")
+    ]
+
+
+def test_nobody_is_apart_without_a_quorum() -> None:
+    """Three members of three clusters: whose is the right one cannot be told."""
+    case = load("healthy-3.3")
+    for number, name in enumerate(("n1", "n2", "n3"), start=21):
+        case["answers"][name]["status"]["header"]["cluster_id"] = str(number)
+    assert not any(member.get("details") for member in observed(case)["members"])

@@ -113,3 +113,11 @@ def test_at_the_deadline_the_last_observation_is_whole_and_says_what_is_missing(
     found, lacking, _polls, _seconds = waits([down] * 9, down, 3, monkeypatch)
     assert down == found
     assert lacking == ["n2: not serving (no reason given)"]
+
+
+def test_nobody_waits_for_a_cluster_of_its_own() -> None:
+    """A member that left the cluster takes writes that are lost: the look ends at once, however long it might go on."""
+    apart = {"name": "n1", "serving": True, "errors": [], "version": "1", "details": {"apart": {"cluster": "c2"}}}
+    seen = {"members": [apart], "cluster": {"leader": None}}
+    wanted = {"versions": {"n1": "2"}}
+    assert (seen, ["n1: runs 1, expected 2"], 1) == observation.settle(lambda: seen, lambda: seen, wanted, 600)[:3]

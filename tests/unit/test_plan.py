@@ -242,7 +242,7 @@ ALL_NEW = {name: {"version": "3.5.16"} for name in NAMES}
     ("seen", "record", "words"),
     [
         (observation({"version": "3.5"}, **ALL_NEW), RECORD, "playbooks/restore.yml"),
-        (observation({"version": None}, **ALL_NEW), RECORD, "acts as unknown"),
+        (observation({"version": None}, **ALL_NEW), RECORD, "do not agree on the version that they act as, or do not say"),
         (observation(), None, "remember no upgrade"),
         (observation(), RECORD, "which is where the last upgrade began"),
     ],

@@ -77,7 +77,7 @@ def check_mixed_versions(parameters: dict[str, Any], dry: bool = False) -> dict[
     result: dict[str, Any] = {"changed": False, "proved": [], "before": None}
     if not dry:
         members = {member.name: member for member in members_of(parameters)}
-        old, new = (_first(members, parameters[side]) for side in ("old", "new"))
+        old, new = (_named(members, parameters[side]) for side in ("old", "new"))
         try:
             _check(Proof(parameters["prefix"], parameters["deadline"]), old, new, result)
         finally:
@@ -87,18 +87,18 @@ def check_mixed_versions(parameters: dict[str, Any], dry: bool = False) -> dict[
     return result
 
 
-def _check(proof: Proof, old: Member | None, new: Member | None, result: dict[str, Any]) -> None:
-    both = [member for member in (new, old) if member]
+def _check(proof: Proof, old: list[Member], new: list[Member], result: dict[str, Any]) -> None:
+    both = [*new, *old]
     told = {member.name: proof.version(member) for member in both}
     if old and not new:
-        proof.write(old, "before", proof.prefix, PLANTED_S)
+        proof.write(old[0], "before", proof.prefix, PLANTED_S)
         result["changed"] = True
     elif new:
         result["before"] = _read_before(proof, both, told)
     if old and new:
         _exchange(proof, old, new, told, result["proved"])
     elif new:
-        planted = proof.read(new, "before")
+        planted = proof.read(new[0], "before")
         proof.remove(both, planted["lease"] if planted else None)
         result["changed"] = bool(planted)
 
@@ -118,10 +118,10 @@ def _read_before(proof: Proof, members: list[Member], told: dict[str, str]) -> b
     return True
 
 
-def _exchange(proof: Proof, old: Member, new: Member, told: dict[str, str], proved: list[dict[str, Any]]) -> None:
-    """Write through each of the two and read through the other; the keys are removed, whatever comes of it."""
+def _exchange(proof: Proof, old: list[Member], new: list[Member], told: dict[str, str], proved: list[dict[str, Any]]) -> None:
+    """Write through each member and read through one of the other side; the keys are removed, whatever comes of it."""
     try:
-        for writer, reader in ((old, new), (new, old)):
+        for writer, reader in [*((one, new[0]) for one in old), *((one, old[0]) for one in new)]:
             key, value = f"by-{writer.name}", uuid.uuid4().hex
             proof.write(writer, key, value)
             # The linearizable read first: once it is answered the reader has applied the write, and has it for itself, too.
@@ -134,13 +134,14 @@ def _exchange(proof: Proof, old: Member, new: Member, told: dict[str, str], prov
                     )
             proved.append({"written": writer.name, "by": told[writer.name], "read": reader.name, "with": told[reader.name]})
     finally:
-        proof.remove([new, old])
+        proof.remove([*new, *old])
 
 
-def _first(members: dict[str, Member], names: list[str]) -> Member | None:
-    if names and names[0] not in members:
-        raise EtcdError(f"{names[0]} is not among the members ({', '.join(sorted(members))}); nothing was written")
-    return members[names[0]] if names else None
+def _named(members: dict[str, Member], names: list[str]) -> list[Member]:
+    unknown = sorted(set(names) - set(members))
+    if unknown:
+        raise EtcdError(f"{', '.join(unknown)} is not among the members ({', '.join(sorted(members))}); nothing was written")
+    return [members[name] for name in names]
 
 
 def _text(found: dict[str, Any] | None) -> str | None:

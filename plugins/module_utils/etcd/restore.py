@@ -29,7 +29,7 @@ def make_ready(parameters: dict[str, Any]) -> dict[str, Any]:
     Returns ready (the folder), revision and keys. On failure nothing is left of it.
     """
     Unit(parameters["unit"]).loaded()
-    ready = _beside(parameters, READY)
+    ready = beside(parameters["data_dir"], READY, parameters["stamp"])
     _refuse_unusable(parameters)
     tools = os.path.join(Store(parameters["root"]).path(parameters["version"]), "bin")
     found = _verified(parameters, os.path.join(tools, "etcdctl"))
@@ -48,19 +48,14 @@ def put_in_place(parameters: dict[str, Any]) -> dict[str, Any]:
 
     Returns kept, the folder with the data from before, or None when there was none.
     """
-    data, ready = parameters["data_dir"], _beside(parameters, READY)
+    data, ready = parameters["data_dir"], beside(parameters["data_dir"], READY, parameters["stamp"])
     if remains(ready) != "member":
         raise EtcdError(f"{ready} holds no member's data; expected it to have been made ready. Nothing was stopped")
     unit = Unit(parameters["unit"])
     unit.forget_failures()
     unit.stop(parameters["timeout_s"])
-    own, kept = os.path.join(data, "member"), None
-    if os.path.exists(own):
-        kept = _beside(parameters, KEPT)
-        os.makedirs(kept, mode=0o700)
-        shutil.copystat(data, kept)
-        os.rename(own, os.path.join(kept, "member"))
-    os.rename(os.path.join(ready, "member"), own)
+    kept = move_aside(data, beside(data, KEPT, parameters["stamp"])) if os.path.exists(os.path.join(data, "member")) else None
+    os.rename(os.path.join(ready, "member"), os.path.join(data, "member"))
     os.rmdir(ready)
     for folder in (data, os.path.dirname(ready)):
         sync(folder)
@@ -69,10 +64,19 @@ def put_in_place(parameters: dict[str, Any]) -> dict[str, Any]:
     return {"changed": True, "kept": kept}
 
 
-def _beside(parameters: dict[str, Any], what: str) -> str:
+def beside(data_dir: str, what: str, stamp: str) -> str:
     """Return a folder on the file system of the data: beside its folder, or in it where that is a mount."""
-    data = os.path.realpath(parameters["data_dir"])
-    return f"{data}{'/' if os.path.ismount(data) else ''}{what}{parameters['stamp']}"
+    data = os.path.realpath(data_dir)
+    return f"{data}{'/' if os.path.ismount(data) else ''}{what}{stamp}"
+
+
+def move_aside(data_dir: str, kept: str) -> str:
+    """Move a stopped member's data into a folder of its own, which is returned; the data folder itself stays."""
+    os.makedirs(kept, mode=0o700)
+    shutil.copystat(data_dir, kept)
+    os.rename(os.path.join(data_dir, "member"), os.path.join(kept, "member"))
+    sync(os.path.dirname(kept))
+    return kept
 
 
 def _refuse_unusable(parameters: dict[str, Any]) -> None:

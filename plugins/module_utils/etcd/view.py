@@ -31,7 +31,8 @@ def assemble(answers: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "fingerprint_at": None,
         "alarms": _alarms(answers, by_id),
     }
-    _agreed(members, answers, "members", lambda found: ", ".join(sorted(_hex(row["ID"]) for row in found["members"]["members"])))
+    _agreed(members, answers, "members", lambda found: ", ".join(_ids(found)))
+    _mark_apart(members, answers)
     return {"system": "etcd", "at": timestamp(), "cluster": cluster, "members": members}
 
 
@@ -55,6 +56,22 @@ def compare(observation: dict[str, Any], found: dict[str, Any]) -> dict[str, Any
             others = ", ".join(f"{name} has {text}" for name, text in sorted(prints.items()) if text != mine)
             member["errors"].append(f"fingerprint {mine} at revision {found.get('revision')}, but {others}")
     return observation
+
+
+def _mark_apart(members: list[dict[str, Any]], answers: dict[str, dict[str, Any]]) -> None:
+    """Say of a member that it is a cluster of its own: `details.apart`, where a quorum of the others confirms theirs.
+
+    It has another cluster's id, or the same one and none of the others among its members, as after --force-new-cluster.
+    """
+    told = {name: found for name, found in answers.items() if "status" in found and "members" in found and "version" in found}
+    views = {name: (_hex(found["status"]["header"]["cluster_id"]), _ids(found)) for name, found in told.items()}
+    ours = next((view for view in views.values() if list(views.values()).count(view) >= len(answers) // 2 + 1), None)
+    for member in members:
+        own = views.get(member["name"])
+        if not ours or not own or (own[0] == ours[0] and set(own[1]) & set(ours[1]) - {_own_id(told[member["name"]])}):
+            continue
+        acts_as = next(_cluster_version(told[name]) for name, view in views.items() if view == ours)
+        member["details"] = {"apart": {"cluster": own[0], "members": len(own[1]), "others": ours[0], "acts_as": acts_as}}
 
 
 def _member(name: str, found: dict[str, Any], answers: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -92,6 +109,14 @@ def _lag(status: dict[str, Any], answers: dict[str, dict[str, Any]]) -> int | No
     furthest = max(int(found["status"].get("raftIndex", 0)) for found in answers.values() if "status" in found)
     # 3.3 reports one index only.
     return max(0, furthest - int(status.get("raftAppliedIndex", status.get("raftIndex", 0))))
+
+
+def _ids(found: dict[str, Any]) -> list[str]:
+    return sorted(_hex(row["ID"]) for row in found["members"]["members"])
+
+
+def _own_id(found: dict[str, Any]) -> str:
+    return _hex(found["status"]["header"]["member_id"])
 
 
 def _listed(answers: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

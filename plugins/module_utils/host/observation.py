@@ -75,6 +75,7 @@ def settle(
 
     `look()` returns an observation without what is expensive, `complete()` returns the last one with that (fingerprints,
     start times): it runs once the rest has settled, and at the deadline, so that the last observation is always whole.
+    A member that became a cluster of its own is not waited for: it serves clients, and what it takes is lost.
     Returns the last observation, what is missing from it, how many looks it took, and the seconds.
     """
     began = time.monotonic()
@@ -83,13 +84,17 @@ def settle(
     while True:
         looks += 1
         observation = look()
-        late = time.monotonic() - began >= deadline
+        late = time.monotonic() - began >= deadline or any(_apart(member) for member in observation["members"])
         if late or not missing(observation, cheap):
             observation = complete()
             lacking = missing(observation, settled)
             if late or not lacking:
                 return observation, lacking, looks, round(time.monotonic() - began, 4)
         time.sleep(INTERVAL)
+
+
+def _apart(member: dict[str, Any]) -> bool:
+    return bool(member.get("details", {}).get("apart"))
 
 
 def _members(observation: dict[str, Any], wanted: list[str]) -> list[str]:

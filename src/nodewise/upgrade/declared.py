@@ -43,7 +43,7 @@ def components(role: Path) -> list[str]:
 def vocabulary(declared: Declaration, own: Mapping[str, Any]) -> dict[str, Gate]:
     """Every gate that can be asked: the engine's, the system's, the operator's. Raises Refused for a name that nobody defines."""
     known = {**builtin_gates(), **parse_gates(declared.gates), **parse_gates(dict(own))}
-    asked = [*declared.ready, *declared.finalize.after, *(name for step in declared.steps for name in step.after)]
+    asked = [*declared.ready, *declared.back, *declared.finalize.after, *(name for step in declared.steps for name in step.after)]
     if unknown := sorted(set(asked) - set(known)):
         raise Refused(
             f"meta/upgrade.yml names gates that nobody defines: {', '.join(unknown)}; known are {', '.join(sorted(known))}"

@@ -16,10 +16,11 @@ FINISHED = ("upgraded", "unchanged", "rolled_back")  # outcomes after which noth
 
 
 class Originals(NamedTuple):
-    """What was before the first change of an upgrade that is resumed: versions of members, and what groups acted as."""
+    """What was before the first change of an upgrade that is resumed: versions of members, what groups acted as, and their ids."""
 
     versions: dict[str, str]
     acts_as: dict[str, str | None]
+    ids: dict[str, str | None]
 
 
 def record_of(state: Mapping[str, Any] | None, component: str) -> dict[str, Any] | None:
@@ -50,7 +51,7 @@ def refuse_unfinished(states: Mapping[str, Mapping[str, Any] | None], subject: S
 
 def originals(records: Mapping[str, Any], observations: Observations, to: str) -> Originals:
     """What the nodes remember of an unfinished upgrade to the same version; a version that is not on its way is drift."""
-    found = Originals({}, {})
+    found = Originals({}, {}, {})
     for group, seen in observations.items():
         for member in seen.members:
             record = records.get(member.name) or {}
@@ -59,6 +60,8 @@ def originals(records: Mapping[str, Any], observations: Observations, to: str) -
             if member.version in (None, record["from"], *record["path"]):
                 found.versions[member.name] = record["from"]
                 found.acts_as[group] = record["cluster_version"]
+                if "cluster_id" in record:  # one that 0.1 began does not have it
+                    found.ids[group] = record["cluster_id"]
     return found
 
 

@@ -59,9 +59,13 @@ def way_back(rules: Rules, declared: Declaration, records: Mapping[str, Any], ob
             raise Refused(f"every member runs {low}, which is where the last upgrade began: there is nothing to go back to")
         low = below[-1]
     against = _no_return(rules, declared, low, high)
-    moved = [
-        f"{name} acts as {seen.cluster.version or 'unknown'}" for name, seen in observations.items() if not _acts_as(seen, low)
-    ]
+    unknown = [name for name, seen in observations.items() if seen.cluster.version is None]
+    if against and unknown:
+        raise Refused(
+            f"the members of {', '.join(unknown)} do not agree on the version that they act as, or do not say, so whether "
+            f"{high} can be taken back to {low} is unknown.\nLook at the members' errors (playbooks/status.yml), then run it again"
+        )
+    moved = [f"{name} acts as {seen.cluster.version}" for name, seen in observations.items() if not _acts_as(seen, low)]
     if against and moved:
         raise Refused(
             f"{high} cannot be taken back to {low}: {'; '.join(moved)}, and the old binary no longer starts on that.\n"
@@ -71,7 +75,7 @@ def way_back(rules: Rules, declared: Declaration, records: Mapping[str, Any], ob
 
 
 def _acts_as(seen: Observation, version: str) -> bool:
-    return seen.cluster.version is not None and f"{version}.".startswith(f"{seen.cluster.version}.")
+    return f"{version}.".startswith(f"{seen.cluster.version}.")
 
 
 def _no_return(rules: Rules, declared: Declaration, start: str, to: str) -> NoReturn | None:

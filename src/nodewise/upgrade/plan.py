@@ -24,7 +24,7 @@ class Route(NamedTuple):
 
     hops: list[Hop]
     kind: Literal["upgrade", "rollback"] = "upgrade"
-    before: Originals = Originals({}, {})
+    before: Originals = Originals({}, {}, {})
     recover: Mapping[str, Release] = {}
 
 
@@ -55,11 +55,14 @@ def make(
         component=subject.component,
         versions={**brought, **running, **route.before.versions},
         acts_as={group: route.before.acts_as.get(group, seen.cluster.version) for group, seen in observations.items()},
+        ids={group: route.before.ids.get(group, seen.cluster.id) for group, seen in observations.items()},
         to=to,
         hops=route.hops,
         batches=[],
         steps=[msgspec.structs.replace(step, after=[*step.after, *own_gates]) for step in declared.steps],
         finalize=declared.finalize,
+        ready=declared.ready,
+        back=declared.back,
         gates=known,
         settings=settings,
         recover=dict(route.recover),

@@ -16,8 +16,6 @@ from nodewise.gates.judgement import judge
 from nodewise.model import Batch, Hop, Observation, Observations, Outcome, Plan, Step
 from nodewise.upgrade.order import behind, hands_over, pick, stands
 
-BACK = ["members_expected", "members_serving", "node_at_target", "fingerprints_equal"]  # gates of a node that was put back
-
 
 def pending(plan: Plan, hop: Hop, observations: Observations) -> dict[str, list[str]]:
     """The members that have not reached a hop's version yet, in each group that has some."""
@@ -128,11 +126,13 @@ def _group(plan: Plan, observations: Observations, node: str) -> Observation:
     return observations[plan.group_of(node)]
 
 
-def why_not_back(hop: Hop, acted_as: str | None, seen: Observation) -> str | None:
-    """Why the old version may not be put back at this moment, or None when it may. `acted_as`: before the hop began."""
+def why_not_back(hop: Hop, acted_as: str | None, now: str | None) -> str | None:
+    """Why the old version may not be put back at this moment, or None when it may.
+
+    `acted_as` is what the cluster acted as before the hop began, `now` what it acts as.
+    """
     if hop.no_return is None:
         return None
-    now = seen.cluster.version
     if now is None:
         return "the version that the cluster acts as could not be read"
     if now != acted_as:
@@ -157,6 +157,12 @@ def cut_off(seen: Observation, node: str) -> str | None:
     return f"it is cut off from {unseen}, and neither version gets ready alone; the same command goes on when it is not"
 
 
+def apart(seen: Observation, node: str) -> dict[str, Any] | None:
+    """What its system says of a node that is a cluster of its own now (`details.apart`), else None."""
+    found = next((member.details.get("apart") for member in seen.members if member.name == node), None)
+    return dict(found) if found else None
+
+
 def diverged(seen: Observation) -> str | None:
     """The members' fingerprints when all are known and they differ: which an old version would not fix; None otherwise."""
     found = {member.name: member.fingerprint for member in seen.members}
@@ -166,16 +172,38 @@ def diverged(seen: Observation) -> str | None:
     return f"the members' data differs{at}: {', '.join(f'{name} {value}' for name, value in sorted(found.items()))}"
 
 
-def undo(plan: Plan, node: str, old: str, begun: set[str]) -> dict[str, Any]:
-    """What takes a node back to the version before its batch, as a step: the undo of each step begun, the last one first."""
+def undo(plan: Plan, node: str, old: str, verbs: list[str], prefix: str) -> dict[str, Any]:
+    """What takes a node back to the version before its batch, as a step.
+
+    It waits for what a step that can be taken back waits for. Where mixed versions may be checked, writes below `prefix` are tried.
+    """
+    waited = {key: value for step in plan.steps if step.undo for key, value in step.settled.items() if key != "node_version"}
+    others = [name for name in plan.groups[plan.group_of(node)] if name != node]
     return {
         "name": "undo",
         "node": node,
         "version": old,
-        "verbs": [step.undo for step in reversed(plan.steps) if step.undo and step.name in begun],
-        "settled": {"serving": True, "versions": {node: old}},
+        "verbs": verbs,
+        "settled": {**waited, "serving": True, "versions": {node: old}},
+        "mixed": {"old": others, "new": [node], "prefix": prefix} if plan.settings.mixed_version_check and others else {},
         "deadline": plan.settings.deadline,
     }
+
+
+def undoing(plan: Plan, begun: set[str]) -> list[str]:
+    """The verbs that take steps back which were begun, the last one first."""
+    return [step.undo for step in reversed(plan.steps) if step.undo and step.name in begun]
+
+
+def back_on(plan: Plan, node: str, old: str, verbs: list[str]) -> str:
+    """What is known of a cluster in which a node was put back, and its gates hold."""
+    shown = {step.verb for step in plan.steps if step.checks_mixed_versions}
+    writes = "writes were not tried"
+    if plan.settings.mixed_version_check:
+        writes = f"writes were tried through {', '.join(plan.groups[plan.group_of(node)])}"
+    elif shown & set(verbs):
+        writes = "a write was tried, and every member has it"
+    return f"It is back on {old}, {len(plan.back)} gates hold as before, and {writes}"
 
 
 def versions_of(observations: Mapping[str, Observation]) -> dict[str, str]:

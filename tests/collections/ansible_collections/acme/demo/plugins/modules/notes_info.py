@@ -25,7 +25,10 @@ def member(folder: pathlib.Path, name: str, version: str) -> dict[str, Any]:
         "fingerprint": state.get("data"),
         "started_at": state.get("started_at"),
         "errors": [] if serving else ["it is down"],
-        "details": {"unfinished": bool(state.get("unfinished"))},
+        "details": {
+            "unfinished": bool(state.get("unfinished")),
+            **{name: state.get(name, default) for name, default in (("clients", 0), ("alarm", None), ("apart", None))},
+        },
     }
 
 
@@ -36,13 +39,13 @@ def observe(folder: pathlib.Path, names: list[str], version: str) -> dict[str, A
     leaders = [one["name"] for one in members if one["role"] == "leader"]
     versions = [one["version"] for one in members if one["version"]]
     cluster = {
-        "id": "notes",
+        "id": "notes" if not any(one["details"]["apart"] for one in members) else None,
         "version": min(versions) if versions else None,
         "leader": leaders[0] if len(leaders) == 1 else None,
         "quorum": len(names) // 2 + 1,
         "fingerprint": data.pop() if len(data) == 1 else None,
         "fingerprint_at": 1,
-        "alarms": [],
+        "alarms": [f"{one['details']['alarm']} {one['name']}" for one in members if one["details"]["alarm"]],
     }
     at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return {"system": "acme.demo.notes", "at": at, "cluster": cluster, "members": members}

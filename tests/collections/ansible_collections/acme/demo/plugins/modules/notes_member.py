@@ -26,6 +26,8 @@ def main() -> None:
         state.update(version=module.params["version"], serving=not broken)
         state.update(unfinished=False)
         state.update(started_at=str(time.time_ns()), starts=state["starts"] + 1)
+        state["alarm"] = state.get("alarm") or state.get("alarms_on", {}).get(module.params["version"])
+        state["apart"] = state.get("apart_on", {}).get(module.params["version"])
         state["data"] = "gone" if module.params["version"] == state.get("forgets_on") else state["data"]
     if module.params["ink"]:
         state.update(ink=module.params["ink"])
