@@ -213,18 +213,18 @@ class Plan(msgspec.Struct, forbid_unknown_fields=True):
     domains: dict[str, str]  # member -> failure domain, where one is known
     versions: dict[str, str]  # member -> version that ran before the first change
     acts_as: dict[str, str | None]  # group -> what it acted as before the first change
-    ids: dict[str, str | None]  # group -> its cluster's id before the first change
     to: str
     hops: list[Hop]
     batches: list[Batch]  # of all hops, one after the other, as they would be now
     steps: list[Step]
     finalize: Step
-    ready: list[str]  # gates that held before anything began
-    back: list[str]  # gates that must hold when a node was put back
     gates: dict[str, Gate]
     settings: Settings
     recover: dict[str, Release] = {}  # member that is down and brought back first -> release to bring it back with
     gaps: list[str] = []  # what will not be watched or checked, and why
+    ids: dict[str, str | None] = {}  # group -> its cluster's id before the first change
+    ready: list[str] = []  # gates that held before anything began
+    back: list[str] = []  # gates that must hold when a node was put back
     component: str = ""  # the part of the system that is upgraded, when it is not the system itself
     hash: str = ""
 
