@@ -65,8 +65,8 @@ class ActionModule(EngineAction):
             "kind": args["kind"],
             "window_end": "",
             "approve": args["approve"],
+            "controller": run.read_json("run.json")["controller"],
         }
-        about["controller"] = lease.me(os.getppid())  # ansible-playbook, while it is the parent of its workers for certain
         facts = {**STATE, "nodewise_run": about}
         try:
             about["window_end"] = self.ready(args, problem)
@@ -84,10 +84,13 @@ class ActionModule(EngineAction):
     def opened(self, args: dict[str, Any], cluster: dict[str, Any]) -> Run:
         """A fresh record. A folder that has a journal already is another run's: its outcome must not become this one's."""
         folder = Path(os.environ.get("NODEWISE_RUN_DIR") or new_folder(Path.cwd() / "runs", args["kind"], cluster["cluster"]))
-        about = {key: cluster.get(key) or "" for key in ("cluster", "component")}
+        about: dict[str, Any] = {key: cluster.get(key) or "" for key in ("cluster", "component")}
+        # ansible-playbook, while it is the parent of its workers for certain
+        about["controller"] = lease.me(os.getppid())
         run = Run.create(folder, kind=args["kind"], system=cluster["system"], to=args["to"], **about)
         if run.journal.exists():
             raise NodewiseError(f"{folder} holds the record of another run; unset NODEWISE_RUN_DIR, or name a new folder")
+        self.warn(killed(run, cluster["cluster"]), run)
         run.note(f"{args['kind']} of {cluster['cluster']}", members=cluster["members"], to=args["to"])
         return run
 
@@ -101,6 +104,19 @@ class ActionModule(EngineAction):
         if opens and not self._task.check_mode:  # a plan may be looked at before
             raise NodewiseError(f"the change window opens at {opens.isoformat(' ', 'minutes')}; nothing was begun")
         return closes.isoformat() if closes else ""
+
+
+def killed(run: Run, cluster: str) -> list[str]:
+    """What to say of the last run over a cluster whose process is gone, and that came to no summary."""
+    earlier = sorted(path.parent for path in run.folder.parent.glob("*/run.json") if path.parent != run.folder)
+    for other in map(Run, reversed(earlier)):
+        with suppress(NodewiseError, OSError, ValueError):  # a record that cannot be read says nothing
+            about = other.read_json("run.json")
+            if about.get("cluster") == cluster and about.get("kind") in ("upgrade", "rollback"):
+                if other.read_json("summary.json").get("outcome") or not lease.dead(about.get("controller") or {}):
+                    return []
+                return [f"run {other.id} was killed and has no summary; `nodewise runs {other.id}` shows how far it came"]
+    return []
 
 
 def old_names(cluster: dict[str, Any], hostvars: Any) -> list[str]:

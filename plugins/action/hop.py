@@ -10,7 +10,6 @@ from typing import Any
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     ApprovingAction,
     Paused,
-    approval,
     halt,
     msgspec,
     order,
@@ -69,7 +68,7 @@ class ActionModule(ApprovingAction):
         began = (run.hop() or {"seq": 0})["seq"]
         ended = [r for r in run.records("step", "end") if r["step"] == "finalize" and r["seq"] > began]
         if ended and not ended[-1]["ok"]:
-            return halt(run, "paused", f"{run.failure()}\n{approval.ways(made)}", "finalize_failed")
+            return halt(run, "paused", run.failure(), "finalize_failed")
         if index + 1 == len(made.hops):
             reached = "upgraded" if made.kind == "upgrade" else "rolled_back"
             return halt(run, reached, f"every member runs {made.to}")

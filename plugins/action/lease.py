@@ -96,7 +96,10 @@ class ActionModule(EngineAction):
         answer = self.ask(state, {"run": own["run"], "fence": own["fence"], **how}, task_vars)
         if not answer["granted"]:
             run_of(task_vars).note(f"the lease of {self.host(task_vars)} was not given back: {answer['says']}")
-        return {"changed": answer["granted"], "ansible_facts": {"nodewise_lease": {**own, "granted": False}}}
+        return {
+            "changed": answer["granted"],
+            "ansible_facts": {"nodewise_lease": {**own, "granted": False, "state": answer["state"]}},
+        }
 
     def swept(self, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Take away what a dead run left where this one had nothing to do, and so took nothing over."""
@@ -135,7 +138,7 @@ class ActionModule(EngineAction):
         if answer.get("failed") or "granted" not in answer:
             says = str(answer.get("msg") or answer.get("module_stderr") or "the module ended without a message")
             answer = {"changed": False, "granted": False, "holder": None, "says": says}
-        return {key: answer.get(key) for key in ("changed", "granted", "holder", "says")}
+        return {key: answer.get(key) for key in ("changed", "granted", "holder", "says", "state")}
 
     def told(self, own: dict[str, Any], answer: dict[str, Any], seconds: float = 0) -> dict[str, Any]:
         """The fact, by the controller's clock."""

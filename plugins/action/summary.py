@@ -9,9 +9,15 @@ from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     EngineAction,
+    ahead,
     decide,
+    declaration,
     ending,
     good,
+    load_rules,
+    memory,
+    plain,
+    role_path,
     run_of,
     smoke_report,
     smoke_session,
@@ -28,9 +34,21 @@ class ActionModule(EngineAction):
         if args["state"] == "decided":
             decide(run)
             return {"ansible_facts": {"nodewise_collect": worth_collecting(run), "nodewise_step": {}}}
-        said = summarize(run, **({"smoke": smoke_session.totals(run.folder)} if smoke_session.sessions(run.folder) else {}))
+        suites = {"smoke": smoke_session.totals(run.folder)} if smoke_session.sessions(run.folder) else {}
+        said = summarize(run, ways=self.ways(run, task_vars), **suites)
         smoke_report.put_junit(run.folder)
         lines = ending(said, run.folder)
         self.tell(lines)
         bad = not good(said["kind"], said["outcome"])
         return {"failed": bad, "summary": said, **({"msg": lines[0]} if bad else {})}
+
+    def ways(self, run: Any, task_vars: dict[str, Any]) -> dict[str, str]:
+        """Why going on, or back, would be refused now; nothing for a run that came to no plan, or was not let in."""
+        about = plain(task_vars["nodewise_run"])
+        leases = {name: plain(task_vars["hostvars"][name].get("nodewise_lease") or {}) for name in about["members"]}
+        if not (run.folder / "plan.yaml").exists() or not any(one.get("run") == run.id for one in leases.values()):
+            return {}
+        folder = role_path(about["role"])
+        rules, declared = load_rules(folder, {}, about["component"]), declaration(folder, about["component"])
+        records = {name: memory.record_of(one.get("state"), about["component"]) for name, one in leases.items()}
+        return dict(ahead.ways(rules, declared, records, run.read_plan(), run))

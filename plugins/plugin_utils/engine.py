@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import json
 import os
@@ -27,7 +28,7 @@ try:
     from nodewise.errors import GateFailed, NodewiseError, Paused, Refused
     from nodewise.model import Artifact, Hop, Observation, Outcome, Plan, ReasonCode, Settings, Step, Subject, good
     from nodewise.record.run import Run, new_folder
-    from nodewise.record.summary import decide, summarize, worth_collecting
+    from nodewise.record.summary import decide, midway, summarize, worth_collecting
     from nodewise.releases import pypi, sources
     from nodewise.releases.rules import load_rules
     from nodewise.smoke import report as smoke_report
@@ -35,7 +36,7 @@ try:
     from nodewise.smoke import suite as smoke_suite
     from nodewise.smoke import verdict as smoke_verdict
     from nodewise.smoke.finish import finish as smoke_finish
-    from nodewise.upgrade import approval, backups, lease, memory, order, plan, roll, soak
+    from nodewise.upgrade import ahead, approval, backups, lease, memory, order, plan, roll, soak
     from nodewise.upgrade.declared import components, declaration
     from nodewise.upgrade.judging import judge_back, judge_step, noticed
     from nodewise.upgrade.observing import unseen
@@ -50,10 +51,10 @@ except ImportError as missing:
     ENGINE_ERROR = str(missing)
     # Names only, so that plugins load and can say in a task's result what is missing.
     GateFailed = Paused = NodewiseError = Refused = RuntimeError
-    __version__ = approval = Artifact = backups = components = decide = declaration = describe = ending = None
+    __version__ = ahead = approval = Artifact = backups = components = decide = declaration = describe = ending = None
     good = Hop = hops_through = judge_back = judge_step = lease = load_rules = memory = msgspec = new_folder = None
     Observation = order = Outcome = Plan = plan = pypi = refuse_unfit = refuse_unready = recovered_to = None
-    files = ReasonCode = renamed = None
+    files = midway = ReasonCode = renamed = None
     Resolver = roll = Run = Settings = smoke_finish = smoke_report = smoke_session = smoke_suite = smoke_verdict = None
     soak = sources = status = Step = Subject = summarize = unseen = Version = versions_ahead = None
     noticed = way_back = worth_collecting = None
@@ -77,6 +78,7 @@ __all__ = [
     "Subject",
     "Version",
     "__version__",
+    "ahead",
     "approval",
     "backups",
     "components",
@@ -125,6 +127,7 @@ __all__ = [
     "worth_collecting",
 ]
 
+RECENT = 5  # records that are looked through for the one of this process
 NO_ENGINE = (
     "{} cannot import the Python package nodewise ({}).\n"
     "Use the ansible-playbook of the environment that has it: .venv/bin/ansible-playbook, after `make setup`"
@@ -218,10 +221,10 @@ class ApprovingAction(EngineAction):
         way = f"{hop.start} → {hop.to}"
         ahead = f"the point of no return of {way} lies ahead ({hop.no_return.says})"
         if word and not approval.approved(word, made.hash):
-            text = f"{ahead}, and {word} was approved, not {made.hash}; {serving(run)}.\n{approval.ways(made)}"
+            text = f"{ahead}, and {word} was approved, not {made.hash}; {serving(run)}"
             raise Paused("approval_needed", text)
         if not word and not self.yes(run, f"{made.cluster}: {ahead}. Go past it? [yes/no] "):
-            text = f"{ahead}, and nobody approved it; {serving(run)}, and both ways are open.\n{approval.ways(made)}"
+            text = f"{ahead}, and nobody approved it; {serving(run)}"
             raise Paused("approval_needed", text)
         run.note(f"past the point of no return of {way}: approved by {word or 'the operator at the terminal'}", approved=hop.to)
         return not word
@@ -243,6 +246,23 @@ def serving(run: Run) -> str:
     """How many members serve, as they were last seen."""
     members = [member for seen in run.observations().values() for member in seen.members]
     return f"{sum(member.serving for member in members)} of {len(members)} members serve"
+
+
+def tell_interrupted(pid: int) -> None:
+    """Tell how a run ended that Ctrl-C, or an error of Ansible itself, kept from its last play. Done as ansible-playbook exits."""
+    if os.getpid() != pid:  # a worker
+        return
+    given = os.environ.get("NODEWISE_RUN_DIR")
+    for folder in [Path(given)] if given else sorted(Path.cwd().glob("runs/*"))[-RECENT:]:
+        run = Run(folder)
+        with suppress(NodewiseError, OSError, ValueError):
+            if run.read_json("run.json").get("controller") == lease.me(pid) and not run.read_json("summary.json").get("outcome"):
+                run.conclude("interrupted", midway(run), "interrupted")
+                sys.stdout.write("\n".join(["", *ending(summarize(run), folder), ""]))
+
+
+if not ENGINE_ERROR:
+    atexit.register(tell_interrupted, os.getpid())
 
 
 def options(action: str) -> dict[str, Any]:

@@ -16,7 +16,16 @@ import msgspec
 
 Role = Literal["leader", "follower", "learner", "primary", "replica", "peer"]
 Outcome = Literal[
-    "upgraded", "unchanged", "refused", "rolled_back", "paused", "intervention_required", "planned", "passed", "failed"
+    "upgraded",
+    "unchanged",
+    "refused",
+    "rolled_back",
+    "paused",
+    "intervention_required",
+    "interrupted",
+    "planned",
+    "passed",
+    "failed",
 ]
 ReasonCode = Literal[  # why a run is paused, or needs an operator: docs/glossary.md says what each means
     "approval_needed",

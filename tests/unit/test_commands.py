@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from nodewise.cli.main import main, nodewise
+from nodewise.record.commands import command
 from nodewise.record.run import Run
 from nodewise.record.summary import summarize
 
@@ -37,7 +38,7 @@ def runs(*words: str | Path) -> Result:
 def test_runs_are_listed_with_their_ends(folder: Path) -> None:
     """The newest last; one that was killed did not end well."""
     said = runs("--folder", folder).stdout.splitlines()
-    assert [["20260101-120000-upgrade-c-1", "c", "upgraded"], ["20260102-120000-upgrade-c-2", "c", "intervention_required"]] == [
+    assert [["20260101-120000-upgrade-c-1", "c", "upgraded"], ["20260102-120000-upgrade-c-2", "c", "interrupted"]] == [
         line.split()[:3] for line in said
     ]
 
@@ -93,3 +94,28 @@ def test_documented_commands_are_there() -> None:
         for group, word in sorted(named)
         if word not in GROUPS[group].commands or GROUPS[group].commands[word].hidden
     ]
+
+
+ANSIBLE, OF = "ansible-playbook", "-e nodewise_cluster=c"
+CALLED = {
+    "checkout": (
+        ["/venv/bin/ansible-playbook", "-i", "prod", "playbooks/upgrade.yml", "-e", "nodewise_to=2", "--check", "-vv"],
+        f"{ANSIBLE} -i prod playbooks/rollback.yml {OF}",
+    ),
+    "collection": (
+        [ANSIBLE, "nodewise.cluster.upgrade", "-iprod", "--vault-id=pw", "-e", "nodewise_to=2 nodewise_soak=9"],
+        f"{ANSIBLE} -i prod --vault-id pw -e nodewise_soak=9 nodewise.cluster.rollback {OF}",
+    ),
+    "variables": (
+        [ANSIBLE, "/opt/n/playbooks/upgrade.yml", "-e", '{"nodewise_to": "2", "db_password": "x"}', "-l", "a"],
+        f"""{ANSIBLE} -e '{{"db_password": "…"}}' /opt/n/playbooks/rollback.yml {OF}""",
+    ),
+    "a playbook of one's own": ([ANSIBLE, "-e", "@site.yml", "site.yml"], f"{ANSIBLE} -e @site.yml playbooks/rollback.yml {OF}"),
+    "another program": (["pytest", "-x"], f"{ANSIBLE} playbooks/rollback.yml {OF}"),
+}
+
+
+@pytest.mark.parametrize(("called", "expected"), CALLED.values(), ids=CALLED)
+def test_a_command_fits_how_the_run_was_called(called: list[str], expected: str) -> None:
+    """Inventory, connection and variables are taken over, what is said once is not; a secret is not printed."""
+    assert expected == command("rollback", OF, called)

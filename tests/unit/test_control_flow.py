@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.nodewise.cluster.plugins.action import begin, sample
+from ansible_collections.nodewise.cluster.plugins.action import batch, begin, sample
+from nodewise.record.commands import following
 from tests.notes import NAMES
 from tests.unit.simulated import Simulated
 
@@ -287,6 +288,51 @@ def test_a_component_is_upgraded_and_taken_back_on_its_own(notes: Simulated) -> 
     assert dict.fromkeys(NAMES, 1) == notes.starts()
 
 
+# --- what an operator may do next ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "given", "offered"),
+    [
+        ({"breaks_on": ["1.1.0"]}, {}, ["when that is fixed"]),
+        ({"breaks_on": ["1.1.0", "1.0.0"]}, {}, ["to go on when that is fixed"]),
+        ({"alarms_on": {"1.1.0": "NOSPACE"}, "breaks_on": ["1.1.0"]}, {}, ["to go on when that is fixed"]),
+        ({"forgets_on": "1.1.0"}, {}, ["to go on when that is fixed"]),
+        ({}, {"approve": ""}, ["to go past it", "to go back"]),
+        ({}, {"window_end": "passed"}, ["to go on", "to go back"]),
+    ],
+    ids=["first node", "either way", "alarm", "data", "approval", "window"],
+)
+def test_what_is_offered_works(
+    notes: Simulated, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], given: dict[str, Any], offered: list[str]
+) -> None:
+    """Each command that may come next is one that would not be refused now; one that would be is not offered, or says when."""
+    notes.member("n1", **fields)
+    if given.pop("window_end", ""):
+        late = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+        given["window_end"] = late
+        notes.meanwhile = lambda _step: monkeypatch.setattr(batch, "datetime", Later)
+    assert notes.upgrade("1.1.0", **given) in ("rolled_back", "paused")
+    lines, approve = following(notes.summary()), notes.summary()["plan"]
+    assert offered == [line.partition(":")[0] for line in lines]
+    monkeypatch.setattr(batch, "datetime", datetime)
+    for when in offered:
+        if "when" not in when:
+            notes.next_run()
+            back = when == "to go back"
+            ended = notes.rollback(check=True) if back else notes.upgrade("1.1.0", check=True, approve=approve)
+            assert "planned" == ended, notes.summary()["reason"]
+
+
+class Later(datetime):
+    """A clock that is two hours ahead."""
+
+    @classmethod
+    def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+        """Two hours later than it is."""
+        return datetime.now(tz) + timedelta(hours=2)
+
+
 # --- approvals and windows -------------------------------------------------------------------------------------------
 
 
@@ -294,8 +340,9 @@ def test_nobody_approved(notes: Simulated) -> None:
     """The run pauses before the last member, with both ways open and named; the way back works."""
     assert "paused" == notes.upgrade("1.1.0", approve="")
     assert "approval_needed" == notes.summary()["reason_code"]
-    assert "nodewise_approve=" in notes.summary()["reason"]
-    assert "playbooks/rollback.yml" in notes.summary()["reason"]
+    on, back = following(notes.summary())
+    assert f"-e nodewise_to=1.1.0 -e nodewise_approve={notes.summary()['plan']}" in on
+    assert back == "to go back: ansible-playbook playbooks/rollback.yml -e nodewise_cluster=notes"
     assert {"n1": "1.1.0", "n2": "1.0.0", "n3": "1.1.0"} == notes.versions()
     notes.next_run()
     assert "rolled_back" == notes.rollback()

@@ -48,7 +48,7 @@ def runs(run: str | None, folder: Path, last: int, as_json: bool) -> None:
     if as_json:
         click.echo("\n".join(json.dumps(one) for one in summaries))
     elif run:
-        click.echo("\n".join(ending(summaries[0], records[0].folder)))
+        click.echo("\n".join(ending(summaries[0], records[0].folder, records[0].read_json("run.json").get("command"))))
     else:
         click.echo("\n".join(_line(one) for one in summaries))
 

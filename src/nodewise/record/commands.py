@@ -1,13 +1,40 @@
 # SPDX-FileCopyrightText: Nodewise contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The commands that an operator may type next."""
+"""The commands that an operator may type next, in the way in which the run was called."""
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from nodewise.model import good
+
+PLAYBOOKS = "upgrade|rollback|status|restore|unlock|smoke"
+# Of a command line: options that say how nodes are reached, and take a value; those that take none.
+VALUED = frozenset(
+    (
+        *("-i", "--inventory", "--inventory-file", "-e", "--extra-vars", "-u", "--user", "--private-key", "--key-file"),
+        *("-c", "--connection", "-T", "--timeout", "-M", "--module-path", "-f", "--forks", "--become-method", "--become-user"),
+        *("--vault-id", "--vault-password-file", "--vault-pass-file", "--ssh-common-args", "--ssh-extra-args"),
+    )
+)
+BARE = frozenset(
+    ("-b", "--become", "-K", "--ask-become-pass", "-k", "--ask-pass", "-J", "--ask-vault-pass", "--ask-vault-password")
+)
+# Variables that are said anew in each command, or not at all.
+SAID = re.compile(r"nodewise_(to|plan|approve|confirm|cluster|component|recover|repair|window_\w+|until)")
+SECRET = re.compile(r"""(?i)([\w-]*(?:pass|secret|token|api_?key)[\w-]*["']?\s*[:=]\s*["']?)[^\s"',}]+""")
+
+
+def masked(words: Iterable[str]) -> list[str]:
+    """A command line without the values that are given to variables whose names say that they are secret."""
+    return [SECRET.sub(r"\1…", word) for word in words]
 
 
 def named(cluster: str, component: str) -> str:
@@ -15,19 +42,80 @@ def named(cluster: str, component: str) -> str:
     return f"-e nodewise_cluster={cluster}" + (f" -e nodewise_component={component}" if component else "")
 
 
-def following(summary: dict[str, Any]) -> list[str]:
-    """The exact commands that may come next, each with when; none after a good end, nor where the reason has them already."""
-    of, to = named(summary["cluster"], summary.get("component") or ""), summary["to"]
-    if not summary["system"] or "ansible-playbook" in summary["reason"]:
+def command(playbook: str, words: str, called: Sequence[str] | None = None) -> str:
+    """A command with one of our playbooks: with the inventory, connection and variables of the command line `called`.
+
+    `called` is this process's own when it is not given. Of any other program than ansible-playbook nothing is taken over.
+    """
+    argv = list(sys.argv if called is None else called)
+    if not argv or Path(argv[0]).name != "ansible-playbook":
+        return f"ansible-playbook playbooks/{playbook}.yml {words}".strip()
+    kept, ours = list(_kept(iter(argv[1:]))), f"playbooks/{playbook}.yml"
+    for word in argv[1:]:
+        if found := re.fullmatch(rf"(.*/|nodewise\.cluster\.|)({PLAYBOOKS})(\.ya?ml|)", word):
+            ours = f"{found[1]}{playbook}{found[3]}"
+    return " ".join(filter(None, ["ansible-playbook", shlex.join([*masked(kept), ours]), words]))
+
+
+def _kept(words: Iterator[str]) -> Iterator[str]:
+    """Of a command line's words those that another command needs as well."""
+    for word in words:
+        option, equals, value = word.partition("=")
+        short = word[:2] if word[:2] in VALUED and word not in VALUED else ""  # as in -iinventory
+        if word in BARE:
+            yield word
+        elif option in VALUED or short:
+            said = word[2:] if short else value if equals else next(words, "")
+            name = short or option
+            if name in ("-e", "--extra-vars"):
+                said = _variables(said)
+            if said:
+                yield from (name, said)
+
+
+def _variables(said: str) -> str:
+    """What -e says, without what is said anew in each command."""
+    if said.startswith(("@", "[")):
+        return said
+    if said.startswith("{"):
+        try:
+            fields = {key: value for key, value in json.loads(said).items() if not SAID.fullmatch(key)}
+        except ValueError:  # YAML
+            return said
+        return json.dumps(fields) if fields else ""
+    try:
+        words = shlex.split(said)
+    except ValueError:
+        return said
+    return shlex.join(word for word in words if not SAID.fullmatch(word.partition("=")[0]))
+
+
+def following(summary: dict[str, Any], called: Sequence[str] | None = None) -> list[str]:
+    """The exact commands that may come next, each with when; none after a good end, nor where the reason has them already.
+
+    `ways` of the summary says why going `on` or `back` would be refused now; a way that would be is not offered.
+    """
+    of, to, outcome = named(summary["cluster"], summary.get("component") or ""), summary["to"], summary["outcome"]
+    if (
+        not summary["system"]
+        or "ansible-playbook" in summary["reason"]
+        or (good(summary["kind"], outcome) and outcome != "planned")
+    ):
         return []
-    back = f"ansible-playbook playbooks/rollback.yml {of}"
-    again = back if summary["kind"] == "rollback" else f"ansible-playbook playbooks/upgrade.yml {of} -e nodewise_to={to}"
-    look = f"ansible-playbook playbooks/status.yml -e nodewise_cluster={summary['cluster']}"
+    ways, rollback = summary.get("ways") or {}, summary["kind"] == "rollback"
+    back = command("rollback", of, called)
+    again = back if rollback else command("upgrade", f"{of} -e nodewise_to={to}", called)
+    look = command("status", f"-e nodewise_cluster={summary['cluster']}", called)
+    on = f"to go on{' when that is fixed' if ways.get('on') else ''}: {again}"
+    if summary.get("reason_code") == "approval_needed":
+        on = f"to go past it: {again} -e nodewise_approve={summary.get('plan')}"
+    backwards = [] if rollback or ways.get("back") else [f"to go back: {back}"]
     said = {
         "planned": [f"{again} -e nodewise_plan={summary.get('plan')}"],
         "refused": [f"when that is fixed: {again}"],
-        "rolled_back": [f"with a release that works: {again}", f"all members to the old version: {back}"],
-        "paused": [f"to go on: {again}", f"to go back: {back}"],
-        "intervention_required": [f"to look: {look}", f"to go on when it is fixed: {again}"],
+        "rolled_back": [f"when that is fixed: {again}", *backwards],
+        "paused": [on, *backwards],
+        "interrupted": [f"to look: {look}", on, *(backwards if "back" in ways else [])],
+        "intervention_required": [f"to look: {look}", on, *(backwards if "back" in ways else [])],
     }
-    return [] if good(summary["kind"], summary["outcome"]) and summary["outcome"] != "planned" else said.get(summary["outcome"], [])
+    return said.get(outcome, [])

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import platform
-import re
 import secrets
 import subprocess
 import sys
@@ -28,11 +27,11 @@ from nodewise import __version__, files, renamed
 from nodewise.gates.judgement import Judgement
 from nodewise.model import Observation, Outcome, Plan, ReasonCode, good
 from nodewise.record import journal
+from nodewise.record.commands import masked
 from nodewise.record.journal import Record
 from nodewise.record.schema import accepted, stamped
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast, and each task of a batch reads the plan
-SECRET = re.compile(r"""(?i)([\w-]*(?:pass|secret|token|api_?key)[\w-]*["']?\s*[:=]\s*["']?)[^\s"',}]+""")
 
 
 class Run:
@@ -188,11 +187,6 @@ def provenance() -> dict[str, Any]:
         "command": masked(sys.argv),
         "started_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-
-
-def masked(words: Iterable[str]) -> list[str]:
-    """A command line without the values that are given to variables whose names say that they are secret."""
-    return [SECRET.sub(r"\1…", word) for word in words]
 
 
 def _group(record: Record) -> str:

@@ -18,14 +18,27 @@ HARMLESS = ("probe", "plan", "secure", "stage", "roll", "settle", "smoke")  # st
 
 def decide(run: Run) -> None:
     """Decide the outcome of a run that came to its end, or that ended in the middle without a decision."""
-    steps = run.records("step")
     if run.outcome():
         return
-    if any(r.get("node") and r["step"] not in HARMLESS for r in steps):
-        text = "the run ended in the middle of a change; look at the nodes, then run the same command again"
-        run.conclude("intervention_required", text, "interrupted")
+    if changed(run):
+        run.conclude("interrupted", midway(run), "interrupted")
     else:
         run.conclude("refused", "the run ended before anything was changed; what stopped it stands above")
+
+
+def midway(run: Run) -> str:
+    """In the middle of what a run ended: of each node the last step that was begun and whose end nobody saw."""
+    begun = {r.get("node"): r["step"] for r in run.records("step", "begin")}
+    ended = {(r.get("node"), r["step"]) for r in run.records("step", "end") if r.get("node")}
+    open_ = [f"{step} of {node}" for node, step in begun.items() if node and step not in HARMLESS and (node, step) not in ended]
+    if open_:
+        return f"the run ended in the middle of {', '.join(open_)}, whose end was not seen"
+    return "the run ended between two changes" if changed(run) else "the run ended before anything was changed"
+
+
+def changed(run: Run) -> bool:
+    """Whether a step was begun that changes what runs."""
+    return any(r.get("node") and r["step"] not in HARMLESS for r in run.records("step"))
 
 
 def worth_collecting(run: Run) -> bool:
@@ -49,7 +62,7 @@ def summary_of(run: Run) -> dict[str, Any]:
     about = run.read_json("run.json")
     ends = [r for r in records if r["kind"] == "step" and r["phase"] == "end"]
     asked = [r for r in records if r["kind"] == "gate"]
-    outcome, reason = run.outcome() or ("intervention_required", "the run was interrupted before it could judge")
+    outcome, reason = run.outcome() or ("interrupted", midway(run))
     last = [member for seen in run.observations().values() for member in seen.members]
     return {
         "run_id": run.id,

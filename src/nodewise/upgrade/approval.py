@@ -16,7 +16,6 @@ import msgspec
 from nodewise.errors import Refused
 from nodewise.gates.judgement import evidence
 from nodewise.model import Plan
-from nodewise.record.commands import named
 
 CLOCK = re.compile(r"\d{1,2}:\d{2}")  # a time that a clock shows
 UNCOVERED = ("batches", "recover", "gaps", "hash")  # of a plan: what changes between a run and its resumption
@@ -87,10 +86,3 @@ def _at(text: str, name: str, day: datetime) -> datetime:
 def approved(word: str, digest: str) -> bool:
     """Whether what an operator gave as nodewise_approve is meant for this plan."""
     return word in ("any", digest)
-
-
-def ways(plan: Plan) -> str:
-    """The two ways out of a run that stopped between versions, as commands, on one line."""
-    of = named(plan.cluster, plan.component)
-    on = f"playbooks/upgrade.yml {of} -e nodewise_to={plan.to} -e nodewise_approve={plan.hash}"
-    return f"On: ansible-playbook {on}; back: ansible-playbook playbooks/rollback.yml {of}"

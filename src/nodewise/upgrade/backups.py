@@ -15,6 +15,7 @@ import msgspec
 from packaging.version import Version
 
 from nodewise.errors import Refused
+from nodewise.record.commands import command
 from nodewise.record.run import Run
 
 ROOM = 128 << 20  # bytes beside two times the backup: a log is made with it
@@ -102,9 +103,10 @@ def refuse_unready(backup: Backup, nodes: dict[str, Any]) -> None:
             raise Refused(f"{name} does not say who holds it ({'; '.join(node['errors'])}); nothing was touched")
         if held and held["expires"] > node["clock"] / 1e9:
             until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(held["expires"]))
+            unlock = command("unlock", f"-e nodewise_confirm={held['run']}")
             raise Refused(
                 f"run {held['run']} of {held['who']} holds {name} until {until}; nothing was touched.\n"
-                f"Wait for its end, or, if it is dead, take it away: playbooks/unlock.yml -e nodewise_confirm={held['run']}"
+                f"Wait for its end, or, if it is dead, take it away: {unlock}"
             )
         free, needed = (node["data"] or {}).get("free_bytes"), 2 * backup.size + ROOM
         if free is None or free < needed:

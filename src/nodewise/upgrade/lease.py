@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from nodewise.record.commands import command
+
 TTL = 300.0  # seconds at least: a run that is busy elsewhere renews it in time, and a dead one's is not waited for all day
 GONE = "ZX"  # states of a process that has ended and that nobody has asked for yet
 
@@ -86,7 +88,7 @@ def held_by(holder: Mapping[str, Any]) -> str:
 
 def way_out(run: str) -> str:
     """What an operator can do about a holder."""
-    return f"Wait for its end, then run it again; if it is dead, take it away: playbooks/unlock.yml -e nodewise_confirm={run}"
+    return f"Wait for its end, then run it again; if it is dead, take it away: {command('unlock', f'-e nodewise_confirm={run}')}"
 
 
 def _began(pid: int) -> int | None:

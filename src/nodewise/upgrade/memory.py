@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from nodewise.errors import Refused
 from nodewise.model import Declaration, Observations, Subject
-from nodewise.record.commands import named
+from nodewise.record.commands import command, named
 
 FINISHED = ("upgraded", "unchanged", "rolled_back")  # outcomes after which nothing is left to resume
 
@@ -42,10 +42,11 @@ def refuse_unfinished(states: Mapping[str, Mapping[str, Any] | None], subject: S
                 continue
             if record["steps"]:
                 what, of = record.get("component") or subject.system, named(subject.cluster, record.get("component", ""))
+                on = command("upgrade", f"{of} -e nodewise_to={record['to']}")
                 raise Refused(
                     f"an upgrade of {what} to {record['to']} is not at its end ({name}: {record['outcome'] or 'interrupted'}).\n"
-                    f"End it first: ansible-playbook playbooks/upgrade.yml {of} -e nodewise_to={record['to']}, "
-                    f"or take it back: ansible-playbook playbooks/rollback.yml {of}"
+                    f"End it first: {on}, "
+                    f"or take it back: {command('rollback', of)}"
                 )
 
 

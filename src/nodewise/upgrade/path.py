@@ -12,6 +12,7 @@ from packaging.version import Version
 
 from nodewise.errors import Refused
 from nodewise.model import Declaration, Hop, NoReturn, Observation, Observations, Release
+from nodewise.record.commands import command
 from nodewise.releases.rules import SHAPE, Rules, known_versions, refuse_unknown, version_of
 
 
@@ -63,13 +64,14 @@ def way_back(rules: Rules, declared: Declaration, records: Mapping[str, Any], ob
     if against and unknown:
         raise Refused(
             f"the members of {', '.join(unknown)} do not agree on the version that they act as, or do not say, so whether "
-            f"{high} can be taken back to {low} is unknown.\nLook at the members' errors (playbooks/status.yml), then run it again"
+            f"{high} can be taken back to {low} is unknown.\n"
+            f"Look at the members' errors ({command('status', '')}), then run it again"
         )
     moved = [f"{name} acts as {seen.cluster.version}" for name, seen in observations.items() if not _acts_as(seen, low)]
     if against and moved:
         raise Refused(
             f"{high} cannot be taken back to {low}: {'; '.join(moved)}, and the old binary no longer starts on that.\n"
-            "The way back is to restore the backup, which loses what was written since: ansible-playbook playbooks/restore.yml"
+            f"The way back is to restore the backup, which loses what was written since: {command('restore', '')}"
         )
     return high, low
 

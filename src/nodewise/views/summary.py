@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from nodewise.record.commands import following
 
 
-def ending(summary: dict[str, Any], folder: Path) -> list[str]:
-    """The summary as an operator reads it."""
+def ending(summary: dict[str, Any], folder: Path, called: Sequence[str] | None = None) -> list[str]:
+    """The summary as an operator reads it. `called` is the command line of the run, where this process is another one."""
     said = [f"{summary['outcome']}: {summary['reason']}"]
     said += [_node(name, node) for name, node in sorted(summary["nodes"].items())]
     gates = summary["gates"]
@@ -28,7 +29,7 @@ def ending(summary: dict[str, Any], folder: Path) -> list[str]:
         said.append(f"          acknowledged writes lost: {load['lost']}")
     for one in summary.get("checkers", []):
         said.append(f"judged    {one['checker']}: {one['verdict']}; {one['says']}")
-    said += [f"next      {line}" for line in following(summary)]
+    said += [f"next      {line}" for line in following(summary, called)]
     return [*said, f"record    {folder}"]
 
 
