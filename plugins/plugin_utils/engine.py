@@ -27,7 +27,7 @@ try:
     from nodewise.errors import GateFailed, NodewiseError, Paused, Refused
     from nodewise.model import Artifact, Hop, Observation, Outcome, Plan, ReasonCode, Settings, Step, Subject, good
     from nodewise.record.run import Run, new_folder
-    from nodewise.record.summary import decide, summarize, worth_collecting
+    from nodewise.record.summary import attempt, decide, worth_collecting
     from nodewise.releases import pypi, sources
     from nodewise.releases.rules import load_rules
     from nodewise.smoke import report as smoke_report
@@ -35,6 +35,7 @@ try:
     from nodewise.smoke import suite as smoke_suite
     from nodewise.smoke import verdict as smoke_verdict
     from nodewise.smoke.finish import finish as smoke_finish
+    from nodewise.smoke.finish import summarized
     from nodewise.upgrade import approval, backups, lease, memory, order, plan, roll, soak
     from nodewise.upgrade.declared import components, declaration
     from nodewise.upgrade.judging import judge_step
@@ -50,12 +51,12 @@ except ImportError as missing:
     ENGINE_ERROR = str(missing)
     # Names only, so that plugins load and can say in a task's result what is missing.
     GateFailed = Paused = NodewiseError = Refused = RuntimeError
-    __version__ = approval = Artifact = backups = components = decide = declaration = describe = ending = None
+    __version__ = approval = Artifact = attempt = backups = components = decide = declaration = describe = ending = None
     good = Hop = hops_through = judge_step = lease = load_rules = memory = msgspec = new_folder = None
     Observation = order = Outcome = Plan = plan = pypi = refuse_unfit = refuse_unready = recovered_to = None
     files = ReasonCode = renamed = None
     Resolver = roll = Run = Settings = smoke_finish = smoke_report = smoke_session = smoke_suite = smoke_verdict = None
-    soak = sources = status = Step = Subject = summarize = unseen = Version = versions_ahead = None
+    soak = sources = status = Step = Subject = summarized = unseen = Version = versions_ahead = None
     way_back = worth_collecting = None
 
 __all__ = [
@@ -78,6 +79,7 @@ __all__ = [
     "Version",
     "__version__",
     "approval",
+    "attempt",
     "backups",
     "components",
     "decide",
@@ -115,7 +117,7 @@ __all__ = [
     "soak",
     "sources",
     "status",
-    "summarize",
+    "summarized",
     "unseen",
     "versions_ahead",
     "way_back",

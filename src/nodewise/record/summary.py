@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
+from nodewise.errors import NodewiseError
 from nodewise.gates.judgement import near
 from nodewise.model import good
 from nodewise.record import junit
 from nodewise.record.journal import Record
 from nodewise.record.run import Run
 
+Made = TypeVar("Made")
 HARMLESS = ("probe", "plan", "secure", "stage", "roll", "settle", "smoke")  # steps that change nothing that runs
 
 
@@ -36,11 +39,27 @@ def worth_collecting(run: Run) -> bool:
 
 
 def summarize(run: Run, **more: Any) -> dict[str, Any]:
-    """Write summary.json and junit.xml from the journal and return the summary; keeps what others added (the workload's)."""
-    summary = {**run.read_json("summary.json"), **summary_of(run), **more}
-    run.write_json("summary.json", summary)
-    junit.put(run.folder, {run.id: cases(run.records("gate"), summary)})
-    return summary
+    """Write summary.json and junit.xml from the journal and return the summary; keeps what others added (the workload's).
+
+    What cannot be read or written does not keep the end from being told: `unwritten` has a line for each.
+    """
+    unwritten: list[str] = []
+    earlier: dict[str, Any] = attempt(unwritten, lambda: run.read_json("summary.json"), {})
+    summary = {**earlier, **summary_of(run), **more}
+    attempt(unwritten, lambda: junit.put(run.folder, {run.id: cases(run.records("gate"), summary)}), None)
+    attempt(unwritten, lambda: run.write_json("summary.json", {**summary, "unwritten": unwritten}), None)
+    return {**summary, "unwritten": unwritten}
+
+
+def attempt(unwritten: list[str], act: Callable[[], Made], instead: Made) -> Made:
+    """What something returns that reads or writes a record; where it fails, `instead`, and a line more that says why."""
+    try:
+        return act()
+    except NodewiseError as problem:
+        unwritten.append(str(problem))
+    except Exception as problem:  # noqa: BLE001  whatever it is, how the run ended is told
+        unwritten.append(f"{type(problem).__name__}: {problem}")
+    return instead
 
 
 def summary_of(run: Run) -> dict[str, Any]:

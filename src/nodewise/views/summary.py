@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nodewise.record.commands import following
+from nodewise.text import fit
 
 
 def ending(summary: dict[str, Any], folder: Path) -> list[str]:
@@ -29,7 +30,8 @@ def ending(summary: dict[str, Any], folder: Path) -> list[str]:
     for one in summary.get("checkers", []):
         said.append(f"judged    {one['checker']}: {one['verdict']}; {one['says']}")
     said += [f"next      {line}" for line in following(summary)]
-    return [*said, f"record    {folder}"]
+    said += [f"record    not whole: {line}" for line in summary.get("unwritten", [])]
+    return [fit(line) for line in [*said, f"record    {folder}"]]
 
 
 def _of(one: dict[str, Any]) -> str:
