@@ -60,7 +60,7 @@ class ActionModule(ApprovingAction):
             "successor": {node: roll.successor(made, batch, observations, node) for node in batch.nodes},
             "mixed": mixed,
             "soak": made.settings.soak,
-            "watched": [*dict.fromkeys(name for step in made.steps for name in step.after), "no_regression"],
+            "watched": [*dict.fromkeys(name for step in made.steps for name in step.after), "node_undisturbed", "no_regression"],
         }
         return {"ansible_facts": {"nodewise_batch": resolved}}
 

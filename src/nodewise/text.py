@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 UNFIT = re.compile(r"[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # controls, and what UTF-8 and XML 1.0 lack
+BREAK = re.compile(r"\s|(?<=[,;])")
 
 
 def fit(text: str) -> str:
@@ -16,9 +17,8 @@ def fit(text: str) -> str:
 
 
 def cut(text: str, width: int) -> str:
-    """A text in at most `width` characters, cut between two words, with "…" for what is left out."""
+    """A text in at most `width` characters, cut between two words, with "…" for the rest; a word of half a width is cut, too."""
     if len(text) <= width:
         return text
-    kept = text[:width]
-    at = max((place.start() for place in re.finditer(r"\s", kept)), default=0)
-    return (kept[:at].rstrip(" \t\n,;:") if at else kept[: width - 1]) + "…" if at < width else kept
+    at = max((found.start() for found in BREAK.finditer(text[:width])), default=0)
+    return text[: at if at >= width // 2 else width - 1].rstrip(" \t\n,;:") + "…"

@@ -18,6 +18,7 @@ from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host import https
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.text import cut
 
 _PLAIN = ("-X", "-q", "-A", "-t", "-w", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse")
 _LINE = 200
@@ -158,7 +159,7 @@ def value(output: str) -> Any:
     try:
         return json.loads(output) if output.strip() else None
     except ValueError:
-        raise PostgresqlError(f"expected one JSON value, found {output.strip()[:60]!r}") from None
+        raise PostgresqlError(f"expected one JSON value, found {cut(output.strip(), 60)!r}") from None
 
 
 def environment() -> dict[str, str]:
@@ -188,8 +189,8 @@ def complaint(text: str) -> str:
     why = telling[0] if telling else ""
     for mark in ("ERROR:", "FATAL:", " failed: ", " error: "):
         if mark in why:
-            return why.partition(mark)[2].strip()[:_LINE]
-    return why[:_LINE]
+            return cut(why.partition(mark)[2].strip(), _LINE)
+    return cut(why, _LINE)
 
 
 def argument_spec() -> dict[str, Any]:

@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.text import cut
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import Access, Member, PostgresqlError
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.patroni import (
     INTERVAL,
@@ -63,7 +64,7 @@ class Asked(threading.Thread):
         """Ask, and keep what it says."""
         try:
             status, said = self._access.rest(self._member, "POST", "/switchover", self._body, self._timeout)
-            self.answer = f"answered {status} {str(said)[:100]!r}"
+            self.answer = f"answered {status} {cut(said, 100)!r}"
         except PostgresqlError as error:
             self.answer = f"not answered ({error})"
 

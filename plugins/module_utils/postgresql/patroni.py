@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.text import cut
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import Access, Member, PostgresqlError
 
 INTERVAL = 0.1  # seconds between two looks; an answer costs Patroni some milliseconds and a look into its store
@@ -47,7 +48,7 @@ class Patroni:
         """Return the timelines that came before the one that runs, oldest first: [number, position where it ended, ...]."""
         status, said = self._access.rest(self._member, "GET", "/history")
         if not isinstance(said, list):
-            raise PostgresqlError(f"/history of {self.name}: expected a JSON list, found {status} {str(said)[:60]!r}")
+            raise PostgresqlError(f"/history of {self.name}: expected a JSON list, found {status} {cut(said, 60)!r}")
         return said
 
     def configure(self, change: dict[str, Any]) -> dict[str, Any]:
@@ -66,13 +67,13 @@ class Patroni:
     def _object(self, path: str, timeout: float | None) -> dict[str, Any]:
         status, said = self._access.rest(self._member, "GET", path, None, timeout)
         if not isinstance(said, dict):
-            raise PostgresqlError(f"{path} of {self.name}: expected a JSON object, found {status} {str(said)[:60]!r}")
+            raise PostgresqlError(f"{path} of {self.name}: expected a JSON object, found {status} {cut(said, 60)!r}")
         return said
 
     def _expect(self, method: str, path: str, body: dict[str, Any], wanted: int) -> Any:
         status, said = self._access.rest(self._member, method, path, body)
         if status != wanted:
-            raise PostgresqlError(f"{method} {path} of {self.name} was answered {status} {str(said)[:100]}".rstrip())
+            raise PostgresqlError(f"{method} {path} of {self.name} was answered {status} {cut(said, 100)}".rstrip())
         return said
 
 

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from typing import Any, Iterator
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.text import cut
 
 CACHE = "/var/cache/nodewise"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -216,7 +217,7 @@ def said(done: subprocess.CompletedProcess[str]) -> str:
     lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
     told = [number for number, line in enumerate(lines) if line.startswith(BEGINS)]
     found = [line for number in told for line in lines[number : number + 1 + lines[number].endswith(":")]]
-    return " ".join(found or lines[-3:] or [f"exit code {done.returncode}"])[:SAYING]
+    return cut(" ".join(found or lines[-3:] or [f"exit code {done.returncode}"]), SAYING)
 
 
 def _of_line(version: str, prefix: str) -> bool:

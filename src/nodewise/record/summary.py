@@ -14,6 +14,7 @@ from nodewise.model import good
 from nodewise.record import junit
 from nodewise.record.journal import Record
 from nodewise.record.run import Run
+from nodewise.text import cut
 
 Made = TypeVar("Made")
 HARMLESS = ("probe", "plan", "secure", "stage", "roll", "settle", "smoke")  # steps that change nothing that runs
@@ -97,7 +98,7 @@ def cases(asked: list[Record], summary: dict[str, Any]) -> list[junit.Case]:
     """Gates as test cases, and the outcome as one more: a CI system shows what failed and why."""
     told = [(f"{r.get('node') or summary['cluster']}: {r['gate']}", r["ok"], f"{r['fail_msg']}: {r.get('found')}") for r in asked]
     told.append(("outcome", good(summary["kind"], summary["outcome"]), f"{summary['outcome']}: {summary['reason']}"))
-    return [junit.Case("nodewise", name, "pass" if ok else "fail", text[:1000]) for name, ok, text in told]
+    return [junit.Case("nodewise", name, "pass" if ok else "fail", cut(text, 1000)) for name, ok, text in told]
 
 
 def _near_misses(asked: list[Record]) -> list[Record]:
