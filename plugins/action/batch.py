@@ -24,6 +24,8 @@ class ActionModule(ApprovingAction):
     """Begin the next batch, or end the current one."""
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        if args["state"] == "waited":
+            return {"ansible_facts": {"nodewise_halted": bool(run_of(task_vars).outcome())}}
         return self.begin(task_vars) if args["state"] == "begun" else self.end(task_vars)
 
     def begin(self, task_vars: dict[str, Any]) -> dict[str, Any]:

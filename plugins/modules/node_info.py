@@ -168,6 +168,7 @@ packages:
       type: dict
     installed: {description: Version of each that is installed., type: dict}
     held: {description: Those that are held at their version., type: list, elements: str}
+    locks: {description: 'For each of the manager''s locks that another process holds, which one (name and pid).', type: dict}
 errors:
   description: One line for each thing that could not be read.
   returned: success

@@ -41,7 +41,7 @@ try:
     from nodewise.upgrade.judging import judge_step
     from nodewise.upgrade.observing import unseen
     from nodewise.upgrade.path import Resolver, hops_through, recovered_to, versions_ahead, way_back
-    from nodewise.upgrade.preflight import refuse_unfit, refuse_unready
+    from nodewise.upgrade.preflight import busy, installs, refuse_unfit, refuse_unready
     from nodewise.views.plan import describe
     from nodewise.views.status import status
     from nodewise.views.summary import ending
@@ -54,7 +54,7 @@ except ImportError as missing:
     __version__ = approval = Artifact = attempt = backups = components = decide = declaration = describe = ending = None
     good = Hop = hops_through = judge_step = lease = load_rules = memory = msgspec = new_folder = None
     Observation = order = Outcome = Plan = plan = pypi = refuse_unfit = refuse_unready = recovered_to = None
-    files = ReasonCode = renamed = None
+    busy = files = installs = ReasonCode = renamed = None
     Resolver = roll = Run = Settings = smoke_finish = smoke_report = smoke_session = smoke_suite = smoke_verdict = None
     soak = sources = status = Step = Subject = summarized = unseen = Version = versions_ahead = None
     way_back = worth_collecting = None
@@ -81,6 +81,7 @@ __all__ = [
     "approval",
     "attempt",
     "backups",
+    "busy",
     "components",
     "decide",
     "declaration",
@@ -91,6 +92,7 @@ __all__ = [
     "good",
     "halt",
     "hops_through",
+    "installs",
     "judge_step",
     "lease",
     "load_rules",

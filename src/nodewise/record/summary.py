@@ -17,7 +17,7 @@ from nodewise.record.run import Run
 from nodewise.text import cut
 
 Made = TypeVar("Made")
-HARMLESS = ("probe", "plan", "secure", "stage", "roll", "settle", "smoke")  # steps that change nothing that runs
+HARMLESS = ("probe", "plan", "secure", "stage", "roll", "wait", "settle", "smoke")  # steps that change nothing that runs
 
 
 def decide(run: Run) -> None:
@@ -119,5 +119,7 @@ def _phases(ends: list[Record]) -> dict[str, float]:
 
 
 def _seconds(ends: list[Record], node: str) -> float:
-    took = [float(r["duration_s"]) for r in ends if r.get("node") == node and r["step"] not in ("secure", "stage", "settle")]
+    took = [
+        float(r["duration_s"]) for r in ends if r.get("node") == node and r["step"] not in ("secure", "stage", "wait", "settle")
+    ]
     return round(sum(took), 3)
