@@ -103,6 +103,20 @@ def tags_of(status: dict[str, Any]) -> dict[str, Any]:
     return dict(status.get("tags") or {})
 
 
+def barred(tags: dict[str, Any]) -> str:
+    """Return the tag by which a member may not take over, by Patroni's own rule; nothing where none is.
+
+    `nofailover` decides where it is there, else a `failover_priority` that is not above 0.
+    """
+    if tags.get("nofailover") is not None:
+        return "nofailover" if tags["nofailover"] else ""
+    try:
+        priority = round(float(str(tags.get("failover_priority"))))
+    except ValueError:
+        return ""
+    return "" if priority > 0 else f"failover_priority {priority}"
+
+
 def wait(look: Callable[[], str], until: float, interval: float = INTERVAL) -> str:
     """Look until nothing is missing or until a moment (monotonic); returns what is still missing.
 
