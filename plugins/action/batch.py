@@ -25,6 +25,8 @@ class ActionModule(ApprovingAction):
     """Begin the next batch, or end the current one."""
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        if args["state"] == "waited":
+            return {"ansible_facts": {"nodewise_halted": bool(run_of(task_vars).outcome())}}
         return self.begin(task_vars) if args["state"] == "begun" else self.end(task_vars)
 
     def begin(self, task_vars: dict[str, Any]) -> dict[str, Any]:
@@ -61,7 +63,7 @@ class ActionModule(ApprovingAction):
             "successor": {node: roll.successor(made, batch, observations, node) for node in batch.nodes},
             "mixed": mixed,
             "soak": made.settings.soak,
-            "watched": [*dict.fromkeys(name for step in made.steps for name in step.after), "no_regression"],
+            "watched": [*dict.fromkeys(name for step in made.steps for name in step.after), "node_undisturbed", "no_regression"],
         }
         return {"ansible_facts": {"nodewise_batch": resolved}}
 

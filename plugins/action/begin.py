@@ -36,6 +36,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
 STATE: dict[str, Any] = {
     **dict.fromkeys(("nodewise_run", "nodewise_node", "nodewise_observation", "nodewise_baseline", "nodewise_soaked")),
     **dict.fromkeys(("nodewise_halted", "nodewise_collect"), False),
+    "nodewise_refused": "",
     **{name: {} for name in ("nodewise_lease", "nodewise_hop", "nodewise_batch", "nodewise_step", "nodewise_smoke")},
     **{name: {} for name in ("nodewise_release", "nodewise_back", "nodewise_components", "nodewise_recovered", "nodewise_restore")},
     **{name: [] for name in ("nodewise_missing", "nodewise_hops", "nodewise_leaders", "nodewise_lease_again")},
@@ -46,27 +47,21 @@ class ActionModule(EngineAction):
     """Choose the cluster and forget the last run; for one that changes the cluster, open its record."""
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        mine = {"kind": args["kind"], "controller": lease.me(os.getppid())}  # ansible-playbook, while it is its workers' parent
         if not args["record"]:
             cluster = self.chosen(args, task_vars)
             self.warn(old_names(cluster, task_vars["hostvars"]))
-            return {"ansible_facts": {**STATE, "nodewise_run": cluster}}
+            name = new_folder(Path(), args["kind"], cluster["cluster"]).name  # whoever changes the cluster holds it by a name
+            return {"ansible_facts": {**STATE, "nodewise_run": {**cluster, **mine, "id": name}}}
         try:
             cluster, problem = self.chosen(args, task_vars), None
         except NodewiseError as error:
             cluster = {"cluster": args["cluster"] or "unknown", "system": None, "role": None, "members": [], "groups": {}}
             problem = str(error)
-        run = self.opened(args, cluster)
+        run = self.opened(args, cluster, mine)
         self.warn(old_names(cluster, task_vars["hostvars"]))
         run.add(inventory=inventory_digest(cluster["members"], task_vars["hostvars"]))
-        about = {
-            **cluster,
-            "dir": str(run.folder),
-            "id": run.id,
-            "kind": args["kind"],
-            "window_end": "",
-            "approve": args["approve"],
-            "controller": run.read_json("run.json")["controller"],
-        }
+        about = {**cluster, **mine, "dir": str(run.folder), "id": run.id, "window_end": "", "approve": args["approve"]}
         facts = {**STATE, "nodewise_run": about}
         try:
             about["window_end"] = self.ready(args, problem)
@@ -81,13 +76,11 @@ class ActionModule(EngineAction):
         everybody(cluster, task_vars)
         return {**cluster, "component": component_of(cluster, args["component"])}
 
-    def opened(self, args: dict[str, Any], cluster: dict[str, Any]) -> Run:
+    def opened(self, args: dict[str, Any], cluster: dict[str, Any], mine: dict[str, Any]) -> Run:
         """A fresh record. A folder that has a journal already is another run's: its outcome must not become this one's."""
         folder = Path(os.environ.get("NODEWISE_RUN_DIR") or new_folder(Path.cwd() / "runs", args["kind"], cluster["cluster"]))
-        about: dict[str, Any] = {key: cluster.get(key) or "" for key in ("cluster", "component")}
-        # ansible-playbook, while it is the parent of its workers for certain
-        about["controller"] = lease.me(os.getppid())
-        run = Run.create(folder, kind=args["kind"], system=cluster["system"], to=args["to"], **about)
+        about = {key: cluster.get(key) or "" for key in ("cluster", "component")}
+        run = Run.create(folder, **mine, system=cluster["system"], to=args["to"], **about)
         if run.journal.exists():
             raise NodewiseError(f"{folder} holds the record of another run; unset NODEWISE_RUN_DIR, or name a new folder")
         self.warn(killed(run, cluster["cluster"]), run)

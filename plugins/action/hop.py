@@ -11,6 +11,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     ApprovingAction,
     Paused,
     halt,
+    installs,
     msgspec,
     order,
     plain,
@@ -31,13 +32,14 @@ class ActionModule(ApprovingAction):
             return {"ansible_facts": {**release, "nodewise_back": msgspec.to_builtins(hop.back) if hop.back else {}}}
         if args["state"] == "begun":
             asks = hop.no_return is not None and not task_vars["nodewise_run"]["approve"]
-            return {"ansible_facts": {**release, **self.begin(run, made, args["index"], asks=asks)}}
+            return {"ansible_facts": {**release, **self.begin(run, made, args, asks=asks)}}
         if args["state"] == "finalizing":
             return self.finalizing(run, made, hop, plain(task_vars["nodewise_run"]["approve"]))
         return self.end(run, made, args["index"])
 
-    def begin(self, run: Any, made: Any, index: int, *, asks: bool) -> dict[str, Any]:
-        """The batches of a hop, none when it is behind the cluster already, and what is asked at its end."""
+    def begin(self, run: Any, made: Any, args: dict[str, Any], *, asks: bool) -> dict[str, Any]:
+        """The batches of a hop, none when it is behind the cluster already, what is waited for, and what is asked at its end."""
+        index = args["index"]
         hop, observations = made.hops[index], run.observations()
         if roll.done(made, hop, observations):
             return {"nodewise_hop": {"index": index, "batches": [], "done": True}}
@@ -47,10 +49,15 @@ class ActionModule(ApprovingAction):
         # A leader that moves between groups' batches may ask for other batches than were foreseen, a soak for one to watch again,
         # and after a question a batch is resolved anew.
         spare = 2 * (len(made.groups) > 1) + (made.settings.soak > 0) + asks
-        batches, finalize = list(range(1, count + spare + 1)), msgspec.to_builtins(made.finalize)
-        return {
-            "nodewise_hop": {"index": index, "batches": batches, "done": False, "finalize": finalize, "soak": made.settings.soak}
+        about = {
+            "index": index,
+            "batches": list(range(1, count + spare + 1)),
+            "done": False,
+            "finalize": msgspec.to_builtins(made.finalize),
+            "soak": made.settings.soak,
+            "wait": args["package_wait"] if installs(hop) else 0.0,
         }
+        return {"nodewise_hop": about}
 
     def finalizing(self, run: Any, made: Any, hop: Any, word: str) -> dict[str, Any]:
         """Ask where going back ends with the finalization."""

@@ -24,43 +24,55 @@ NOT_REACHED = "cannot be reached"
 
 
 class ActionModule(EngineAction):
-    """Fill in who asks, run the module, and keep its answer as the fact `nodewise_lease`. Nothing is done in check mode."""
+    """Fill in who asks, run the module, and keep its answer as the fact `nodewise_lease`. Nothing is done in check mode.
+
+    A play without a record holds the cluster in the same way; what is in its way fails it, and its lease is no change of a node.
+    """
 
     _requires_connection = True
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         if self._task.check_mode:
             return {"skipped": True}
-        states = (self.taken, self.judged, self.kept, self.released, self.withdrawn, self.confirmed, self.broken)
+        states = (self.taken, self.judged, self.kept, self.released, self.withdrawn, self.refused, self.confirmed, self.broken)
         return {state.__name__: state for state in states}[args["state"]](args, task_vars)
 
     def taken(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Ask this node for it, under a number that no member has seen."""
-        run, own = run_of(task_vars), plain(task_vars.get("nodewise_lease") or {})
+        about, own = plain(task_vars["nodewise_run"]), plain(task_vars.get("nodewise_lease") or {})
+        run = Run.of(about)
         states = list(self.states(task_vars).values())
         ttl = args["ttl"] or max(lease.TTL, 4 * deadline(run))
         given = {
-            "run": run.id,
+            "run": about["id"],
             "who": lease.who(),
-            "controller": plain(task_vars["nodewise_run"]["controller"]),
+            "controller": about["controller"],
             "fence": own.get("fence") or lease.fence(states),  # the second time the same number
             "ttl": ttl,
             "over": lease.over(states),
             "upgrade": self.record(run, task_vars),
             "wait_s": args["wait_s"],
         }
-        return self.told({"run": run.id, "fence": given["fence"], "ttl": ttl}, self.ask("taken", given, task_vars))
+        answer = self.ask("taken", given, task_vars)
+        result = self.told({"run": about["id"], "fence": given["fence"], "ttl": ttl}, answer)
+        return {**result, "changed": bool(run) and answer["changed"]}
 
     def judged(self, _args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """End the run unless every member is ours; the first time, members that a majority is held against are asked again."""
-        run, members = run_of(task_vars), plain(task_vars["nodewise_run"]["members"])
-        if run.outcome():
+        run, members = Run.of(plain(task_vars["nodewise_run"])), plain(task_vars["nodewise_run"]["members"])
+        if run and run.outcome():
             return {"ansible_facts": {"nodewise_halted": True}}
         answers = {name: plain(task_vars["hostvars"][name].get("nodewise_lease")) for name in members}
         why = lease.verdict(answers, members)
         if not why or (lease.majority(answers, members) and not task_vars.get("nodewise_lease_again")):
             return {"ansible_facts": {"nodewise_lease_again": lease.missing(answers, members)}}
-        return halt(run, "refused", why)
+        return halt(run, "refused", why) if run else {"ansible_facts": {"nodewise_halted": True, "nodewise_refused": why}}
+
+    def refused(self, _args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Fail a play without a record, which would end without a word, once what was granted is given back."""
+        if why := str(task_vars.get("nodewise_refused") or ""):
+            raise NodewiseError(f"{why}. Nothing was changed")
+        return {}
 
     def kept(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Renew it when half of it is over, or when it has to last `seconds` longer; a run that lost it is paused."""
@@ -81,7 +93,8 @@ class ActionModule(EngineAction):
 
     def released(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Give it back with the outcome of the run."""
-        outcome, reason = run_of(task_vars).outcome() or (None, "")
+        run = Run.of(plain(task_vars["nodewise_run"]))
+        outcome, reason = (run and run.outcome()) or (None, "")
         return self.given_back("released", task_vars, outcome=args["outcome"] or outcome, reason=args["reason"] or reason)
 
     def withdrawn(self, _args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
@@ -90,21 +103,23 @@ class ActionModule(EngineAction):
 
     def given_back(self, state: str, task_vars: dict[str, Any], **how: Any) -> dict[str, Any]:
         """Give back what is ours. A node that does not answer keeps it until it expires, which is only noted."""
-        own = plain(task_vars.get("nodewise_lease") or {})
+        own, about = plain(task_vars.get("nodewise_lease") or {}), plain(task_vars["nodewise_run"])
+        run = Run.of(about)
         if not own.get("granted"):
-            return self.swept(task_vars) if state == "released" else {}
+            return self.swept(run, task_vars) if run and state == "released" else {}
         answer = self.ask(state, {"run": own["run"], "fence": own["fence"], **how}, task_vars)
-        if not answer["granted"]:
-            run_of(task_vars).note(f"the lease of {self.host(task_vars)} was not given back: {answer['says']}")
-        return {
-            "changed": answer["granted"],
-            "ansible_facts": {"nodewise_lease": {**own, "granted": False, "state": answer["state"]}},
-        }
+        lost = [] if answer["granted"] else [f"the lease of {self.host(task_vars)} was not given back: {answer['says']}"]
+        if run and lost:
+            run.note(lost[0])
+        elif about["kind"] != "wipe":  # which has removed it
+            self.warn(lost)
+        fact = {**own, "granted": False, "state": answer["state"]}
+        return {"changed": bool(run) and answer["granted"], "ansible_facts": {"nodewise_lease": fact}}
 
-    def swept(self, task_vars: dict[str, Any]) -> dict[str, Any]:
+    def swept(self, run: Run, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Take away what a dead run left where this one had nothing to do, and so took nothing over."""
         left = (self.states(task_vars).get(self.host(task_vars)) or {}).get("lease")
-        if not left or (run_of(task_vars).outcome() or ("",))[0] != "unchanged" or left["run"] not in lease.over([{"lease": left}]):
+        if not left or (run.outcome() or ("",))[0] != "unchanged" or left["run"] not in lease.over([{"lease": left}]):
             return {}
         answer = self.ask("broken", {"run": left["run"]}, task_vars)
         return {"changed": answer["changed"]}
@@ -160,9 +175,9 @@ class ActionModule(EngineAction):
                 found.setdefault(state["lease"]["run"], {"lease": state["lease"], "nodes": []})["nodes"].append(name)
         return {run: f"{lease.held_by(one['lease'])} ({', '.join(one['nodes'])})" for run, one in found.items()}
 
-    def record(self, run: Run, task_vars: dict[str, Any]) -> dict[str, Any]:
+    def record(self, run: Run | None, task_vars: dict[str, Any]) -> dict[str, Any]:
         """What this node keeps for the next controller: which plan, and what was here before its first change."""
-        if not (run.folder / "plan.yaml").exists():
+        if not run or not (run.folder / "plan.yaml").exists():
             return {}
         made, host = run.read_plan(), self.host(task_vars)
         group, path = made.group_of(host), [hop.to for hop in made.hops]
@@ -172,6 +187,6 @@ class ActionModule(EngineAction):
         return {**about, "from": made.versions.get(host)}
 
 
-def deadline(run: Run) -> float:
+def deadline(run: Run | None) -> float:
     """Seconds that a node may take to settle; 0 without a plan."""
-    return float(run.read_plan().settings.deadline) if (run.folder / "plan.yaml").exists() else 0
+    return float(run.read_plan().settings.deadline) if run and (run.folder / "plan.yaml").exists() else 0

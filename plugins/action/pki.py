@@ -20,6 +20,9 @@ class ActionModule(EngineAction):
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         folder, life, check = Path(args["folder"]), (args["days"], args["renew_days"]), self._task.check_mode
+        if args["state"] == "absent":
+            gone = [] if check else pki.remove(folder, args["cluster"], args["nodes"], args["passwords"])
+            return {"changed": bool(gone), "removed": list(map(str, gone))}
         if not check:
             pki.client(folder, args["cluster"], *life)
         own = pki.node(folder, args["cluster"], self.host(task_vars), args["names"], *life, check=check)

@@ -18,6 +18,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     Subject,
     Version,
     approval,
+    busy,
     declaration,
     describe,
     halt,
@@ -101,6 +102,7 @@ class ActionModule(EngineAction):
         made = plan.make(subject, declared, observations, route, settings, args["gates"])
         made.gaps = self.gaps(made, args, task_vars)
         refuse_unfit(made, nodes)
+        self.warn(busy(made, nodes), run)
         return made
 
     def checks(self, args: dict[str, Any], about: dict[str, Any], task_vars: dict[str, Any]) -> bool:

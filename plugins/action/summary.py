@@ -10,6 +10,7 @@ from typing import Any
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     EngineAction,
     ahead,
+    attempt,
     decide,
     declaration,
     ending,
@@ -19,9 +20,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     plain,
     role_path,
     run_of,
-    smoke_report,
-    smoke_session,
-    summarize,
+    summarized,
     worth_collecting,
 )
 
@@ -32,11 +31,9 @@ class ActionModule(EngineAction):
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         run = run_of(task_vars)
         if args["state"] == "decided":
-            decide(run)
+            attempt([], lambda: decide(run), None)  # what cannot be written down is told all the same, by the next task
             return {"ansible_facts": {"nodewise_collect": worth_collecting(run), "nodewise_step": {}}}
-        suites = {"smoke": smoke_session.totals(run.folder)} if smoke_session.sessions(run.folder) else {}
-        said = summarize(run, ways=self.ways(run, task_vars), **suites)
-        smoke_report.put_junit(run.folder)
+        said = summarized(run, ways=attempt([], lambda: self.ways(run, task_vars), {}))
         lines = ending(said, run.folder)
         self.tell(lines)
         bad = not good(said["kind"], said["outcome"])

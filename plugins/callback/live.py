@@ -51,10 +51,12 @@ from ansible.playbook.block import Block
 from ansible.plugins.callback.default import CallbackModule as DefaultCallback
 
 try:
+    from nodewise.text import cut, fit
     from nodewise.views.live import View, follow_journal
     from nodewise.views.summary import ending
 except ImportError:  # said by the first action of the play
     View = follow_journal = ending = None  # type: ignore[assignment,misc]  # said when it is needed
+    cut = fit = lambda text, *_: text  # type: ignore[assignment,misc]
 
 LONGEST = 300  # characters of a message that a failure shows
 
@@ -214,5 +216,5 @@ def messages(answer: dict[str, Any]) -> Iterator[str]:
     if failed:
         return messages(failed[0])
     said = [str(answer.get("msg") or "no message"), str(answer.get("stderr") or answer.get("module_stderr") or "")]
-    found = [line.strip()[:LONGEST] for text in said for line in text.splitlines() if line.strip()]
+    found = [cut(fit(line.strip()), LONGEST) for text in said for line in text.splitlines() if line.strip()]
     return iter(found if "Traceback" not in " ".join(found) else [found[0], found[-1]])

@@ -61,7 +61,13 @@ options:
     description: Where C(psql) is on the node. Without it it is looked for in E(PATH).
     type: path
   rest_auth:
-    description: JSON file on the node with V(username) and V(password) of Patroni's REST API, which changes things only with these.
+    description: YAML file on the node with V(username) and V(password) of Patroni's REST API, which changes things only with these.
+    type: path
+  patroni:
+    description: Folder of Patroni's modules on the node. What is written as YAML is read with the parser that Patroni has.
+    type: path
+  patroni_python:
+    description: The Python on the node that Patroni runs with. C(/usr/bin/python3) when not given.
     type: path
   socket_dir:
     description: Where PostgreSQL's socket is on the node. Without it it is where this C(psql) looks for it.

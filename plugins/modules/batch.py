@@ -19,10 +19,11 @@ description:
   - Ends the run as paused when no member may be stopped, or when a node was lost in the middle of its batch.
 options:
   state:
-    description: Whether the batch begins or ends.
+    description: Whether the batch begins or ends. With V(waited) the run goes on unless a node of the batch is not free yet.
     type: str
     choices:
       - begun
+      - waited
       - ended
     required: true
 author:

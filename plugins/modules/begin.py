@@ -15,7 +15,7 @@ version_added: 0.1.0
 description:
   - Finds the groups of the inventory that say which system they are (V(nodewise_system)) and takes the one that is named,
     or the only one. Nothing is guessed.
-  - Sets the fact V(nodewise_run) (cluster, system, role, members; with O(record) also id and dir), and V(nodewise_halted).
+  - Sets the fact V(nodewise_run) (cluster, system, role, members, kind, id; with O(record) also dir), and V(nodewise_halted).
   - With O(record) a folder for the run's record is made, in V(NODEWISE_RUN_DIR) or below V(runs/), and what is wrong ends
     the run as refused. Without it, what is wrong fails the task.
   - A limit that leaves members of the cluster out is refused.

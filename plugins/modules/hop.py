@@ -13,7 +13,7 @@ module: hop
 short_description: Take a cluster through one hop of its way
 version_added: 0.1.0
 description:
-  - Sets the fact V(nodewise_release), the current release, and V(nodewise_hop) (index, batches, done, finalize).
+  - Sets the fact V(nodewise_release), the current release, and V(nodewise_hop) (index, batches, done, finalize, soak, wait).
   - Ends the run when the last hop was made, when one could not be finished, or when nobody approved to go on.
 options:
   index:
@@ -29,6 +29,10 @@ options:
       - finalizing
       - ended
     required: true
+  package_wait:
+    description: Seconds that another package manager is waited for before a node is changed, where the release has packages.
+    type: float
+    default: 0
 author:
   - Nodewise maintainers (@nodewise)
 extends_documentation_fragment:

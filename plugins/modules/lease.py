@@ -24,14 +24,16 @@ options:
       - V(taken) is granted where nobody holds it, where it has expired, and where its holder is in O(over).
       - V(judged) looks at what all members answered and ends the run as refused unless all of them are ours. It runs on the
         controller, once. Where more than half of them are ours, but not all, it sets the fact C(nodewise_lease_again)
-        to the names of the others instead, the first time, so that they are asked again.
+        to the names of the others instead, the first time, so that they are asked again. A play without a record is not ended, but
+        gets the facts C(nodewise_halted) and C(nodewise_refused).
+      - V(refused) fails with what was found by V(judged), in a play without a record. It runs on the controller, once.
       - V(kept) renews it. On the controller, nothing is done while more than half of O(ttl) is left.
       - V(released) gives it back, with how the upgrade ended.
       - V(withdrawn) gives it back as if it had never been taken, number included.
       - V(confirmed) fails, and says who holds the cluster, unless O(run) is a holder's. It runs on the controller, once.
       - V(broken) takes it away from O(run), and has the number rise, so that whatever O(run) still tries is refused.
     type: str
-    choices: [taken, judged, kept, released, withdrawn, confirmed, broken]
+    choices: [taken, judged, kept, released, withdrawn, refused, confirmed, broken]
     required: true
   root:
     description: Folder of the system on the node, such as C(/opt/nodewise/etcd). In a play, that of C(nodewise_node).
@@ -129,7 +131,7 @@ SPEC = {
     "state": {
         "type": "str",
         "required": True,
-        "choices": [*("taken", "judged", "kept", "released", "withdrawn", "confirmed", "broken")],
+        "choices": [*("taken", "judged", "kept", "released", "withdrawn", "refused", "confirmed", "broken")],
     },
     "root": {"type": "path"},
     "run": {"type": "str"},

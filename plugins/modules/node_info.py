@@ -49,6 +49,19 @@ options:
     type: list
     elements: str
     default: []
+  settings:
+    description:
+      - Paths of files of settings (YAML with named fields) that a later step reads. One that cannot be read is an error. One that
+        does not exist is none.
+    type: list
+    elements: path
+    default: []
+  settings_python:
+    description: The Python on the node that reads YAML, where this one does not. C(/usr/bin/python3) when not given.
+    type: path
+  settings_packages:
+    description: Folder of packages that it has besides its own.
+    type: path
   wait_s:
     description: Seconds to wait for a change that is under way on the node, whose controller may have died. Then it is an error.
     type: float
@@ -168,6 +181,11 @@ packages:
       type: dict
     installed: {description: Version of each that is installed., type: dict}
     held: {description: Those that are held at their version., type: list, elements: str}
+    locks: {description: 'For each of the manager''s locks that another process holds, which one (name and pid).', type: dict}
+settings:
+  description: Whether each of O(settings) is there. Null for one that cannot be read.
+  returned: success
+  type: dict
 errors:
   description: One line for each thing that could not be read.
   returned: success
@@ -189,6 +207,9 @@ SPEC = {
     "config": {"type": "list", "elements": "path", "default": []},
     "components": {"type": "dict", "default": {}},
     "packages": {"type": "list", "elements": "str", "default": []},
+    "settings": {"type": "list", "elements": "path", "default": []},
+    "settings_python": {"type": "path"},
+    "settings_packages": {"type": "path"},
     "wait_s": {"type": "float", "default": 60.0},
 }
 

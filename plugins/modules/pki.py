@@ -15,7 +15,14 @@ version_added: 0.1.0
 description:
   - Returns certificate, key and authority as PEM, from the cluster's own certificate authority on the controller. What
     is missing or near its end is made anew.
+  - With O(state=absent) removes what the cluster has there, by name. Nothing of another cluster in the same folder is touched, nor
+    an authority that another one made, or whose certificates others still have.
 options:
+  state:
+    description: Whether it is there.
+    type: str
+    choices: [present, absent]
+    default: present
   folder:
     description: The authority's folder, on the controller.
     type: path
@@ -28,7 +35,18 @@ options:
     description: Host names and addresses that the certificate is good for.
     type: list
     elements: str
-    required: true
+    default: []
+  nodes:
+    description: The hosts of the cluster, whose certificates are removed.
+    type: list
+    elements: str
+    default: []
+  passwords:
+    description: Files in C(passwords/) of the folder that the cluster has there, and that go with its authority.
+    type: list
+    elements: str
+    default: []
+    no_log: false
   days:
     description: How long a new certificate is good for.
     type: int

@@ -30,7 +30,9 @@ options:
     type: str
     required: true
   tags_file:
-    description: The file of Patroni's configuration folder that has the tags and nothing else. It is written as JSON.
+    description:
+      - The file of Patroni's configuration folder that has the tags and nothing else. It is read as YAML, and is to the letter what
+        it was when the member is back.
     type: path
     required: true
   run:

@@ -28,7 +28,7 @@ try:
     from nodewise.errors import GateFailed, NodewiseError, Paused, Refused
     from nodewise.model import Artifact, Hop, Observation, Outcome, Plan, ReasonCode, Settings, Step, Subject, good
     from nodewise.record.run import Run, new_folder
-    from nodewise.record.summary import decide, midway, summarize, worth_collecting
+    from nodewise.record.summary import attempt, decide, midway, worth_collecting
     from nodewise.releases import pypi, sources
     from nodewise.releases.rules import load_rules
     from nodewise.smoke import report as smoke_report
@@ -36,12 +36,13 @@ try:
     from nodewise.smoke import suite as smoke_suite
     from nodewise.smoke import verdict as smoke_verdict
     from nodewise.smoke.finish import finish as smoke_finish
+    from nodewise.smoke.finish import summarized
     from nodewise.upgrade import ahead, approval, backups, lease, memory, order, plan, roll, soak
     from nodewise.upgrade.declared import components, declaration
     from nodewise.upgrade.judging import judge_back, judge_step, noticed
     from nodewise.upgrade.observing import unseen
     from nodewise.upgrade.path import Resolver, hops_through, recovered_to, versions_ahead, way_back
-    from nodewise.upgrade.preflight import refuse_unfit, refuse_unready
+    from nodewise.upgrade.preflight import busy, installs, refuse_unfit, refuse_unready
     from nodewise.views.plan import describe
     from nodewise.views.status import status
     from nodewise.views.summary import ending
@@ -51,13 +52,13 @@ except ImportError as missing:
     ENGINE_ERROR = str(missing)
     # Names only, so that plugins load and can say in a task's result what is missing.
     GateFailed = Paused = NodewiseError = Refused = RuntimeError
-    __version__ = ahead = approval = Artifact = backups = components = decide = declaration = describe = ending = None
-    good = Hop = hops_through = judge_back = judge_step = lease = load_rules = memory = msgspec = new_folder = None
+    __version__ = ahead = approval = Artifact = attempt = backups = components = decide = declaration = describe = None
+    ending = good = Hop = hops_through = judge_back = judge_step = lease = load_rules = memory = msgspec = new_folder = None
     Observation = order = Outcome = Plan = plan = pypi = refuse_unfit = refuse_unready = recovered_to = None
-    files = midway = ReasonCode = renamed = None
+    busy = files = installs = midway = noticed = ReasonCode = renamed = None
     Resolver = roll = Run = Settings = smoke_finish = smoke_report = smoke_session = smoke_suite = smoke_verdict = None
-    soak = sources = status = Step = Subject = summarize = unseen = Version = versions_ahead = None
-    noticed = way_back = worth_collecting = None
+    soak = sources = status = Step = Subject = summarized = unseen = Version = versions_ahead = None
+    way_back = worth_collecting = None
 
 __all__ = [
     "ApprovingAction",
@@ -80,7 +81,9 @@ __all__ = [
     "__version__",
     "ahead",
     "approval",
+    "attempt",
     "backups",
+    "busy",
     "components",
     "decide",
     "declaration",
@@ -91,6 +94,7 @@ __all__ = [
     "good",
     "halt",
     "hops_through",
+    "installs",
     "judge_back",
     "judge_step",
     "lease",
@@ -120,7 +124,7 @@ __all__ = [
     "soak",
     "sources",
     "status",
-    "summarize",
+    "summarized",
     "unseen",
     "versions_ahead",
     "way_back",
@@ -258,7 +262,7 @@ def tell_interrupted(pid: int) -> None:
         with suppress(NodewiseError, OSError, ValueError):
             if run.read_json("run.json").get("controller") == lease.me(pid) and not run.read_json("summary.json").get("outcome"):
                 run.conclude("interrupted", midway(run), "interrupted")
-                sys.stdout.write("\n".join(["", *ending(summarize(run), folder), ""]))
+                sys.stdout.write("\n".join(["", *ending(summarized(run), folder), ""]))
 
 
 if not ENGINE_ERROR:

@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 
 def write(path: Path, content: str | bytes, mode: int = 0o666) -> None:
@@ -18,6 +22,21 @@ def write(path: Path, content: str | bytes, mode: int = 0o666) -> None:
         os.fsync(folder)  # without it a crash of the machine may bring the old file back
     finally:
         os.close(folder)
+
+
+def as_json(value: Any) -> bytes:
+    """A value as JSON that is read by people, too."""
+    return msgspec.json.format(msgspec.json.encode(sound(value))) + b"\n"
+
+
+def sound(value: Any) -> Any:
+    """A value as plain data whose texts can be written: halves of characters, as bytes become that are no UTF-8, are "?"."""
+    plain = msgspec.to_builtins(value)
+    try:
+        msgspec.json.encode(plain)
+    except UnicodeEncodeError:
+        return json.loads(json.dumps(plain, ensure_ascii=False).encode(errors="replace"))
+    return plain
 
 
 def stage(path: Path, content: str | bytes, mode: int = 0o666) -> Path:

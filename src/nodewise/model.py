@@ -38,6 +38,7 @@ ReasonCode = Literal[  # why a run is paused, or needs an operator: docs/glossar
     "member_lost",
     "members_not_serving",
     "no_successor",
+    "packages_busy",
     "quorum_at_risk",
     "recover_failed",
     "step_failed",

@@ -16,7 +16,7 @@ import contextlib
 import datetime
 import fcntl
 import ipaddress
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,6 +64,39 @@ def node(
 def client(folder: Path, cluster: str, days: int = 365, renew_days: int = 30) -> Certificate:
     """Return the client certificate of the operator and of workloads: `client.crt` and `client.key` in the folder."""
     return _issue(folder, cluster, Path("client"), f"{cluster} client", [], (days, renew_days))
+
+
+def remove(folder: Path, cluster: str, nodes: Sequence[str], passwords: Sequence[str] = ()) -> list[Path]:
+    """Remove what a cluster has in the folder, by name, and return it; folders go once they are empty.
+
+    The certificates of its `nodes` always; the authority with the client's, and `passwords`, only where the authority is this
+    cluster's and no certificate of another cluster's nodes is there.
+    """
+    if not folder.is_dir():
+        return []
+    with _locked(folder):
+        gone = _unlinked(folder / "nodes" / f"{name}.{end}" for name in nodes for end in ("crt", "key"))
+        authority = _load(folder / "ca")
+        own = authority is not None and authority.certificate.subject == _name(f"{cluster} authority")
+        if own and not any((folder / "nodes").glob("*.crt")):
+            pairs = (folder / f"{stem}.{end}" for stem in ("client", "ca") for end in ("crt", "key"))
+            gone += _unlinked([*pairs, *(folder / "passwords" / name for name in passwords)])
+        for empty in (folder / "nodes", folder / "passwords"):
+            _unlinked(empty.glob(".ansible_lockfile*"))
+            with contextlib.suppress(OSError):
+                empty.rmdir()
+        if [folder / ".lock"] == list(folder.iterdir()):
+            (folder / ".lock").unlink()
+            folder.rmdir()
+    return gone
+
+
+def _unlinked(paths: Iterable[Path]) -> list[Path]:
+    """Remove files; returns those that were there."""
+    there = [path for path in paths if path.exists()]
+    for path in there:
+        path.unlink()
+    return there
 
 
 def _issue(

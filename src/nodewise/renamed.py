@@ -9,7 +9,7 @@ summaries) can be read for good. docs/glossary.md has the table for people.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,11 +94,18 @@ def record(one: dict[str, Any]) -> dict[str, Any]:
 def plan(fields: dict[str, Any]) -> dict[str, Any]:
     """A plan in today's words."""
     new: dict[str, Any] = _keys(fields, PLAN_KEYS)
-    new["settings"] = _keys(new["settings"], SETTINGS)
-    new["gates"] = {name: gate(one) for name, one in new["gates"].items()}
-    new["steps"] = [_keys(step, STEP_KEYS) for step in new["steps"]]
-    new["finalize"] = _keys(new["finalize"], STEP_KEYS)
+    new["settings"] = _keys(new.get("settings"), SETTINGS)
+    new["gates"] = _each(new.get("gates"), gate)
+    new["steps"] = _each(new.get("steps"), lambda step: _keys(step, STEP_KEYS))
+    new["finalize"] = _keys(new.get("finalize"), STEP_KEYS)
     return new
+
+
+def _each(value: Any, turn: Callable[[Any], Any]) -> Any:
+    """The items of a mapping or a list, turned; whatever else is given is for its reader to refuse."""
+    if isinstance(value, Mapping):
+        return {key: turn(one) for key, one in value.items()}
+    return [turn(one) for one in value] if isinstance(value, list) else value
 
 
 def _keys(fields: Any, table: Mapping[str, str]) -> Any:

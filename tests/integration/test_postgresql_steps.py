@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.integration import patroni_proxy
 from tests.integration.patroni_cluster import PatroniCluster
 from tests.integration.postgresql_cluster import AS_POSTGRES, BIN, HBA
@@ -257,7 +258,8 @@ def test_a_transaction_on_the_primary_is_never_cut_off_silently(cluster: Cluster
 
 def test_a_replica_is_taken_out_and_put_back(cluster: Cluster) -> None:
     """Patroni shows the tags and answers 503; idle sessions are ended, busy ones may finish; then all is as it was before."""
-    name = cluster.others()[0]
+    name, theirs = cluster.others()[0], "# of the rack\ntags:\n  zone: a\n"
+    cluster.tags(name).write_text(theirs)
     patroni = Patroni(cluster.access, cluster.access.member(name))
     with cluster.session(name, ""), cluster.session(name, "select pg_sleep(2); select 'done';") as busy:
         found = drain(cluster.on(name, drain_s=20.0))
@@ -271,7 +273,7 @@ def test_a_replica_is_taken_out_and_put_back(cluster: Cluster) -> None:
     assert 503 == patroni.answers("/replica")
     assert not drain(cluster.on(name))["changed"]
     back = rejoin(cluster.on(name))
-    assert {"tags": OWN} == json.loads(cluster.tags(name).read_text())
+    assert theirs == cluster.tags(name).read_text()
     assert OWN == patroni.status()["tags"]
     assert 200 == patroni.answers("/replica")
     assert "t" == cluster.sql(name, f"select count(*) = 1 from nodewise.sentinel where id = {back['sentinel']['id']}", "nodewise")  # noqa: S608
@@ -295,7 +297,7 @@ def test_a_primary_is_never_taken_out(cluster: Cluster) -> None:
     """The tags are not touched."""
     name = cluster.leader
     assert f"{name} is the primary, which is never taken out of use" in refused(drain, cluster.on(name))
-    assert {"tags": OWN} == json.loads(cluster.tags(name).read_text())
+    assert {"tags": OWN} == yaml.safe_load(cluster.tags(name).read_text())
 
 
 def test_a_drain_that_was_killed_is_gone_on_with(cluster: Cluster) -> None:
@@ -308,9 +310,9 @@ def test_a_drain_that_was_killed_is_gone_on_with(cluster: Cluster) -> None:
         os.kill(process.pid or 0, signal.SIGKILL)
         process.join()
         drain(cluster.on(name, terminate=True))
-    assert {"tags": OWN} == json.loads(cluster.tags(name).read_text())[BEFORE]
+    assert {"tags": OWN} == yaml.safe_load(cluster.tags(name).read_text())[BEFORE]
     rejoin(cluster.on(name))
-    assert {"tags": OWN} == json.loads(cluster.tags(name).read_text())
+    assert {"tags": OWN} == yaml.safe_load(cluster.tags(name).read_text())
 
 
 @pytest.mark.slow

@@ -68,6 +68,7 @@ class Simulated(Notes):
     meanwhile: Callable[[str], object] = staticmethod(lambda _step: None)
     limit: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()  # hosts that no connection reaches
+    package_wait = 0.0  # seconds that another package manager is waited for
     bad_stage = ""  # a host on which staging fails
     warned: list[str]  # what an operator was warned of
     answer = False  # of an operator who is asked
@@ -136,7 +137,7 @@ class Simulated(Notes):
 
     def hop(self, index: int) -> None:
         """Roll through one hop, and finish it."""
-        self.once("hop", index=index, state="begun")
+        self.once("hop", index=index, state="begun", package_wait=self.package_wait)
         hop = self.vars[self.first()]["nodewise_hop"]
         if not hop["done"]:
             for _each in hop["batches"]:
@@ -150,6 +151,11 @@ class Simulated(Notes):
         self.look()
         self.once("batch", state="begun")
         self.go_on()
+        if wait := self.vars[self.first()]["nodewise_hop"]["wait"]:
+            for node in self.vars[self.first()]["nodewise_batch"]["nodes"]:
+                self.act("release_wait", node, wait_s=wait)
+            self.once("batch", state="waited")
+            self.go_on()
         for node in self.vars[self.first()]["nodewise_batch"]["nodes"]:
             self.node(node)
         self.once("batch", state="ended")

@@ -12,9 +12,10 @@ import pytest
 import yaml
 
 from ansible_collections.nodewise.cluster.plugins.action import batch, begin, sample
+from nodewise.errors import NodewiseError
 from nodewise.record.commands import following
 from tests.notes import NAMES
-from tests.unit.simulated import Simulated
+from tests.unit.simulated import OURS, HostVars, Simulated
 
 NOBODY = {"n1": 0, "n2": 0, "n3": 0}
 
@@ -538,3 +539,73 @@ def test_a_member_that_cannot_be_recovered(notes: Simulated) -> None:
     assert "paused" == notes.upgrade("1.1.0", recover=["n3"])
     assert "n3 did not come back" in notes.summary()["reason"]
     assert {"n1": 0, "n2": 0, "n3": 1} == notes.starts()
+
+
+# --- changes that are no upgrade -------------------------------------------------------------------------------------
+
+CHANGING = ("provision", "restore", "wipe")
+
+
+def held(notes: Simulated, kind: str, busy: str = "") -> str:
+    """Hold the cluster as the playbook of a kind does, and give it back; why not, where it is not granted. `busy`: a run's host."""
+    notes.vars, notes.check, notes.warned = HostVars(notes.folder / "hosts.yml"), False, []
+    notes.once("begin", kind=kind)
+    for host in notes.members():
+        node = notes.module(f"{OURS}.modules.node_info", root=str(notes.folder / host))
+        notes.vars[host]["nodewise_node"] = {**node, "ahead_s": 0.0}
+    if busy:
+        given = {"run": "theirs", "who": "ann@desk", "controller": {}, "fence": 9, "ttl": 60.0}
+        notes.module(f"{OURS}.modules.lease", root=str(notes.folder / busy), state="taken", **given)
+    for host in notes.members():
+        notes.act("lease", host, state="taken")
+    notes.once("lease", state="judged")
+    if notes.vars[notes.first()]["nodewise_lease_again"]:
+        notes.once("lease", state="judged")
+    why = ""
+    if notes.vars[notes.first()]["nodewise_halted"]:
+        for host in notes.members():
+            notes.act("lease", host, state="withdrawn")
+        with pytest.raises(NodewiseError) as refused:
+            notes.once("lease", state="refused")
+        why = str(refused.value)
+    else:
+        assert 1 == len(leases(notes))
+        assert next(iter(leases(notes))).endswith(f"-{kind}-notes-{notes.vars['n1']['nodewise_run']['id'][-4:]}")
+        assert {} == notes.once("lease", state="refused")
+    assert not any(notes.act("lease", host, state="released").get("changed") for host in notes.members())
+    return why
+
+
+def leases(notes: Simulated) -> set[str]:
+    """Which runs hold nodes."""
+    states = [notes.folder / host / "state.json" for host in NAMES]
+    found = [json.loads(path.read_text())["lease"] for path in states if path.exists()]
+    return {lease["run"] for lease in found if lease}
+
+
+@pytest.mark.parametrize("kind", CHANGING)
+def test_whoever_changes_a_cluster_holds_it(notes: Simulated, kind: str) -> None:
+    """A play without a record takes every node under a name of its own, and gives it back."""
+    assert "" == held(notes, kind)
+    assert set() == leases(notes)
+
+
+@pytest.mark.parametrize("kind", CHANGING)
+def test_a_cluster_that_another_holds_is_not_changed(notes: Simulated, kind: str) -> None:
+    """The play fails with who holds the cluster and what to do, and what was granted is given back."""
+    why = held(notes, kind, busy="n2")
+    assert why.startswith("run theirs of ann@desk holds the cluster until ")
+    assert why.endswith("playbooks/unlock.yml -e nodewise_confirm=theirs. Nothing was changed")
+    assert {"theirs"} == leases(notes)
+
+
+def test_every_playbook_that_changes_a_cluster_takes_it() -> None:
+    """Between its lock and its unlock a playbook may change nodes; before, it only looks. Those that look alone take nothing."""
+    looking = {"preflight", "observe", "begin", "probe", "plan", "run", "lock"}
+    found = {}
+    for path in sorted((Path(__file__).parents[2] / "playbooks").glob("*.yml")):
+        verbs = re.findall(r"tasks_from: (\w+)", path.read_text())
+        before = verbs[: verbs.index("lock")] if "lock" in verbs else verbs
+        assert set(before) <= looking, path.name
+        found[path.stem] = "lock" in verbs and verbs[-1] in ("unlock", "summary")  # the summary unlocks
+    assert {"provision", "restore", "wipe", "upgrade", "rollback"} == {name for name, takes in found.items() if takes}

@@ -87,3 +87,41 @@ def test_a_key_that_is_gone_is_an_error_and_not_a_new_authority(tmp_path: Path) 
     (tmp_path / "ca.key").unlink()
     with pytest.raises(SetupError, match="restore both files"):
         pki.node(tmp_path, "c", "n1", [])
+
+
+def files(folder: Path) -> set[str]:
+    """All files below a folder, but for the lock."""
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
+def test_a_cluster_is_removed_by_name(tmp_path: Path) -> None:
+    """Its nodes, its client and its authority go, with the passwords that are named; empty folders go, and so does the folder."""
+    folder = tmp_path / "pki"
+    pki.client(folder, "a")
+    for name in ("n1", "n2"):
+        pki.node(folder, "a", name, [])
+    (folder / "passwords").mkdir()
+    (folder / "passwords/superuser").write_text("x")
+    (folder / "passwords/theirs").write_text("x")
+    assert 9 == len(pki.remove(folder, "a", ["n1", "n2", "n3"], ["superuser", "rewind"]))
+    assert {"passwords/theirs"} == files(folder)
+    (folder / "passwords/theirs").unlink()
+    assert [] == pki.remove(folder, "a", ["n1", "n2"])
+    assert not folder.exists()
+    assert [] == pki.remove(folder, "a", ["n1", "n2"])
+
+
+def test_what_another_cluster_has_in_the_folder_stays(tmp_path: Path) -> None:
+    """While another cluster has nodes there, and where another made the authority: that, the client and the passwords stay."""
+    pki.client(tmp_path, "a")
+    for cluster, name in (("a", "a1"), ("b", "b1")):
+        pki.node(tmp_path, cluster, name, [])
+    (tmp_path / "passwords").mkdir()
+    (tmp_path / "passwords/superuser").write_text("x")
+    (tmp_path / "other").mkdir()
+    pki.client(tmp_path / "other", "c")
+    kept = files(tmp_path) - {"nodes/a1.crt", "nodes/a1.key"}
+    pki.remove(tmp_path, "a", ["a1"], ["superuser"])
+    assert kept == files(tmp_path)
+    pki.remove(tmp_path, "b", ["b1"], ["superuser"])
+    assert kept - {"nodes/b1.crt", "nodes/b1.key"} == files(tmp_path)

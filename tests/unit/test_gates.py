@@ -34,7 +34,9 @@ def test_gate(case: dict[str, Any]) -> None:
     now = observation(case["cluster"], case.get("system"), **case["members"])
     before = observation(case.get("before"), case.get("system"))
     successor = case.get("successor")
-    asked = context(now, before, ["n1", "n2", "n3"], to="3.5.16", node=case.get("node"), successor=successor)
+    asked = context(
+        now, before, ["n1", "n2", "n3"], to="3.5.16", node=case.get("node"), changed=case.get("changed", True), successor=successor
+    )
     asked["regressions"] = case.get("regressions", [])
     found = judge(defined(case.get("system"), case.get("component", ""))[case["gate"]], asked)
     assert case["ok"] == found.ok, str(found)

@@ -265,3 +265,19 @@ def test_a_lease_that_is_withdrawn_leaves_every_record_as_it_was(root: str) -> N
     ask(root, "taken", "r2", 2, upgrade={**UPGRADE, "to": "9", "component": "sidecar"})
     ask(root, "withdrawn", "r2", 2)
     assert before == read(root)
+
+
+def test_a_change_after_an_upgrade_is_no_step_of_it(root: str) -> None:
+    """Provisioning and the like hold the node, too; what they do is not kept as a step of the last upgrade."""
+    assert ask(root, "taken", "up", upgrade=UPGRADE)["granted"]
+    with fenced(root, 0, "switch", lease("up"), "2"):
+        pass
+    assert ask(root, "released", "up", outcome="paused", reason="")["granted"]
+    before = read(root)["upgrade"]
+    assert 1 == len(before["steps"])
+    assert ask(root, "taken", "provision", fence=2)["granted"]
+    with fenced(root, 0, "switch", lease("provision", 2), "2"):
+        pass
+    with pytest.raises(OSError, match="no"), fenced(root, 0, "switch", lease("provision", 2), "2"):
+        raise OSError("no")
+    assert before == read(root)["upgrade"]

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import drain, handover, recover, sessions, switch
+from ansible_collections.nodewise.cluster.plugins.module_utils.host import settings
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.settings import Parser, SettingsError
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.info import Node
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql import (
+    drain,
+    handover,
+    patroni,
+    recover,
+    sessions,
+    switch,
+)
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import PostgresqlError
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.drain import BEFORE, OUT, Tags
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.handover import Aim, Seen
@@ -74,43 +87,144 @@ def test_whose_pause_it_is(config: dict[str, Any], found: str | None) -> None:
     assert found == switch.paused_by(config)
 
 
-@pytest.mark.parametrize("before", [None, {}, {"tags": {}}, {"tags": {"nofailover": True, "zone": "a"}}, {"tags": None}])
-def test_tags_come_back_as_they_were(tmp_path: Path, before: Any) -> None:
-    """What was there is kept when the member is taken out twice, and when that was begun by a process that is gone."""
+YAML = "# the zone is of the rack\ntags:\n  nofailover: true   # never\n  zone: a\n"
+
+
+def tags_of(path: Path) -> Tags:
+    """The tags in a file."""
+    return Tags(str(path), Parser(sys.executable))
+
+
+def written(path: Path) -> Any:
+    """What a file says, as Patroni reads it."""
+    return yaml.safe_load(path.read_text())
+
+
+@pytest.mark.parametrize(
+    ("before", "tags"),
+    [
+        (None, {}),
+        ("{}", {}),
+        ('{"tags": {}}', {}),
+        ('{"tags": {"nofailover": true, "zone": "a"}}', {"nofailover": True, "zone": "a"}),
+        ('{"tags": null}', {}),
+        (YAML, {"nofailover": True, "zone": "a"}),
+        ("tags: {since: 2026-01-01}\n", {"since": "2026-01-01"}),
+        ("---\ntags:\n    failover_priority: 2\n...\n", {"failover_priority": 2}),
+    ],
+)
+def test_tags_come_back_as_they_were(tmp_path: Path, before: str | None, tags: dict[str, Any]) -> None:
+    """To the letter, also when the member is taken out twice, and when that was begun by a process that is gone."""
     path = tmp_path / "90-tags.yml"
     if before is not None:
-        path.write_text(json.dumps(before))
+        path.write_text(before)
     for first in (True, False):
-        tags = Tags(str(path))
-        assert first is tags.write(tags.taken_out())
-        held = json.loads(path.read_text())
-        assert OUT.items() <= held["tags"].items()
-        assert (before or {}) == held[BEFORE]
-    Tags(str(path)).write(Tags(str(path)).as_before())
-    assert (before or {}) == json.loads(path.read_text())
-    assert not Tags(str(path)).write(Tags(str(path)).as_before())
+        assert first is tags_of(path).take_out()
+        held = written(path)
+        assert {**tags, **OUT} == held["tags"]
+        assert path.read_text().startswith("# Written by Nodewise while this member is out of service")
+    assert tags == (tags_of(path).as_before().get("tags") or {})
+    assert tags_of(path).put_back()
+    assert before == (path.read_text() if path.exists() else None)
+    assert not tags_of(path).put_back()
+
+
+def test_tags_that_an_older_version_wrote(tmp_path: Path) -> None:
+    """A member that it took out is put back with what it kept."""
+    path, before = tmp_path / "90-tags.yml", {"tags": {"zone": "a"}}
+    path.write_text(json.dumps({"tags": {"zone": "a", **OUT}, BEFORE: before}))
+    assert not tags_of(path).take_out() or before == written(path)[BEFORE]
+    assert tags_of(path).put_back()
+    assert before == written(path)
 
 
 def test_tags_that_were_changed_meanwhile_are_the_originals(tmp_path: Path) -> None:
     """Once a member is back, what is in the file is the user's, and is kept the next time."""
     path = tmp_path / "90-tags.yml"
-    tags = Tags(str(path))
-    tags.write(tags.taken_out())
-    tags.write(tags.as_before())
+    tags = tags_of(path)
+    tags.take_out()
+    tags.put_back()
     path.write_text('{"tags": {"clonefrom": true}}')
-    tags = Tags(str(path))
-    tags.write(tags.taken_out())
-    assert {"tags": {"clonefrom": True}} == json.loads(path.read_text())[BEFORE]
+    tags_of(path).take_out()
+    assert {"tags": {"clonefrom": True}} == written(path)[BEFORE]
 
 
-@pytest.mark.parametrize("text", ["tags: {nofailover: true}", "[]", '{"tags": {"nodewise_unfinished": true}}', ""])
-def test_tags_that_nobody_understands_are_left_alone(tmp_path: Path, text: str) -> None:
-    """A file that is not what was written there is refused, whole, and not overwritten."""
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("tags: {nofailover: true", "is no YAML: expected ',' or '}', but got '<stream end>' in line 1"),
+        ("[]", "expected YAML with named fields, found list"),
+        ('{"tags": {"nodewise_unfinished": true}}', "and not what was before"),
+        ("tags: [a]", "expected tags by name, found list"),
+        ("", "expected YAML with named fields, found NoneType"),
+    ],
+)
+def test_tags_that_nobody_understands_are_left_alone(tmp_path: Path, text: str, says: str) -> None:
+    """A file that cannot be read is refused, whole, in one line, and not overwritten."""
     path = tmp_path / "90-tags.yml"
     path.write_text(text)
-    with pytest.raises(PostgresqlError):
-        Tags(str(path))
+    with pytest.raises(PostgresqlError) as refused:
+        tags_of(path)
+    assert says in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
     assert text == path.read_text()
+
+
+def test_a_password_in_a_file_that_cannot_be_read_is_not_told(tmp_path: Path) -> None:
+    """The line that is wrong is named by its number."""
+    path = tmp_path / "rest"
+    path.write_text("username: patroni\npassword: @hunter2\n")
+    with pytest.raises(SettingsError) as refused:
+        Parser(sys.executable).read(str(path))
+    assert "in line 2" in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_node_without_a_parser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """JSON needs none; for YAML the Pythons that were asked are named. The packages of Patroni are one's, too."""
+    (tmp_path / "json").write_text('{"a": 1}')
+    (tmp_path / "yaml").write_text("a: 1\n")
+    (tmp_path / "packages/yaml").mkdir(parents=True)
+    (tmp_path / "packages/yaml/__init__.py").write_text("class YAMLError(Exception): pass\ndef safe_load(text): return {'a': 2}\n")
+    bare = shutil.which("python3", path="/usr/bin")
+    assert bare
+    monkeypatch.setattr(settings, "CONVERT", settings.CONVERT.replace("import yaml", "import yaml_that_is_not_there as yaml"))
+    assert {"a": 1} == Parser(bare).read(str(tmp_path / "json"))
+    with pytest.raises(SettingsError, match=f"no Python here reads YAML .tried {bare}"):
+        Parser(bare).read(str(tmp_path / "yaml"))
+    monkeypatch.undo()
+    assert {"a": 2} == Parser(bare, str(tmp_path / "packages")).read(str(tmp_path / "yaml"))
+
+
+def test_settings_are_read_in_preflight(tmp_path: Path) -> None:
+    """A file that a later step reads is read with the node: one that is off is an error, one that is not there is none."""
+    good, bad, none = (str(tmp_path / name) for name in ("good", "bad", "none"))
+    Path(good).write_text("tags: {zone: a}\n")
+    Path(bad).write_text("tags: {zone: a\n")
+    info = Node().info(str(tmp_path), {"settings": [good, bad, none], "settings_python": sys.executable})
+    assert {good: True, bad: None, none: False} == info["settings"]
+    assert [True] == [bad in error and "is no YAML" in error for error in info["errors"] if "YAML" in error]
+
+
+@pytest.mark.parametrize(
+    ("tags", "why"),
+    [
+        ({}, ""),
+        ({"nofailover": True}, "nofailover"),
+        ({"nofailover": False}, ""),
+        ({"failover_priority": 0}, "failover_priority 0"),
+        ({"failover_priority": "0"}, "failover_priority 0"),
+        ({"failover_priority": -1}, "failover_priority -1"),
+        ({"failover_priority": 1}, ""),
+        ({"failover_priority": "high"}, ""),
+        ({"nofailover": False, "failover_priority": 0}, ""),
+        ({"nofailover": True, "failover_priority": 2}, "nofailover"),
+        ({"nofailover": None, "failover_priority": 0}, "failover_priority 0"),
+    ],
+)
+def test_who_may_not_take_over(tags: dict[str, Any], why: str) -> None:
+    """As Patroni's Tags.nofailover decides it: that tag first, else a priority that is not positive."""
+    assert why == patroni.barred(tags)
 
 
 def test_sessions_are_told_on_one_line() -> None:

@@ -148,7 +148,14 @@ def test_a_different_fingerprint_is_named_on_the_member_that_differs() -> None:
 
 @pytest.mark.parametrize(
     ("tags", "candidate"),
-    [({}, True), ({"nofailover": True}, False), ({"failover_priority": 0}, False), ({"failover_priority": 2}, True)],
+    [
+        ({}, True),
+        ({"nofailover": True}, False),
+        ({"failover_priority": 0}, False),
+        ({"failover_priority": 2}, True),
+        ({"failover_priority": -1}, False),
+        ({"nofailover": False, "failover_priority": 0}, True),
+    ],
 )
 def test_who_may_take_over(tags: dict[str, Any], candidate: bool) -> None:
     """A member that must not take over says so in its tags, in either way that Patroni has."""

@@ -14,6 +14,7 @@ from nodewise.gates.judgement import Judgement
 from nodewise.record import junit
 from nodewise.record.run import Run, masked
 from nodewise.record.summary import summarize
+from nodewise.smoke.finish import summarized
 from nodewise.views.summary import ending
 
 
@@ -88,3 +89,50 @@ def test_evidence_of_a_backup_is_in_the_summary(tmp_path: Path) -> None:
     assert [{"copy": "/n1.tgz", "size": 7}, {"evidence": seen}] == found["backups"]
     said = [line for line in ending(found, run.folder) if line.startswith("backup")]
     assert ["backup    that of pgBackRest 20261125-162729F, which ended at 2026-11-25T16:27:37.000Z, 1.5 h before"] == said
+
+
+REASONS = ["a \x00 b", "a \x1b[31m b", "a \udc80 b", "a \x85 \u2028 b", "a \ufffe b"]
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_a_reason_of_any_characters_is_kept_and_told(tmp_path: Path, reason: str) -> None:
+    """Records are written, read, and written again; the last lines have neither control characters nor halves of characters."""
+    run = Run.create(tmp_path / "run", kind="upgrade", cluster="demo", command=[reason])
+    run.conclude("paused", reason, "step_failed")
+    run.note("after it")
+    for _ in "twice":
+        summary = summarized(run)
+    assert [] == summary["unwritten"]
+    ElementTree.parse(run.folder / "junit.xml")  # noqa: S314  our own
+    assert "paused" == Run(run.folder).read_json("summary.json")["outcome"]
+    assert [1, 2] == [one["seq"] for one in Run(run.folder).records()]
+    first = ending(summary, run.folder)[0]
+    first.encode()
+    assert first.startswith("paused: a ")
+    assert not set(first) & set("\x00\x1b\x85\ufffe")
+
+
+@pytest.mark.parametrize("name", ["junit.xml", "summary.json", "smoke/s/plan.json"])
+def test_a_record_that_cannot_be_read_keeps_no_end_from_being_told(tmp_path: Path, name: str) -> None:
+    """The last lines say how it ended, and which file is not whole, in one line; a junit.xml that was no XML is kept beside."""
+    run = Run.create(tmp_path / "run", kind="upgrade", cluster="demo")
+    run.conclude("paused", "a member is down", "member_lost")
+    (run.folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (run.folder / name).write_bytes(b"<a>\x1b[31m")
+    told = ending(summarized(run), run.folder)
+    assert "paused: a member is down" == told[0]
+    assert [True] == sorted({name.rpartition("/plan")[0] in line for line in told if line.startswith("record    not whole: ")})
+    if name == "junit.xml":
+        assert b"<a>\x1b[31m" == (run.folder / "junit.xml.unreadable").read_bytes()
+        ElementTree.parse(run.folder / "junit.xml")  # noqa: S314  our own
+
+
+def test_a_folder_that_takes_nothing_keeps_no_end_from_being_told(tmp_path: Path) -> None:
+    """Where nothing can be written the end is told all the same."""
+    run = Run.create(tmp_path / "run", kind="upgrade", cluster="demo")
+    run.conclude("paused", "a member is down", "member_lost")
+    for name in ("junit.xml", "summary.json"):
+        (run.folder / name).mkdir()
+    told = ending(summarized(run), run.folder)
+    assert "paused: a member is down" == told[0]
+    assert 2 <= sum(line.startswith("record    not whole: ") for line in told)

@@ -7,15 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.node import state
+from nodewise.cli.main import nodewise
 from nodewise.errors import UnknownResult
+from nodewise.record import journal
 from nodewise.record.run import Run
 from nodewise.record.schema import SCHEMA
 from nodewise.record.summary import summarize
 
+from .observed import observation
 from .test_plan import made
 
 STATE: dict[str, Any] = {"fence": 1, "lease": None, "upgrade": None}
@@ -76,3 +81,52 @@ def test_the_state_of_a_node(tmp_path: Path) -> None:
         state.read(str(tmp_path))
     found = f"{file} has schema {state.SCHEMA + 1}, and this version reads up to {state.SCHEMA}: use a newer Nodewise"
     assert found == str(said.value)
+
+
+def test_an_older_plan_with_a_field_that_is_gone(run: Run) -> None:
+    """It is read without the field, wherever in the plan it is; one that lacks a field is named with it, in one line."""
+    file, made = run.folder / "plan.yaml", run.read_plan()
+    told = yaml.safe_load(file.read_text())
+    older = {**told, "gone": 1, "hops": [{**hop, "gone": {}} for hop in told["hops"]]}
+    older["settings"] = {**told["settings"], "gone": []}
+    file.write_text(yaml.safe_dump(older))
+    assert made == run.read_plan()
+    del older["kind"]
+    file.write_text(yaml.safe_dump(older))
+    with pytest.raises(UnknownResult) as said:
+        run.read_plan()
+    assert f"{file} cannot be read by this version: Object missing required field `kind`" == str(said.value)
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("content", ["{", "[1]", "schema: [", ""])
+def test_a_record_that_is_torn(run: Run, name: str, content: str) -> None:
+    """It is named in one line."""
+    (run.folder / name).write_text(content)
+    with pytest.raises(UnknownResult) as said:
+        READERS[name](Run(run.folder))
+    assert str(said.value).startswith(f"{run.folder / name} cannot be read")
+    assert "\n" not in str(said.value)
+
+
+def test_an_older_observation_in_a_journal(run: Run) -> None:
+    """A field that is gone is passed over."""
+    seen = observation()
+    older = msgspec.to_builtins(seen)
+    older["members"][0]["gone"] = older["cluster"]["gone"] = 1
+    journal.append(run.journal, "observe", "end", observation=older, missing=[])
+    assert {"cluster": seen} == run.observations()
+
+
+def test_runs_are_listed_beside_one_that_cannot_be_read(run: Run) -> None:
+    """`nodewise runs` names it in one line and lists the others; asked for by name, the line is the error."""
+    other = Run.create(run.folder.with_name("other"), kind="upgrade", cluster="c", system="etcd")
+    (other.folder / "summary.json").write_text("{}\n")
+    other.write_json("summary.json", {"outcome": "upgraded"})
+    where = ["--folder", str(run.folder.parent)]
+    listed = CliRunner().invoke(nodewise, ["runs", *where])
+    assert 0 == listed.exit_code
+    assert "run  " in listed.output
+    assert f"{other.folder} cannot be read by this version" in listed.output
+    named = CliRunner().invoke(nodewise, ["runs", "other", *where])
+    assert (3, True) == (named.exit_code, named.output.startswith(f"error: {other.folder} cannot be read by this version"))

@@ -205,3 +205,18 @@ def test_a_line_is_printed_while_the_table_can_be_drawn() -> None:
 
     Watched(["n1"], io.StringIO(), tty=True).feed({"t": 1, "seq": 1, "kind": "note", "phase": "end", "text": "a line"})
     assert [True] == drawn
+
+
+def test_a_record_that_cannot_be_shown_hides_no_other(tmp_path: Path) -> None:
+    """It is named in one line, and what follows is told; control characters do not reach the terminal."""
+    path, stop, stream = tmp_path / "journal.jsonl", threading.Event(), utf8()
+    note = {"t": 1, "kind": "note", "phase": "end"}
+    records = [{**note, "seq": 1, "kind": "gate"}, {**note, "seq": 2, "text": "half \udc80, bell \x07, \x1b[31mred"}]
+    path.write_text("".join(json.dumps(one) + "\n" for one in [*records, {**note, "seq": 3, "text": "the end"}]))
+    stop.set()
+    with View([], stream, tty=False) as view:
+        follow_journal(path, view.feed, stop)
+    told = read(stream).splitlines()
+    assert f"record 1 of {path} cannot be shown (KeyError: 'ok')" in told[0]
+    assert "half ?, bell \ufffd, \ufffd[31mred" in told[1]
+    assert told[2].endswith("the end")

@@ -15,6 +15,7 @@ from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host import https
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.text import cut
 
 
 class EtcdError(Failure):
@@ -78,7 +79,7 @@ class Member:
         except ValueError:
             value = None
         if not isinstance(value, dict):
-            raise EtcdError(f"{path}: expected a JSON object, found {answer[:60]!r}")
+            raise EtcdError(f"{path}: expected a JSON object, found {cut(answer, 60)!r}")
         return value
 
     def _exchange(self, method: str, path: str, body: dict[str, Any] | None) -> str:
@@ -148,7 +149,7 @@ class Etcdctl:
         try:
             rows = json.loads(output or "[]")
         except ValueError:
-            raise EtcdError(f"{self.path} endpoint hashkv: not JSON: {output[:60]!r}") from None
+            raise EtcdError(f"{self.path} endpoint hashkv: not JSON: {cut(output, 60)!r}") from None
         found = {row["Endpoint"]: _hash(row["HashKV"]) for row in rows}
         return found, "" if len(found) == len(urls) else (last_line(errors) or "no answer")
 
@@ -156,6 +157,11 @@ class Etcdctl:
 def base64_text(text: str) -> str:
     """Return text as the gateway wants keys and values."""
     return base64.b64encode(text.encode()).decode()
+
+
+def named(row: dict[str, Any]) -> str:
+    """Return what a member of a list is called: its name, or the peer URLs that it was added with while it has not started."""
+    return str(row.get("name") or ", ".join(row.get("peerURLs") or []) or f"{int(row['ID']):x}")
 
 
 def last_line(text: str) -> str:
@@ -175,7 +181,7 @@ def _refusal(status: int, answer: str) -> str:
         text = json.loads(answer)
         return str(text.get("error") or text.get("message") or text)
     except (ValueError, AttributeError):
-        return f"HTTP {status} {answer.strip()[:80]}"
+        return f"HTTP {status} {cut(answer.strip(), 200)}"
 
 
 def argument_spec() -> dict[str, Any]:

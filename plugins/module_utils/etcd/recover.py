@@ -12,7 +12,7 @@ import time
 import urllib.parse
 from typing import Any
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import EtcdError, Member, base64_text, members_of
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import EtcdError, Member, base64_text, members_of, named
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.observation import timestamp
 
 # etcd wants its members connected for some seconds before it takes another in.
@@ -37,7 +37,7 @@ def look(parameters: dict[str, Any]) -> dict[str, Any]:
         return {"state": "serving" if version else "empty", "version": version}
     rows = _agreed_rows(others)
     if not any(row.get("name") == own.name for row in rows):
-        listed = ", ".join(sorted(row.get("name") or f"{int(row['ID']):x}" for row in rows))
+        listed = ", ".join(sorted(map(named, rows)))
         raise EtcdError(
             f"{parameters['data_dir']} holds the data of a member, and the cluster lists no {own.name} (its members: {listed}); "
             "nothing was changed: move that folder away to have it added anew"

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import named
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.observation import absent, agreed, timestamp
 
 _ALARMS = {"1": "NOSPACE", "2": "CORRUPT"}
@@ -21,7 +22,7 @@ def assemble(answers: dict[str, dict[str, Any]]) -> dict[str, Any]:
     listed = _listed(answers)
     members = [_member(name, found, answers) for name, found in sorted(answers.items()) if _belongs(name, found, listed)]
     members += [_stranger(identity, row) for identity, row in sorted(listed.items()) if not _expected(identity, row, answers)]
-    by_id = {identity: row.get("name") or identity for identity, row in listed.items()}
+    by_id = {identity: named(row) for identity, row in listed.items()}
     cluster = {
         "id": _agreed(members, answers, "cluster id", lambda found: _hex(found["status"]["header"]["cluster_id"])),
         "version": _agreed(members, answers, "cluster version", _cluster_version),
@@ -31,7 +32,7 @@ def assemble(answers: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "fingerprint_at": None,
         "alarms": _alarms(answers, by_id),
     }
-    _agreed(members, answers, "members", lambda found: ", ".join(_ids(found)))
+    _agreed(members, answers, "members", lambda found: _roll(found, by_id))
     _mark_apart(members, answers)
     return {"system": "etcd", "at": timestamp(), "cluster": cluster, "members": members}
 
@@ -137,8 +138,8 @@ def _belongs(name: str, found: dict[str, Any], listed: dict[str, dict[str, Any]]
 
 def _stranger(identity: str, row: dict[str, Any]) -> dict[str, Any]:
     if not row.get("name"):
-        urls = ", ".join(row.get("peerURLs", []))
-        return dict(absent(identity, f"added to the cluster for {urls}, and has never started"), role=_listed_role(row))
+        why = f"added to the cluster with the id {identity}, and has never started; start it, or take it out: etcdctl member remove"
+        return dict(absent(named(row), f"{why} {identity}"), role=_listed_role(row))
     return dict(
         absent(row["name"], "a member of the cluster that is not in the inventory; it was not asked"), role=_listed_role(row)
     )
@@ -156,6 +157,12 @@ def _quorum(listed: dict[str, dict[str, Any]]) -> int | None:
 def _cluster_version(found: dict[str, Any]) -> str | None:
     text = found["version"].get("etcdcluster", "")
     return ".".join(text.split(".")[:2]) if text[:1].isdigit() else None
+
+
+def _roll(found: dict[str, Any], by_id: dict[str, str]) -> str:
+    """Return whom a member lists, each with the id, as a member that was added anew has the name of the one before."""
+    ids = sorted(_hex(row["ID"]) for row in found["members"]["members"])
+    return ", ".join(f"{by_id[identity]} ({identity})" for identity in ids)
 
 
 def _leader(found: dict[str, Any], by_id: dict[str, str]) -> str | None:

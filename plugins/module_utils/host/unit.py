@@ -11,6 +11,7 @@ import time
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.observation import timestamp
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.process import exe_of
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.text import cut
 
 PROPERTIES = (
     *("LoadState", "ActiveState", "SubState", "Result", "NRestarts", "NeedDaemonReload"),
@@ -140,7 +141,7 @@ class Unit:
         _run(["journalctl", "--sync"], timeout=5)  # the words of a process that has just died may still be under way
         # No --lines: together with --since, the first ones come instead of the last.
         command = ["journalctl", "--quiet", "--output=cat", f"--since=@{since:.3f}", f"_SYSTEMD_UNIT={name}"]
-        return [line[:LINE] for line in _run(command, timeout=10).stdout.splitlines() if line.strip()][-lines:]
+        return [cut(line, LINE) for line in _run(command, timeout=10).stdout.splitlines() if line.strip()][-lines:]
 
 
 def reload_units() -> None:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Callable
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.observation import timestamp
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.settings import Parser, SettingsError
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import State, Unit, UnitError
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.x509 import not_after
 from ansible_collections.nodewise.cluster.plugins.module_utils.node import state as nodestate
@@ -34,7 +35,7 @@ class Node:
         """Return the answer, or None when asking failed."""
         try:
             return question()
-        except (OSError, ValueError, UnitError, nodestate.StateError, PackageError) as error:
+        except (OSError, ValueError, UnitError, nodestate.StateError, PackageError, SettingsError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             self.errors.append(f"{what}: {reason or type(error).__name__}")
             return None
@@ -61,9 +62,16 @@ class Node:
             "certificates": {path: self.ask(path, partial(certificate, path)) for path in given.get("certificates") or []},
             **(self.ask(PYTHON, python) or {"python": None, "libc": None}),
             "packages": self.ask("packages", lambda: packages.read(names)) if names else None,
+            "settings": {path: self.ask(path, partial(readable, path, given)) for path in given.get("settings") or []},
             "clock": time.time_ns(),  # last: it is held against the controller's, which looks at its own when this arrives
             "errors": self.errors,
         }
+
+
+def readable(path: str, given: dict[str, Any]) -> bool:
+    """Return whether a file of settings is there; SettingsError where it cannot be read as a later step will read it."""
+    Parser(given.get("settings_python"), given.get("settings_packages")).read(path)
+    return os.path.exists(path)
 
 
 def _component(root: str) -> dict[str, Any]:

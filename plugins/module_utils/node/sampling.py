@@ -18,6 +18,7 @@ import urllib.parse
 from typing import Any, Callable
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.process import began
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.text import cut
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import LINE, State, Unit, UnitError
 
 NICE = 10  # what is watched goes first
@@ -170,7 +171,9 @@ def run(command: list[str], timeout: float) -> str:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             return f"no end after {timeout:g} s"
-    return f"exit code {process.returncode}{': ' if said else ''}{said[-1][:LINE] if said else ''}" if process.returncode else ""
+    return (
+        f"exit code {process.returncode}{': ' if said else ''}{cut(said[-1], LINE) if said else ''}" if process.returncode else ""
+    )
 
 
 class Request:
@@ -234,7 +237,7 @@ def _journal(*words: str) -> str:
     except OSError as error:
         raise UnitError(f"journalctl: {error.strerror}") from None
     if done.returncode and "--sync" not in words:  # an older one may not know how; then the last words are those that are there
-        raise UnitError(f"journalctl: {done.stderr.strip()[:LINE] or f'exit code {done.returncode}'}")
+        raise UnitError(f"journalctl: {cut(done.stderr.strip(), LINE) or f'exit code {done.returncode}'}")
     return done.stdout
 
 

@@ -246,11 +246,16 @@ def _refuse_held(state: dict[str, Any]) -> None:
         )
 
 
+def _of_upgrade(state: dict[str, Any]) -> bool:
+    """Whether whoever holds the node makes the upgrade that is kept there, and not another change after it."""
+    return bool(state["upgrade"] and state["lease"] and state["upgrade"]["run"] == state["lease"]["run"])
+
+
 def _begin(root: str, lease: dict[str, Any], step: dict[str, Any]) -> None:
     state, says = keep(read(root), lease, time.time())
     if state is None:
         raise StateError(f"{says}; nothing was changed")
-    if state["upgrade"]:
+    if _of_upgrade(state):
         begun = {**step, "began": timestamp(), "ended": None, "ok": None}
         state["upgrade"] = {**state["upgrade"], "steps": [*state["upgrade"]["steps"], begun]}
     write(root, state)
@@ -259,7 +264,7 @@ def _begin(root: str, lease: dict[str, Any], step: dict[str, Any]) -> None:
 def _end(root: str, *, ok: bool) -> None:
     """End the step that was begun: the last one, as the lock was held all the time."""
     state = read(root)
-    if state["upgrade"]:
+    if _of_upgrade(state):
         state["upgrade"]["steps"][-1].update(ended=timestamp(), ok=ok)
         write(root, state)
 

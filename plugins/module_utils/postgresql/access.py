@@ -18,6 +18,8 @@ from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host import https
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.settings import Parser, SettingsError
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.text import cut
 
 _PLAIN = ("-X", "-q", "-A", "-t", "-w", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse")
 _LINE = 200
@@ -44,6 +46,7 @@ class Access:
         self.user, self.database = parameters["user"], parameters["database"]
         self.socket_dir, self.os_user = parameters["socket_dir"], parameters["os_user"]
         self.bin_dir, self.timeout = parameters["bin_dir"], parameters["timeout"]
+        self.parser = Parser(parameters.get("patroni_python"), parameters.get("patroni"))
         self._context = self._tls() if any(one.rest.startswith("https:") for one in self.members) else None
 
     def member(self, name: str) -> Member:
@@ -129,13 +132,12 @@ class Access:
         if method in ("GET", "HEAD", "OPTIONS") or not self.rest_auth:
             return {}
         try:
-            with open(self.rest_auth, encoding="utf-8") as stream:
-                told = json.load(stream)
-            pair = f"{told['username']}:{told['password']}"
-        except OSError as error:
-            raise PostgresqlError(f"{self.rest_auth}: {error.strerror}; expected the REST API's user and password there") from None
-        except (ValueError, KeyError, TypeError):  # without what is in it
-            raise PostgresqlError(f"{self.rest_auth}: expected JSON with username and password") from None
+            told = self.parser.read(self.rest_auth)
+        except SettingsError as error:
+            raise PostgresqlError(f"{error}; expected the REST API's user and password there") from None
+        if not {"username", "password"} <= set(told):  # without what is in it
+            raise PostgresqlError(f"{self.rest_auth}: expected a file with username and password")
+        pair = f"{told['username']}:{told['password']}"
         return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
     def _tls(self) -> ssl.SSLContext:
@@ -158,7 +160,7 @@ def value(output: str) -> Any:
     try:
         return json.loads(output) if output.strip() else None
     except ValueError:
-        raise PostgresqlError(f"expected one JSON value, found {output.strip()[:60]!r}") from None
+        raise PostgresqlError(f"expected one JSON value, found {cut(output.strip(), 60)!r}") from None
 
 
 def environment() -> dict[str, str]:
@@ -188,8 +190,8 @@ def complaint(text: str) -> str:
     why = telling[0] if telling else ""
     for mark in ("ERROR:", "FATAL:", " failed: ", " error: "):
         if mark in why:
-            return why.partition(mark)[2].strip()[:_LINE]
-    return why[:_LINE]
+            return cut(why.partition(mark)[2].strip(), _LINE)
+    return cut(why, _LINE)
 
 
 def argument_spec() -> dict[str, Any]:
@@ -210,6 +212,8 @@ def argument_spec() -> dict[str, Any]:
         "database": {"type": "str", "default": "nodewise"},
         "bin_dir": {"type": "path"},
         "rest_auth": {"type": "path", "no_log": False},
+        "patroni": {"type": "path"},
+        "patroni_python": {"type": "path"},
         "socket_dir": {"type": "path"},
         "os_user": {"type": "str", "default": "postgres"},
         "timeout": {"type": "float", "default": 3.0},

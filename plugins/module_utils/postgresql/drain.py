@@ -14,6 +14,7 @@ import time
 from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.files import write_all
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.settings import Parser, SettingsError
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import Access, PostgresqlError
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.patroni import (
     SYNCHRONOUS,
@@ -26,18 +27,21 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.sentin
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.session import Sql, superuser
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.sessions import empty, terminate, told
 
+HEADER = "# Written by Nodewise while this member is out of service. What was here comes back with it: change nothing.\n"
 BEFORE = "nodewise_before"
+TEXT = "nodewise_before_text"  # to the letter; null where there was no file
 MARK = "nodewise_unfinished"  # as long as it is among the tags, the node is in the middle of a batch of ours
 OUT = {"nofailover": True, "noloadbalance": True, "nosync": True, MARK: True}
 UNAVAILABLE = 503
 
 
 class Tags:
-    """The file with the tags of this node's Patroni; JSON is YAML."""
+    """The file with the tags of this node's Patroni, as its owner writes it; while the node is out, as we do: JSON is YAML."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, parser: Parser) -> None:
         self.path = path
-        self.held = self._read()
+        self._content = self._read()
+        self.held = self._parsed(parser)
 
     @property
     def ours(self) -> bool:
@@ -47,30 +51,57 @@ class Tags:
     def taken_out(self) -> dict[str, Any]:
         """Return what the file says of a node that is out: what it said before is kept, and never taken from what we wrote."""
         before = self.held[BEFORE] if self.ours else self.held
-        return {"tags": {**(before.get("tags") or {}), **OUT}, BEFORE: before}
+        text = self.held.get(TEXT) if self.ours else self._content
+        return {"tags": {**(before.get("tags") or {}), **OUT}, BEFORE: before, TEXT: text}
 
     def as_before(self) -> dict[str, Any]:
         """Return what it said before."""
         return dict(self.held[BEFORE]) if self.ours else self.held
 
-    def write(self, wanted: dict[str, Any]) -> bool:
-        """Write it whole, readable as it was; return whether that is a change."""
+    def take_out(self) -> bool:
+        """Have it say that the node is out; return whether that is a change."""
+        wanted = self.taken_out()
         if wanted == self.held:
             return False
-        write_all([], {self.path: {"content": json.dumps(wanted, indent=1) + "\n"}})
+        self._write(HEADER + json.dumps(wanted, indent=1) + "\n")
         self.held = wanted
         return True
 
-    def _read(self) -> dict[str, Any]:
-        if not os.path.exists(self.path):
-            return {}
+    def put_back(self) -> bool:
+        """Have the file be what it was before, to the letter; return whether that is a change."""
+        if not self.ours:
+            return False
+        before, text = self.as_before(), self.held.get(TEXT)
+        if text is None and not before:
+            os.unlink(self.path)
+        else:
+            self._write(json.dumps(before, indent=1) + "\n" if text is None else text)
+        self.held, self._content = before, text
+        return True
+
+    def _write(self, content: str) -> None:
+        """Write it whole, readable as it was."""
+        write_all([], {self.path: {"content": content}})
+
+    def _read(self) -> str | None:
         try:
             with open(self.path, encoding="utf-8") as stream:
-                held = json.load(stream)
+                return stream.read()
+        except FileNotFoundError:
+            return None
         except (OSError, ValueError) as error:
-            raise PostgresqlError(f"{self.path}: {error}; expected the JSON that is written there. Nothing was changed") from None
-        ours = isinstance(held, dict) and bool((held.get("tags") or {}).get(MARK))
-        if not isinstance(held, dict) or (ours and not isinstance(held.get(BEFORE), dict)):
+            raise PostgresqlError(f"{self.path}: {error}. Nothing was changed") from None
+
+    def _parsed(self, parser: Parser) -> dict[str, Any]:
+        if self._content is None:
+            return {}
+        try:
+            held = parser.fields(self.path, self._content.encode())
+        except SettingsError as error:
+            raise PostgresqlError(f"{error}. Nothing was changed") from None
+        if not isinstance(held.get("tags") or {}, dict):
+            raise PostgresqlError(f"{self.path}: expected tags by name, found {type(held['tags']).__name__}. Nothing was changed")
+        if (held.get("tags") or {}).get(MARK) and not isinstance(held.get(BEFORE), dict):
             raise PostgresqlError(
                 f"{self.path} says {MARK} and not what was before ({BEFORE}): write the tags that are meant there"
             )
@@ -81,13 +112,13 @@ def drain(parameters: dict[str, Any], dry: bool = False) -> dict[str, Any]:
     """Take the node's member out of use: tags that Patroni was seen to have, no sessions of clients, a checkpoint."""
     began = time.monotonic()
     access, own = Access(parameters), parameters["member"]
-    here, tags = access.member(own), Tags(parameters["tags_file"])
+    here, tags = access.member(own), Tags(parameters["tags_file"], access.parser)
     result: dict[str, Any] = {"changed": not tags.ours, "idle": [], "terminated": []}
     with superuser(access, here.port) as sql:
         if not sql("select to_json(pg_is_in_recovery())"):
             raise PostgresqlError(f"{own} is the primary, which is never taken out of use; nothing was changed: hand over first")
         if not dry:
-            changed = tags.write(tags.taken_out())
+            changed = tags.take_out()
             _have_tags(access, own, out=True, until=began + parameters["deadline"])
             result["idle"], result["terminated"] = _without_sessions(sql, own, parameters)
             sql("checkpoint", parameters["deadline"])  # what it does not write now it writes when it stops
@@ -99,14 +130,14 @@ def rejoin(parameters: dict[str, Any], dry: bool = False) -> dict[str, Any]:
     """Put it back: a row that is written through the primary is read here, then the tags are what they were."""
     began = time.monotonic()
     access, own = Access(parameters), parameters["member"]
-    tags, until = Tags(parameters["tags_file"]), began + parameters["deadline"]
+    tags, until = Tags(parameters["tags_file"], access.parser), began + parameters["deadline"]
     row = None
     if not dry:
         row = write(access, own, parameters["run"], until)
         read(access, access.member(own), row, until)
     result: dict[str, Any] = {"changed": tags.ours, "tags": tags.as_before().get("tags") or {}}
     if not dry:
-        tags.write(tags.as_before())
+        tags.put_back()
         _have_tags(access, own, out=False, until=until)
     sentinel = {"id": row.id, "primary": row.primary} if row else None
     return {**result, "sentinel": sentinel, "seconds": round(time.monotonic() - began, 3)}

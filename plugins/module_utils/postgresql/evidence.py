@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.observation import timestamp
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.text import cut
 
 SKEW = 60  # seconds that the clock of the tool's host may be ahead of this one's
 EPOCH = re.compile(r"\d{9,10}(\.\d+)?")
@@ -132,5 +133,4 @@ def newest_of(stanza: dict[str, Any], system: str) -> dict[str, Any]:
 
 def shown(text: str) -> str:
     """Return the first line of what a command said, cut."""
-    first = (text.splitlines() or [""])[0]
-    return repr(first if len(first) <= SHOWN else first[:SHOWN] + "…")
+    return repr(cut((text.splitlines() or [""])[0], SHOWN))

@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.text import cut
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import Access, Member, PostgresqlError
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.patroni import (
     INTERVAL,
@@ -18,6 +19,7 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.patron
     SYNCHRONOUS,
     Patroni,
     anybody,
+    barred,
     leader_of,
     member_of,
     tags_of,
@@ -63,7 +65,7 @@ class Asked(threading.Thread):
         """Ask, and keep what it says."""
         try:
             status, said = self._access.rest(self._member, "POST", "/switchover", self._body, self._timeout)
-            self.answer = f"answered {status} {str(said)[:100]!r}"
+            self.answer = f"answered {status} {cut(said, 100)!r}"
         except PostgresqlError as error:
             self.answer = f"not answered ({error})"
 
@@ -113,8 +115,8 @@ def _unfit(cluster: dict[str, Any], own: str, candidate: str) -> list[str]:
     lines, other = [], member_of(cluster, candidate)
     if other.get("state") not in STREAMS:
         lines.append(f"{candidate} is {other.get('state') or 'in an unknown state'}, expected streaming")
-    if tags_of(other).get("nofailover"):
-        lines.append(f"{candidate} has the tag nofailover")
+    if tag := barred(tags_of(other)):
+        lines.append(f"{candidate} has the tag {tag}")
     timelines = {name: member_of(cluster, name).get("timeline") for name in (own, candidate)}
     if None in timelines.values() or len(set(timelines.values())) > 1:
         lines.append(f"timelines are {', '.join(f'{name} {value}' for name, value in timelines.items())}, expected the same")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.text import cut
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import Access, Member, PostgresqlError
 
 INTERVAL = 0.1  # seconds between two looks; an answer costs Patroni some milliseconds and a look into its store
@@ -47,7 +48,7 @@ class Patroni:
         """Return the timelines that came before the one that runs, oldest first: [number, position where it ended, ...]."""
         status, said = self._access.rest(self._member, "GET", "/history")
         if not isinstance(said, list):
-            raise PostgresqlError(f"/history of {self.name}: expected a JSON list, found {status} {str(said)[:60]!r}")
+            raise PostgresqlError(f"/history of {self.name}: expected a JSON list, found {status} {cut(said, 60)!r}")
         return said
 
     def configure(self, change: dict[str, Any]) -> dict[str, Any]:
@@ -66,13 +67,13 @@ class Patroni:
     def _object(self, path: str, timeout: float | None) -> dict[str, Any]:
         status, said = self._access.rest(self._member, "GET", path, None, timeout)
         if not isinstance(said, dict):
-            raise PostgresqlError(f"{path} of {self.name}: expected a JSON object, found {status} {str(said)[:60]!r}")
+            raise PostgresqlError(f"{path} of {self.name}: expected a JSON object, found {status} {cut(said, 60)!r}")
         return said
 
     def _expect(self, method: str, path: str, body: dict[str, Any], wanted: int) -> Any:
         status, said = self._access.rest(self._member, method, path, body)
         if status != wanted:
-            raise PostgresqlError(f"{method} {path} of {self.name} was answered {status} {str(said)[:100]}".rstrip())
+            raise PostgresqlError(f"{method} {path} of {self.name} was answered {status} {cut(said, 100)}".rstrip())
         return said
 
 
@@ -100,6 +101,20 @@ def member_of(cluster: dict[str, Any], name: str) -> dict[str, Any]:
 def tags_of(status: dict[str, Any]) -> dict[str, Any]:
     """Return the tags of what a member says of itself, or of what `/cluster` has of it."""
     return dict(status.get("tags") or {})
+
+
+def barred(tags: dict[str, Any]) -> str:
+    """Return the tag by which a member may not take over, by Patroni's own rule; nothing where none is.
+
+    `nofailover` decides where it is there, else a `failover_priority` that is not above 0.
+    """
+    if tags.get("nofailover") is not None:
+        return "nofailover" if tags["nofailover"] else ""
+    try:
+        priority = round(float(str(tags.get("failover_priority"))))
+    except ValueError:
+        return ""
+    return "" if priority > 0 else f"failover_priority {priority}"
 
 
 def wait(look: Callable[[], str], until: float, interval: float = INTERVAL) -> str:

@@ -14,6 +14,7 @@ import time
 import unicodedata
 from typing import Any
 
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.text import cut
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import Access, Member, PostgresqlError
 
 # What the role may do besides its own database: look at everything, end sessions, and ask for a checkpoint (from 15 on).
@@ -94,7 +95,7 @@ def differing(access: Access, own: Member, settings: dict[str, Any]) -> list[dic
     """Return the change of Patroni's settings, if any is needed. Settings that are not named here are left alone."""
     status, now = access.rest(own, "GET", "/config")
     if status != OK or not isinstance(now, dict):
-        raise PostgresqlError(f"Patroni of {own.name} does not say its settings ({status}: {str(now)[:80]})")
+        raise PostgresqlError(f"Patroni of {own.name} does not say its settings ({status}: {cut(now, 80)})")
     patch = difference(settings, now)
     return [{"says": f"settings {', '.join(sorted(paths(patch)))}", "patch": patch}] if patch else []
 
@@ -160,7 +161,7 @@ def apply(access: Access, own: Member, change: dict[str, Any]) -> None:
         return
     status, said = access.rest(own, "PATCH", "/config", change["patch"], timeout=10)
     if status != OK:
-        raise PostgresqlError(f"Patroni of {own.name} does not take {change['says']} ({status}: {json.dumps(said)[:120]})")
+        raise PostgresqlError(f"Patroni of {own.name} does not take {change['says']} ({status}: {cut(json.dumps(said), 120)})")
 
 
 def verifier(word: str, salt: bytes | None = None, rounds: int = ROUNDS) -> str:

@@ -15,7 +15,7 @@ import re
 from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.observation import absent, agreed, timestamp
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.patroni import LEADS, MARK, leader_of, member_of
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.patroni import LEADS, MARK, barred, leader_of, member_of
 
 UNFINISHED = "nodewise_unfinished"  # tag of a member that Nodewise has in the middle of its batch
 SYNC = ("sync", "quorum")
@@ -345,6 +345,6 @@ def _one_follows(member: dict[str, Any], row: dict[str, Any] | None, target: int
     elif row and row["state"] == "streaming" and row["replay_lsn"] is not None and None not in (position, target):
         member["lag"] = max(0, int(target or 0) - int(position))
     if member["role"] is not None:
-        barred = tags.get("nofailover") or str(tags.get("failover_priority", 1)) == "0" or member["lag"] is None
+        out = barred(tags) or member["lag"] is None
         unsafe = row and details["synchronous"] and row["sync_state"] not in SYNC
-        member["details"]["candidate"] = bool(member["serving"] and not barred and not unsafe)
+        member["details"]["candidate"] = bool(member["serving"] and not out and not unsafe)

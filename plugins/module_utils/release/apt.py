@@ -21,6 +21,7 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.release.manager i
     FETCH_S,
     INSTALL_S,
     MAX_AGE_S,
+    Locks,
     Manager,
     PackageError,
     locked_file,
@@ -43,6 +44,7 @@ Acquire::Retries "3";
 NO_ARCHIVES = ("Dir::Etc::sourcelist=/dev/null", "Dir::Etc::sourceparts=/dev/null")
 NO_CACHE = ("Dir::Cache::pkgcache=", "Dir::Cache::srcpkgcache=")  # of what is in archives
 FRONTEND_LOCK, LOCK = "/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock"
+TELLING = ("/var/lib/apt/lists/lock", "/var/cache/apt/archives/lock")  # of a run of apt that may be about to install
 POLICY, SAVED = "/usr/sbin/policy-rc.d", "/usr/sbin/policy-rc.d.nodewise-saved"
 MARK = "# Nodewise"
 POLICY_TEXT = f"""#!/bin/sh
@@ -129,6 +131,10 @@ class Apt(Manager):
     def broken(self) -> list[str]:
         """What waits for triggers only is not broken."""
         return [name for name, _want, status, flag, _version in _status([]) if _half(status, flag)]
+
+    def locks(self) -> Locks:
+        """Those of dpkg; ours of apt are in folders of our own."""
+        return Locks([FRONTEND_LOCK, LOCK], list(TELLING))
 
     @contextmanager
     def locked(self, timeout: float) -> Iterator[None]:

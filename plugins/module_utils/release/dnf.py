@@ -21,6 +21,7 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.release.manager i
     FETCH_S,
     INSTALL_S,
     MAX_AGE_S,
+    Locks,
     Manager,
     PackageError,
     locked_file,
@@ -145,11 +146,14 @@ class Dnf(Manager):
         """None: a transaction is checked whole, and packages are there or not."""
         return []
 
+    def locks(self) -> Locks:
+        """That of rpm."""
+        return Locks([os.path.join(run(["rpm", "--eval", "%{_dbpath}"]).stdout.strip(), ".rpm.lock")], [])
+
     @contextmanager
     def locked(self, timeout: float) -> Iterator[None]:
         """Wait for others. The lock is rpm's own, which it takes for itself."""
-        place = run(["rpm", "--eval", "%{_dbpath}"]).stdout.strip()
-        with locked_file(os.path.join(place, ".rpm.lock"), time.monotonic() + timeout):
+        with locked_file(self.locks().blocking[0], time.monotonic() + timeout):
             pass
         yield
 

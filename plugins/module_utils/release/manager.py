@@ -16,9 +16,11 @@ import subprocess
 import time
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
-from typing import Any, Iterator
+from typing import Any, Iterator, NamedTuple
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.holder import holder
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.text import cut
 
 CACHE = "/var/cache/nodewise"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -40,6 +42,13 @@ class Wanted:
 
     def __init__(self, text: str) -> None:
         self.name, _equals, self.version = text.partition("=")
+
+
+class Locks(NamedTuple):
+    """Files that package managers lock."""
+
+    blocking: list[str]
+    telling: list[str]
 
 
 class Manager(ABC):
@@ -110,6 +119,21 @@ class Manager(ABC):
     def locked(self, timeout: float) -> Any:
         """Keep everybody else from installing, until the context ends."""
 
+    @abstractmethod
+    def locks(self) -> Locks:
+        """Return the files whose locks stand in the way of an installation, and those that tell of another one."""
+
+    def held_by_others(self) -> dict[str, str]:
+        """Return who holds which of the manager's locks: `name (pid N)` by path."""
+        return _held([*self.locks().blocking, *self.locks().telling])
+
+    def wait(self, timeout: float) -> tuple[dict[str, str], float]:
+        """Wait until nobody is in the way of an installation; return who still is after `timeout` s, and the seconds waited."""
+        began, blocking = time.monotonic(), self.locks().blocking
+        while (held := _held(blocking)) and time.monotonic() - began < timeout:
+            time.sleep(min(0.2, timeout))
+        return held, round(time.monotonic() - began, 3)
+
     def cached(self, name: str, version: str) -> str | None:
         """Return a file of exactly that version in the manager's own cache, or None."""
         for path in sorted(glob.glob(self.cache)):
@@ -153,11 +177,16 @@ def locked_file(path: str, until: float) -> Iterator[None]:
     try:
         while not _lockable(descriptor):
             if time.monotonic() > until:
-                raise PackageError(f"{path} is held by another package manager; wait for its end and try again")
+                who = holder(path) or "another package manager"
+                raise PackageError(f"{path} is held by {who}; wait for its end and try again")
             time.sleep(0.2)
         yield
     finally:
         os.close(descriptor)
+
+
+def _held(paths: list[str]) -> dict[str, str]:
+    return {path: who for path in paths if (who := holder(path))}
 
 
 def _lockable(descriptor: int) -> bool:
@@ -216,7 +245,7 @@ def said(done: subprocess.CompletedProcess[str]) -> str:
     lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
     told = [number for number, line in enumerate(lines) if line.startswith(BEGINS)]
     found = [line for number in told for line in lines[number : number + 1 + lines[number].endswith(":")]]
-    return " ".join(found or lines[-3:] or [f"exit code {done.returncode}"])[:SAYING]
+    return cut(" ".join(found or lines[-3:] or [f"exit code {done.returncode}"]), SAYING)
 
 
 def _of_line(version: str, prefix: str) -> bool:

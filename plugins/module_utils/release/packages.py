@@ -34,10 +34,11 @@ def of_host() -> Manager:
 
 
 def read(names: list[str]) -> dict[str, Any]:
-    """Return manager, offered, installed and held, for these names (each `name` or `name=upstream`)."""
+    """Return manager, offered, installed and held, for these names (each `name` or `name=upstream`), and who holds its locks."""
     manager, plain = of_host(), [Wanted(text).name for text in names]
     offered = manager.offered(names)
-    return {"manager": manager.name, "offered": offered, "installed": manager.installed(plain), "held": manager.held(plain)}
+    found = {"offered": offered, "installed": manager.installed(plain), "held": manager.held(plain)}
+    return {"manager": manager.name, **found, "locks": manager.held_by_others()}
 
 
 def fetch_all(artifacts: list[dict[str, Any]], folder: str, until: float) -> dict[str, dict[str, Any]]:

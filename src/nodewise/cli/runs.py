@@ -37,20 +37,19 @@ def runs(run: str | None, folder: Path, last: int, as_json: bool) -> None:
             f"no record{f' {run}' if run else 's'} in {folder}; name another folder with --folder, or list them: nodewise runs"
         )
     records = [Run(path) for path in chosen[-last:]]
-    summaries = []
     for record in records:
-        try:  # a run that was killed has no summary.json: what its journal says is what is known
-            summaries.append(record.read_json("summary.json") or summary_of(record))
-        except UnknownResult as newer:
+        try:
+            told = record.read_json("summary.json") or summary_of(record)  # a run that was killed has no summary.json
+            called = record.read_json("run.json").get("command")
+            click.echo(json.dumps(told) if as_json else "\n".join(ending(told, record.folder, called)) if run else _line(told))
+        except (UnknownResult, KeyError, TypeError) as problem:
+            lacks = (
+                f"{record.folder} cannot be read by this version: {type(problem).__name__}: {problem}; look into its summary.json"
+            )
+            said = problem if isinstance(problem, UnknownResult) else UnknownResult(lacks)
             if run:
-                raise
-            click.echo(str(newer), err=True)  # the others can be listed all the same
-    if as_json:
-        click.echo("\n".join(json.dumps(one) for one in summaries))
-    elif run:
-        click.echo("\n".join(ending(summaries[0], records[0].folder, records[0].read_json("run.json").get("command"))))
-    else:
-        click.echo("\n".join(_line(one) for one in summaries))
+                raise said from None
+            click.echo(str(said), err=True)  # the others can be listed all the same
 
 
 def _line(one: dict[str, object]) -> str:

@@ -25,12 +25,13 @@ def context(
     """What gates are asked about.
 
     `now`, `before`: observations; `node`: the current member as it is now; `members`: the names expected, `expected`: their count;
-    `absent`, `unexpected`, `restarted` (without the current member, when it was `changed`): names; `to`: a version;
-    `successor`: who was to take over from the current member, or null.
+    `absent`, `unexpected`, `restarted` (the current member aside): names; `to`: a version; `node_restarted`: whether the current
+    member's process is another one, though it was not `changed`; `successor`: who was to take over from it, or null.
     """
     seen = {member.name: member for member in now.members}
     earlier = {member.name: member.started_at for member in before.members}
-    watched = [name for name in seen if not changed or name != node]
+    # a start time that nobody could read proves nothing, so it counts as a restart
+    restarted = {name for name, one in seen.items() if one.started_at is None or one.started_at != earlier.get(name)}
     return {
         "now": msgspec.to_builtins(now),
         "before": msgspec.to_builtins(before),
@@ -39,8 +40,8 @@ def context(
         "expected": len(members),
         "absent": sorted(set(members) - set(seen)),
         "unexpected": sorted(set(seen) - set(members)),
-        # a start time that nobody could read proves nothing, so it counts as a restart
-        "restarted": sorted(n for n in watched if seen[n].started_at is None or seen[n].started_at != earlier.get(n)),
+        "restarted": sorted(restarted - {node}),
+        "node_restarted": not changed and (node in restarted or node not in seen),
         "to": to,
         "successor": successor,
     }

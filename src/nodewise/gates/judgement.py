@@ -17,6 +17,7 @@ import msgspec
 from jmespath.exceptions import JMESPathError
 
 from nodewise.model import Gate
+from nodewise.text import cut
 
 NEAR = 0.1  # of a bound: what passed and came that close to it is a near miss
 
@@ -95,5 +96,4 @@ def unmet(failed: list[Judgement]) -> str:
 
 def evidence(found: object, limit: int = 400) -> str:
     """Evidence on one line, short enough to read."""
-    text = found if isinstance(found, str) else msgspec.json.encode(found).decode()
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return cut(found if isinstance(found, str) else msgspec.json.encode(found).decode(), limit)

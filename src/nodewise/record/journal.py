@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from nodewise import renamed
+from nodewise import files, renamed
 
 Kind = Literal["step", "gate", "fault", "observe", "note"]
 Record = dict[str, Any]
@@ -69,7 +69,7 @@ def parse(lines: Iterable[str]) -> Iterator[Record]:
     """The records in lines of a journal, in today's words."""
     for line in lines:
         try:
-            record = json.loads(line)
+            record = files.sound(json.loads(line)) if "\\ud" in line else json.loads(line)
         except ValueError:
             continue
         if isinstance(record, dict) and "seq" in record:
@@ -84,7 +84,7 @@ def _last(file: Any) -> tuple[bool, int]:
         start = max(0, size - back)
         file.seek(start)
         tail = file.read(size - start)
-        whole = list(parse(tail.decode(errors="replace").splitlines()))
+        whole = list(parse(tail.decode(errors="replace").split("\n")))
         if whole or start == 0:
             return bool(tail) and not tail.endswith(b"\n"), whole[-1]["seq"] if whole else 0
         back *= 4

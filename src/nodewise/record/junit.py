@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 from xml.etree import ElementTree
 
 from nodewise import files
-
-NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0 has no place for these
+from nodewise.errors import UnknownResult
+from nodewise.text import fit
 
 
 class Case(NamedTuple):
@@ -29,14 +28,25 @@ class Case(NamedTuple):
 
 
 def put(folder: Path, suites: Mapping[str, list[Case]]) -> None:
-    """Put suites into a run's junit.xml, beside those that others put there; one of the same name is replaced."""
-    path, root = folder / "junit.xml", ElementTree.Element("testsuites", name=folder.name)
-    if path.exists():
+    """Put suites into a run's junit.xml, beside those that others put there; one of the same name is replaced.
+
+    A file that is no XML is kept as junit.xml.unreadable. Raises UnknownResult for it, when all is written.
+    """
+    path, root = folder / "junit.xml", ElementTree.Element("testsuites", name=fit(folder.name))
+    named, why = {fit(name): cases for name, cases in suites.items()}, ""
+    try:
         found = ElementTree.parse(path).getroot()  # noqa: S314  our own
-        root.extend(one for one in found.iter("testsuite") if one.get("name") not in suites)
-    root.extend(_suite(name, cases) for name, cases in suites.items())
+        root.extend(one for one in found.iter("testsuite") if one.get("name") not in named)
+    except FileNotFoundError:
+        pass
+    except ElementTree.ParseError as error:
+        why = f"{path} was no XML ({error}); it is junit.xml.unreadable now, and what others had put into it is missing"
+        path.replace(path.with_name("junit.xml.unreadable"))
+    root.extend(_suite(name, cases) for name, cases in named.items())
     ElementTree.indent(root)
     files.write(path, ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n")
+    if why:
+        raise UnknownResult(why)
 
 
 def _suite(name: str, cases: list[Case]) -> ElementTree.Element:
@@ -48,17 +58,13 @@ def _suite(name: str, cases: list[Case]) -> ElementTree.Element:
 
 
 def _case(case: Case) -> ElementTree.Element:
-    element = ElementTree.Element("testcase", classname=_clean(case.where), name=_clean(case.name))
+    element = ElementTree.Element("testcase", classname=fit(case.where), name=fit(case.name))
     if case.seconds is not None:
         element.set("time", f"{case.seconds:.3f}")
     if case.status == "fail":
-        ElementTree.SubElement(element, "failure", message=_clean(case.says)).text = _clean(case.lines)
+        ElementTree.SubElement(element, "failure", message=fit(case.says)).text = fit(case.lines)
     elif case.status == "skip":
-        ElementTree.SubElement(element, "skipped", message=_clean(case.says))
+        ElementTree.SubElement(element, "skipped", message=fit(case.says))
     if case.notes:
-        ElementTree.SubElement(element, "system-out").text = _clean(case.notes)
+        ElementTree.SubElement(element, "system-out").text = fit(case.notes)
     return element
-
-
-def _clean(text: str) -> str:
-    return NOT_XML.sub("\ufffd", text)

@@ -29,7 +29,7 @@ from nodewise.model import Observation, Outcome, Plan, ReasonCode, good
 from nodewise.record import journal
 from nodewise.record.commands import masked
 from nodewise.record.journal import Record
-from nodewise.record.schema import accepted, stamped
+from nodewise.record.schema import as_kind, read, stamped
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast, and each task of a batch reads the plan
 
@@ -67,22 +67,22 @@ class Run:
 
     def write_json(self, name: str, fields: Mapping[str, Any]) -> None:
         """Write a file of the record, with its schema number, whole or not at all."""
-        files.write(self.folder / name, msgspec.json.format(msgspec.json.encode(stamped(fields))) + b"\n")
+        files.write(self.folder / name, files.as_json(stamped(fields)))
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """A file of the record, in today's words; empty when it is not there. Raises UnknownResult for a newer version's."""
+        """A file of the record, in today's words; empty when it is not there. Raises UnknownResult where it cannot be read."""
         path = self.folder / name
-        return renamed.record(accepted(path, msgspec.json.decode(path.read_bytes()))) if path.exists() else {}
+        return renamed.record(read(path, msgspec.json.decode)) if path.exists() else {}
 
     def write_plan(self, plan: Plan) -> None:
         """Keep the plan as YAML, fully resolved."""
-        files.write(self.folder / "plan.yaml", yaml.safe_dump(stamped(msgspec.to_builtins(plan)), sort_keys=False, width=132))
+        files.write(self.folder / "plan.yaml", yaml.safe_dump(stamped(files.sound(plan)), sort_keys=False, width=132))
 
     def read_plan(self) -> Plan:
-        """The plan of this run."""
+        """The plan of this run. Raises UnknownResult where it cannot be read."""
         path = self.folder / "plan.yaml"
-        found = yaml.load(path.read_text(), LOADER)  # noqa: S506 (both are safe)
-        return msgspec.convert(renamed.plan(accepted(path, found)), Plan)
+        found = read(path, lambda content: yaml.load(content, LOADER))  # noqa: S506 (both are safe)
+        return as_kind(path, renamed.plan(found), Plan)
 
     def begin(self, step: str, **fields: Any) -> None:
         """Intent: on disk before the step's change."""
@@ -138,7 +138,7 @@ class Run:
         """The last observation of each quorum group, of those that were made before a record of this number."""
         seen = [r for r in self.records("observe") if before is None or r["seq"] < before]
         latest = {_group(r): r["observation"] for r in seen}
-        return {group: msgspec.convert(told, Observation) for group, told in latest.items()}
+        return {group: as_kind(self.journal, told, Observation) for group, told in latest.items()}
 
     def running_before(self) -> str | None:
         """The lowest version that ran when the run began; None when nobody said."""
@@ -155,7 +155,7 @@ class Run:
     def before_last(self, group: str) -> Observation | None:
         """The observation of a group before its last one."""
         seen = [r for r in self.records("observe") if _group(r) == group]
-        return msgspec.convert(seen[-2]["observation"], Observation) if len(seen) > 1 else None
+        return as_kind(self.journal, seen[-2]["observation"], Observation) if len(seen) > 1 else None
 
     def missing(self, group: str) -> list[str]:
         """What the last observation of a group still lacked of what was waited for."""

@@ -5,15 +5,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
+from nodewise.errors import NodewiseError
 from nodewise.gates.judgement import near
 from nodewise.model import good
 from nodewise.record import junit
 from nodewise.record.journal import Record
 from nodewise.record.run import Run
+from nodewise.text import cut
 
-HARMLESS = ("probe", "plan", "secure", "stage", "roll", "settle", "smoke")  # steps that change nothing that runs
+Made = TypeVar("Made")
+HARMLESS = ("probe", "plan", "secure", "stage", "roll", "wait", "settle", "smoke")  # steps that change nothing that runs
 
 
 def decide(run: Run) -> None:
@@ -49,11 +53,27 @@ def worth_collecting(run: Run) -> bool:
 
 
 def summarize(run: Run, **more: Any) -> dict[str, Any]:
-    """Write summary.json and junit.xml from the journal and return the summary; keeps what others added (the workload's)."""
-    summary = {**run.read_json("summary.json"), **summary_of(run), **more}
-    run.write_json("summary.json", summary)
-    junit.put(run.folder, {run.id: cases(run.records("gate"), summary)})
-    return summary
+    """Write summary.json and junit.xml from the journal and return the summary; keeps what others added (the workload's).
+
+    What cannot be read or written does not keep the end from being told: `unwritten` has a line for each.
+    """
+    unwritten: list[str] = []
+    earlier: dict[str, Any] = attempt(unwritten, lambda: run.read_json("summary.json"), {})
+    summary = {**earlier, **summary_of(run), **more}
+    attempt(unwritten, lambda: junit.put(run.folder, {run.id: cases(run.records("gate"), summary)}), None)
+    attempt(unwritten, lambda: run.write_json("summary.json", {**summary, "unwritten": unwritten}), None)
+    return {**summary, "unwritten": unwritten}
+
+
+def attempt(unwritten: list[str], act: Callable[[], Made], instead: Made) -> Made:
+    """What something returns that reads or writes a record; where it fails, `instead`, and a line more that says why."""
+    try:
+        return act()
+    except NodewiseError as problem:
+        unwritten.append(str(problem))
+    except Exception as problem:  # noqa: BLE001  whatever it is, how the run ended is told
+        unwritten.append(f"{type(problem).__name__}: {problem}")
+    return instead
 
 
 def summary_of(run: Run) -> dict[str, Any]:
@@ -91,7 +111,7 @@ def cases(asked: list[Record], summary: dict[str, Any]) -> list[junit.Case]:
     """Gates as test cases, and the outcome as one more: a CI system shows what failed and why."""
     told = [(f"{r.get('node') or summary['cluster']}: {r['gate']}", r["ok"], f"{r['fail_msg']}: {r.get('found')}") for r in asked]
     told.append(("outcome", good(summary["kind"], summary["outcome"]), f"{summary['outcome']}: {summary['reason']}"))
-    return [junit.Case("nodewise", name, "pass" if ok else "fail", text[:1000]) for name, ok, text in told]
+    return [junit.Case("nodewise", name, "pass" if ok else "fail", cut(text, 1000)) for name, ok, text in told]
 
 
 def _near_misses(asked: list[Record]) -> list[Record]:
@@ -112,5 +132,7 @@ def _phases(ends: list[Record]) -> dict[str, float]:
 
 
 def _seconds(ends: list[Record], node: str) -> float:
-    took = [float(r["duration_s"]) for r in ends if r.get("node") == node and r["step"] not in ("secure", "stage", "settle")]
+    took = [
+        float(r["duration_s"]) for r in ends if r.get("node") == node and r["step"] not in ("secure", "stage", "wait", "settle")
+    ]
     return round(sum(took), 3)

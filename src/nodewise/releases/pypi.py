@@ -30,6 +30,7 @@ from nodewise.errors import Refused
 from nodewise.model import Artifact
 from nodewise.releases.debian import cache_dir
 from nodewise.releases.offered import Nodes, begins
+from nodewise.text import cut
 
 PIP_S = 300
 MAX_AGE_S = 24 * 3600
@@ -194,5 +195,5 @@ def _pip(words: list[str], what: str) -> str:
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")] or done.stderr.splitlines()[-1:]
         said = ["its index did not answer"] if "connection broken" in done.stderr else said
-        raise Refused(f"pip could not have {what}: {' '.join(said)[:300] or f'exit code {done.returncode}'}\n{INSTEAD}")
+        raise Refused(f"pip could not have {what}: {cut(' '.join(said), 300) or f'exit code {done.returncode}'}\n{INSTEAD}")
     return done.stdout

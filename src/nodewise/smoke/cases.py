@@ -9,6 +9,8 @@ from typing import Literal
 
 import msgspec
 
+from nodewise.text import cut
+
 Status = Literal["pass", "fail", "skip"]
 REASON = 400  # characters of a reason
 
@@ -28,8 +30,7 @@ class Unparsable(Exception):
 
 def short(text: str) -> str:
     """A reason on one line, as long as a line may be."""
-    line = " ".join(text.split())
-    return line if len(line) <= REASON else line[: REASON - 1] + "…"
+    return cut(" ".join(text.split()), REASON)
 
 
 def seconds(text: object) -> float | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from nodewise.model import Outcome
 from nodewise.record.run import Run
-from nodewise.record.summary import summarize
+from nodewise.record.summary import attempt, summarize
 from nodewise.smoke.report import put_junit
 from nodewise.smoke.session import Concluded, conclude, sessions, totals
 
@@ -18,14 +18,22 @@ ENDS: dict[bool, Outcome] = {True: "passed", False: "failed"}
 
 def finish(run: Run, why: str = "") -> dict[str, Any]:
     """Decide by what was reported, or by `why` it ended early, and write it down; returns the summary."""
-    done = judged(run)
+    trouble: list[str] = []
+    done: list[Concluded] = attempt(trouble, lambda: judged(run), [])
     ok = bool(done) and not why and all(one.ok for one in done)
     words = "; ".join(f"{one.session.suite}: {counted(one)}" for one in done)
     nothing = "the run ended before anything was planned; what stopped it stands above"
     run.conclude(ENDS[ok], f"{why}; {words}" if why and words else why or words or nothing)
-    summary = summarize(run, smoke=totals(run.folder))
-    put_junit(run.folder)
-    return summary
+    return summarized(run, always=True)
+
+
+def summarized(run: Run, *, always: bool = False) -> dict[str, Any]:
+    """The summary of a run with its sessions, where there are some or `always`, written down: see `summarize`."""
+    trouble: list[str] = []
+    told = attempt(trouble, lambda: totals(run.folder) if always or sessions(run.folder) else None, None)
+    summary = summarize(run, **({"smoke": told} if told else {}))
+    attempt(trouble, lambda: put_junit(run.folder), None)
+    return {**summary, "unwritten": [*summary["unwritten"], *trouble]}
 
 
 def judged(run: Run) -> list[Concluded]:

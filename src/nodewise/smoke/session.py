@@ -299,7 +299,7 @@ def _load(path: Path, kind: type[Read]) -> Read:
 def _write(path: Path, value: Any) -> None:
     """Write a file of the record whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    files.write(path, msgspec.json.format(msgspec.json.encode(value)) + b"\n")
+    files.write(path, files.as_json(value))
 
 
 def output(folder: Path, session: str, host: str, texts: dict[str, bytes]) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from nodewise.smoke import protocols
 from nodewise.smoke.cases import Case, Status, Unparsable, short
 from nodewise.smoke.suite import Script
+from nodewise.text import cut
 
 SKIP = 77  # the exit code of Automake's and of many others' scripts that did not apply
 
@@ -147,16 +148,16 @@ def _notes(ended: Ended) -> list[str]:
     notes = []
     if ended.left:
         notes.append(f"it left {', '.join(sorted(set(ended.left)))} running; ended")
-    for name, cut in (("output", ended.stdout_cut), ("errors", ended.stderr_cut)):
-        if cut:
-            notes.append(f"{cut} bytes of its {name} were cut")
+    for name, lost in (("output", ended.stdout_cut), ("errors", ended.stderr_cut)):
+        if lost:
+            notes.append(f"{lost} bytes of its {name} were cut")
     return notes
 
 
 def _lines(ended: Ended, most: int = 12) -> list[str]:
     """The last lines that it printed, its errors before its output."""
     said = ended.stderr.strip() or ended.stdout.strip() or (ended.told or "").strip()
-    return ["".join(c if c.isprintable() else "·" for c in line)[:200] for line in said.splitlines()[-most:]]
+    return [cut("".join(c if c.isprintable() else "·" for c in line), 200) for line in said.splitlines()[-most:]]
 
 
 def _signal(number: int) -> str:

@@ -15,6 +15,7 @@ from nodewise.testnet import lifecycle, ssh, state
 from nodewise.testnet.podman import Podman
 from nodewise.testnet.provider import LABEL_TESTNET, Container, Provider
 from nodewise.testnet.state import Node, Testnet
+from nodewise.text import cut
 
 # Failed units on one line, then a line for each system that is installed, as its `current` link has it: etcd 3.4.23.
 PROBE = """systemctl list-units --failed --no-legend --plain | awk '{print $1}' | xargs
@@ -95,7 +96,7 @@ def _report(testnet: Testnet, node: Node, container: str) -> Report:
     except subprocess.TimeoutExpired:
         return Report(node.name, node.address, container, f"no answer in {PROBE_SECONDS} s", "?", "?")
     if done.returncode:
-        return Report(node.name, node.address, container, (done.stderr.strip().splitlines() or ["failed"])[-1][:60], "?", "?")
+        return Report(node.name, node.address, container, cut((done.stderr.strip().splitlines() or ["failed"])[-1], 60), "?", "?")
     failed, *installed = done.stdout.splitlines()
     return Report(node.name, node.address, container, "ok", failed.strip() or "-", ", ".join(installed) or "-")
 

@@ -18,6 +18,7 @@ from nodewise.errors import SetupError, UsageError
 from nodewise.testnet import inventory, roles, ssh
 from nodewise.testnet.home import checkout, home
 from nodewise.testnet.state import Testnet
+from nodewise.text import cut
 
 PLAYBOOK = "playbooks/provision.yml"
 END_SECONDS = 10
@@ -107,4 +108,4 @@ def failure(output: str) -> str:
     """The line of ansible-playbook's output that says what went wrong: the first error, else the last line."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith(("[ERROR]", "ERROR!", "fatal:"))]
-    return (errors or lines[-1:] or ["ansible-playbook said nothing"])[0][:300]
+    return cut((errors or lines[-1:] or ["ansible-playbook said nothing"])[0], 300)

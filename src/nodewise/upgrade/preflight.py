@@ -14,7 +14,7 @@ import msgspec
 from nodewise.errors import Refused
 from nodewise.gates.context import context
 from nodewise.gates.judgement import judge, numbers, unmet
-from nodewise.model import Declaration, Gate, Observation, Observations, Plan, Settings
+from nodewise.model import Declaration, Gate, Hop, Observation, Observations, Plan, Settings
 from nodewise.upgrade.declared import vocabulary
 
 UNPACKED = 5  # times the size of an artifact: the archive and what it unpacks to, as release_stage counts it
@@ -61,6 +61,21 @@ def unfit(plan: Plan, name: str, node: Mapping[str, Any]) -> list[str]:
         if certificate and certificate["seconds_left"] < MIN_VALID:
             problems.append(f"{path} ends at {certificate['not_after']}; renew it first: a node may not come back with it")
     return problems
+
+
+def installs(hop: Hop) -> bool:
+    """Whether the nodes' package manager installs a hop's release, or what goes back from it."""
+    artifacts = [*hop.release.artifacts, *(hop.back.artifacts if hop.back else [])]
+    return any(artifact.kind == "package" for artifact in artifacts)
+
+
+def busy(plan: Plan, nodes: Mapping[str, Any]) -> list[str]:
+    """Who holds the locks of a node's package manager, a line a node; nothing where no packages are installed."""
+    if not any(map(installs, plan.hops)):
+        return []
+    held = {name: (nodes[name].get("packages") or {}).get("locks") or {} for name in plan.members}
+    told = {name: "; ".join(f"{path} is held by {who}" for path, who in locks.items()) for name, locks in held.items() if locks}
+    return [f"{name}: {why}: it is waited for before {name} is changed" for name, why in told.items()]
 
 
 def refuse_unready(

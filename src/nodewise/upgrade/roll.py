@@ -136,7 +136,7 @@ def why_not_back(hop: Hop, acted_as: str | None, now: str | None) -> str | None:
     if now is None:
         return "the version that the cluster acts as could not be read"
     if now != acted_as:
-        return f"the cluster has moved from {acted_as} to {now}, and the old binary no longer starts on it"
+        return f"the cluster has moved from {acted_as or 'an unknown version'} to {now}, and the old binary no longer starts on it"
     return None
 
 

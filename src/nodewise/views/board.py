@@ -14,7 +14,13 @@ from nodewise.model import GOOD
 
 PHASES = ("probe", "plan", "secure", "stage", "roll", "finalize")  # of the whole cluster
 COLUMNS = ("secure", "stage", "drain", "switch", "settle", "gates")  # of one node; a system's own steps come before settle
-BESIDE = ("secure", "stage", "settle", "gates")  # columns that change nothing that runs: there is nothing in them to take back
+BESIDE = (
+    "secure",
+    "stage",
+    "wait",
+    "settle",
+    "gates",
+)  # columns that change nothing that runs: there is nothing in them to take back
 BAD = ("failed", "undoing", "undone")
 
 State = Literal["waiting", "running", "done", "failed", "undoing", "undone"]

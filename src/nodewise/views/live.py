@@ -10,6 +10,7 @@ import io
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, Self, TextIO
 
@@ -19,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nodewise.record.journal import Reader
+from nodewise.text import fit
 from nodewise.views import words
 from nodewise.views.board import Board, Cell, Node
 
@@ -54,7 +56,7 @@ class View:
         self._lock = threading.RLock()
         self._clock = clock
         self._marks = MARKS if "utf" in (stream.encoding or "").lower() else ASCII
-        if self._marks is ASCII and isinstance(stream, io.TextIOWrapper):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what others wrote into the journal must not end the view
         self._load: Load | None = None
         self._load_told = 0
@@ -100,7 +102,7 @@ class View:
 
     def say(self, line: str, style: str = "") -> None:
         """A line that stays: above the table, or after the others."""
-        self._console.print(Text(line, style=style))
+        self._console.print(Text(fit(line), style=style))
 
     def table(self) -> Group:
         """The table as it stands."""
@@ -175,4 +177,9 @@ def follow_journal(path: Path, feed: Callable[[dict[str, Any]], None], stop: thr
     while not last:
         last = stop.wait(POLL)  # before reading: what was written before the stop is then read for certain
         for record in journal.more():
-            feed(record)
+            try:
+                feed(record)
+            except Exception as problem:  # noqa: BLE001  one that cannot be shown must not hide those after it
+                why = f"record {record['seq']} of {path} cannot be shown ({type(problem).__name__}: {problem})"
+                with suppress(Exception):
+                    feed({**record, "kind": "note", "phase": "end", "text": why, "plan": "", "to": ""})

@@ -67,4 +67,6 @@ def _hop(plan: Plan, hop: Hop) -> Iterator[str]:
 
 
 def _line(head: str, text: str) -> list[str]:
-    return textwrap.wrap(text, 84, initial_indent=f"  {head:11}", subsequent_indent=" " * 13, break_long_words=False)
+    return textwrap.wrap(
+        text, 84, initial_indent=f"  {head:11}", subsequent_indent=" " * 13, break_long_words=False, break_on_hyphens=False
+    )

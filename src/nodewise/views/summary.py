@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nodewise.record.commands import following
+from nodewise.text import fit
 
 
 def ending(summary: dict[str, Any], folder: Path, called: Sequence[str] | None = None) -> list[str]:
@@ -30,7 +31,8 @@ def ending(summary: dict[str, Any], folder: Path, called: Sequence[str] | None =
     for one in summary.get("checkers", []):
         said.append(f"judged    {one['checker']}: {one['verdict']}; {one['says']}")
     said += [f"next      {line}" for line in following(summary, called)]
-    return [*said, f"record    {folder}"]
+    said += [f"record    not whole: {line}" for line in summary.get("unwritten", [])]
+    return [fit(line) for line in [*said, f"record    {folder}"]]
 
 
 def _of(one: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Any
 
 from nodewise.model import GOOD
+from nodewise.text import cut
 from nodewise.views.board import Board
 
 Record = dict[str, Any]
@@ -94,5 +95,4 @@ def where(record: Record) -> str:
 
 def shorten(value: object, width: int = 160) -> str:
     """A value as JSON in one line."""
-    text = json.dumps(value, default=str)
-    return text if len(text) <= width else f"{text[: width - 3]}..."
+    return cut(json.dumps(value, default=str), width)

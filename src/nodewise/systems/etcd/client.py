@@ -19,6 +19,7 @@ import msgspec
 from nodewise.model import Operation
 from nodewise.simulation.workloads.client import ClientFactory, Credentials
 from nodewise.systems.etcd import data
+from nodewise.text import cut
 
 TIMEOUT = 1.0  # seconds for an attempt: longer than an election takes members to notice, shorter than an operation's deadline
 PAGE = 500  # keys
@@ -163,7 +164,7 @@ class EtcdClient:
         except ValueError:
             answer = None
         if not isinstance(answer, dict):
-            raise EtcdError(self._node, None, f"HTTP {status}, {text[:80]!r}")
+            raise EtcdError(self._node, None, f"HTTP {status}, {cut(text.decode(errors='replace'), 80)!r}")
         if status != http.HTTPStatus.OK or "error" in answer:
             raise EtcdError(self._node, answer.get("code"), str(answer.get("message") or answer.get("error")))
         return answer

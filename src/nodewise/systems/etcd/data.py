@@ -12,6 +12,8 @@ from typing import Protocol
 
 import msgspec
 
+from nodewise.text import cut
+
 USERS, LEASES, KEYS_A_LEASE, LARGE, TEMPORARY = 300, 5, 4, 4, 60
 LARGE_BYTES = 512 * 1024
 REWRITES = 5  # older revisions of the temporary keys, to be compacted
@@ -118,5 +120,5 @@ def _compare(expected: Mapping[str, str], found: Mapping[str, str]) -> Iterator[
         if key not in found:
             yield f"{key} is missing"
         elif found[key] != value:
-            yield f"{key} is another: {len(value)} characters were written, {len(found[key])} are there, {found[key][:20]!r}..."
+            yield f"{key} is another: {len(value)} characters were written, {len(found[key])} are there, {cut(found[key], 20)!r}"
     yield from (f"{key} is there and should not be" for key in sorted(found.keys() - expected.keys()))

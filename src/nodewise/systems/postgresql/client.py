@@ -25,6 +25,7 @@ from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus
 from nodewise.model import Operation
 from nodewise.simulation.workloads.client import ClientFactory, Credentials
 from nodewise.systems.postgresql import data
+from nodewise.text import cut
 
 TIMEOUT = 1.0  # seconds for a statement
 CONNECTING = 2  # seconds for one member: libpq's least
@@ -280,4 +281,4 @@ def _row(result: Any, number: int) -> list[str | None]:
 
 def _line(error: object) -> str:
     """What an error says, in one line."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return cut(" ".join(str(error).split()), 200) or type(error).__name__

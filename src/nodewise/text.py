@@ -1,0 +1,24 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What others wrote, made fit for a terminal, a file, and a line."""
+
+from __future__ import annotations
+
+import re
+
+UNFIT = re.compile(r"[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # controls, and what UTF-8 and XML 1.0 lack
+BREAK = re.compile(r"\s|(?<=[,;])")
+
+
+def fit(text: str) -> str:
+    """A text without control characters (but tabs and ends of lines) and halves of characters: each becomes U+FFFD."""
+    return UNFIT.sub("\ufffd", text)
+
+
+def cut(text: str, width: int) -> str:
+    """A text in at most `width` characters, cut between two words, with "…" for the rest; a word of half a width is cut, too."""
+    if len(text) <= width:
+        return text
+    at = max((found.start() for found in BREAK.finditer(text[:width])), default=0)
+    return text[: at if at >= width // 2 else width - 1].rstrip(" \t\n,;:") + "…"
