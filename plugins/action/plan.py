@@ -21,6 +21,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     busy,
     declaration,
     describe,
+    earlier,
     halt,
     hops_through,
     load_rules,
@@ -57,7 +58,7 @@ class ActionModule(EngineAction):
             return halt(run, "refused", str(problem))
         run.write_plan(made)
         run.add(to=made.to, plan=made.hash)
-        lines = describe(made)
+        lines = describe(made, earlier(run.folder, made.cluster, made.component))
         run.note(lines[0], plan="\n".join(lines[1:]))
         run.end("plan", ok=True)
         self.tell(lines)

@@ -29,6 +29,7 @@ try:
     from nodewise.model import Artifact, Hop, Observation, Outcome, Plan, ReasonCode, Settings, Step, Subject, good
     from nodewise.record.run import Run, new_folder
     from nodewise.record.summary import attempt, decide, midway, worth_collecting
+    from nodewise.record.took import earlier
     from nodewise.releases import pypi, sources
     from nodewise.releases.rules import load_rules
     from nodewise.smoke import report as smoke_report
@@ -55,7 +56,7 @@ except ImportError as missing:
     __version__ = ahead = approval = Artifact = attempt = backups = components = decide = declaration = describe = None
     ending = good = Hop = hops_through = judge_back = judge_step = lease = load_rules = memory = msgspec = new_folder = None
     Observation = order = Outcome = Plan = plan = pypi = refuse_unfit = refuse_unready = recovered_to = None
-    busy = files = installs = midway = noticed = ReasonCode = renamed = None
+    busy = earlier = files = installs = midway = noticed = ReasonCode = renamed = None
     Resolver = roll = Run = Settings = smoke_finish = smoke_report = smoke_session = smoke_suite = smoke_verdict = None
     soak = sources = status = Step = Subject = summarized = unseen = Version = versions_ahead = None
     way_back = worth_collecting = None
@@ -88,6 +89,7 @@ __all__ = [
     "decide",
     "declaration",
     "describe",
+    "earlier",
     "end_step",
     "ending",
     "files",

@@ -12,7 +12,7 @@ from nodewise.errors import Refused
 from nodewise.model import Artifact, Hop, Observation, Plan, Release, Settings, Subject
 from nodewise.record.commands import named
 from nodewise.releases.rules import load_rules
-from nodewise.upgrade import approval, memory, plan
+from nodewise.upgrade import approval, memory, order, plan
 from nodewise.upgrade.declared import declaration, vocabulary
 from nodewise.upgrade.path import Resolver, hops_through, recovered_to, versions_ahead, way_back
 from nodewise.upgrade.preflight import refuse_unfit, without
@@ -324,3 +324,49 @@ def test_members_that_are_down_are_left_out_of_the_details_too() -> None:
     seen = without(observation({"details": details}), ["n2"])
     assert {"standbys": {"n3": {}}, "slots": [{"member": "n3"}], "timeline": 2, "alarms": []} == seen.cluster.details
     assert ["n1", "n3"] == [member.name for member in seen.members]
+
+
+BARRED = {"details": {"candidate": False, "barred": "has the tag nofailover"}}
+
+
+def test_a_leader_that_nobody_may_take_over_from_is_refused() -> None:
+    """Before any member is changed, with the members and why none may; one that may is enough."""
+    learner = {"role": "learner"}
+    seen = observation(n1=BARRED, n3={"details": {"candidate": False}})
+    with pytest.raises(Refused) as refused:
+        made(seen)
+    first, last = str(refused.value).splitlines()
+    said = "n1 has the tag nofailover; n3 is no candidate, as the system says"
+    assert f"n2 leads and no member may take over from it, which its upgrade needs: {said}" == first
+    assert "Let one of them take over, then run the same command again" == last
+    assert made(observation(n1=BARRED)).batches
+    assert "is a learner" == order.barred(observation(n3=learner).members[2])
+    assert "does not serve" == order.barred(observation(n3={"serving": False}).members[2])
+
+
+def test_whoever_takes_over_hands_over_in_the_next_hop() -> None:
+    """With two hops, two members have to be able to lead."""
+    only = observation({"version": "3.4"}, n1=BARRED, n2=BARRED)
+    assert made(only).batches
+    with pytest.raises(Refused, match="n1 has the tag nofailover; n2 has the tag nofailover"):
+        made(only, to="3.5.30")
+    assert 2 == len(made(observation(n1=BARRED), to="3.5.30").hops)
+
+
+def test_a_leader_that_is_not_changed_needs_no_successor() -> None:
+    """Where it runs the target already, and where a system hands nothing over."""
+    assert ["n1"] == [batch.nodes[0] for batch in made(observation(n1=BARRED, n2=DONE, n3={**BARRED, **DONE})).batches]
+    declared = msgspec.structs.replace(DECLARED, steps=[step for step in DECLARED.steps if step.only == "always"])
+    subject = Subject("c", "etcd", "nodewise.cluster.etcd", {"c": NAMES})
+    way = hops_through(RULES, DECLARED, "3.4.23", ["3.5.16"], Resolver(release))
+    seen = {"c": observation(n1=BARRED, n3=BARRED)}
+    assert plan.make(subject, declared, seen, plan.Route(way), Settings(), {}).batches
+
+
+def test_who_is_not_back_yet_may_take_over_once_it_is() -> None:
+    """A member that an earlier run left out of service has that run's tags, and is taken through its batch first."""
+    seen = observation(n1={"details": {**BARRED["details"], "unfinished": True}}, n3=BARRED)
+    assert made(seen).batches
+
+
+DONE = {"version": "3.5.16"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from pathlib import Path
@@ -11,11 +12,14 @@ import pytest
 
 from nodewise import files
 from nodewise.gates.judgement import Judgement
-from nodewise.record import junit
+from nodewise.record import junit, took
 from nodewise.record.run import Run, masked
 from nodewise.record.summary import summarize
 from nodewise.smoke.finish import summarized
+from nodewise.views.plan import describe
 from nodewise.views.summary import ending
+
+from .test_plan import made
 
 
 @pytest.mark.parametrize(
@@ -136,3 +140,61 @@ def test_a_folder_that_takes_nothing_keeps_no_end_from_being_told(tmp_path: Path
     told = ending(summarized(run), run.folder)
     assert "paused: a member is down" == told[0]
     assert 2 <= sum(line.startswith("record    not whole: ") for line in told)
+
+
+def rolled(folder: Path, batches: list[float], cluster: str = "demo", outcome: str = "upgraded", **more: object) -> None:
+    """The record of a run: a backup of 7 s, and a hop with these batches; one of them with a soak of 100 s."""
+    Run.create(folder, kind="upgrade", cluster=cluster)
+    now = [0.0]
+
+    def write(seconds: float, **fields: object) -> dict[str, object]:
+        now[0] += seconds
+        return {
+            "t": int((1000 + now[0]) * 1e9),
+            "seq": int(now[0] * 1000) + 1,
+            "kind": "step",
+            "phase": "end",
+            "ok": True,
+            **fields,
+        }
+
+    records = [write(7, step="secure", duration_s=7.0), write(2, step="stage", duration_s=2.0)]
+    records.append(write(0, step="stage", duration_s=2.0, node="n1"))
+    for number, seconds in enumerate(batches):
+        records.append(write(0, kind="note", text="batch", batch=number + 1))
+        if number == 0:
+            records.append(write(100, step="soak", duration_s=100.0, node="n1"))
+        now[0] += seconds
+    records += [write(0, step="roll", duration_s=0.0), write(3, step="finalize", duration_s=3.0)]
+    records.append(write(0, kind="note", text="ended", outcome=outcome, **more))
+    (folder / "journal.jsonl").write_text("".join(json.dumps(one) + "\n" for one in records))
+
+
+def test_what_earlier_runs_took(tmp_path: Path) -> None:
+    """The last three of this cluster that ended well: each batch without its soak, the backup once, the rest for each hop."""
+    assert took.earlier(tmp_path / "now", "demo") is None
+    for name, batches in (("1", [900.0]), ("2", [10.0, 20.0]), ("3", [30.0]), ("4", [40.0])):
+        rolled(tmp_path / name, batches)
+    rolled(tmp_path / "5", [1.0], cluster="other")
+    rolled(tmp_path / "6", [1.0], outcome="rolled_back")
+    rolled(tmp_path / "7", [1.0], asks=True)
+    (tmp_path / "8").mkdir()
+    (tmp_path / "8/run.json").write_text("{")
+    found = took.earlier(tmp_path / "now", "demo")
+    assert found
+    assert (3, [40.0, 30.0, 10.0, 20.0], 7.0, 5.0) == (found.runs, found.batches, found.once, found.hop)
+    assert 7.0 + 2 * 5.0 + 6 * 25.0 == found.of(6, 2)
+    assert took.earlier(tmp_path / "4", "demo") != found
+    assert took.earlier(tmp_path / "now", "demo", "patroni") is None
+
+
+def test_the_estimate_is_from_earlier_runs(tmp_path: Path) -> None:
+    """Without one it is unknown, and said to be."""
+    plan = made()
+    unknown = " ".join(" ".join(describe(plan)).split())
+    assert "time unknown, as no earlier run of c beside this one says what a batch takes; no node is waited for longer" in unknown
+    rolled(tmp_path / "1", [30.0, 31.2, 33.0], cluster="c")
+    told = " ".join(" ".join(describe(plan, took.earlier(tmp_path / "now", "c"))).split())
+    assert "time about 106 s: 3 batches; in the last run a batch took 30 to 33 s; no node" in told
+    soaked = " ".join(" ".join(describe(made(soak=60.0), took.earlier(tmp_path / "now", "c"))).split())
+    assert "time about 166 s: 3 batches and the soak; in" in soaked

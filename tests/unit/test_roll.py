@@ -65,7 +65,7 @@ def test_leadership_goes_to_nobody_who_may_not_take_it() -> None:
     batch = next_batch(seen)
     assert batch is not None
     assert "n3" == roll.successor(made(), batch, {"c": seen}, "n2")
-    with pytest.raises(Paused, match="n2 leads and no member may take over"):
+    with pytest.raises(Paused, match="n2 leads and no member may take over from it, so it may not be stopped: n1 is no candidate"):
         next_batch(observation(**{name: {**done, "details": {"candidate": False}} for name in ("n1", "n3")}))
 
 

@@ -345,6 +345,16 @@ def _one_follows(member: dict[str, Any], row: dict[str, Any] | None, target: int
     elif row and row["state"] == "streaming" and row["replay_lsn"] is not None and None not in (position, target):
         member["lag"] = max(0, int(target or 0) - int(position))
     if member["role"] is not None:
-        out = barred(tags) or member["lag"] is None
-        unsafe = row and details["synchronous"] and row["sync_state"] not in SYNC
-        member["details"]["candidate"] = bool(member["serving"] and not out and not unsafe)
+        why = _barred(member, row, tags, synchronous=bool(details["synchronous"]))
+        member["details"].update(candidate=not why, **({"barred": why} if why else {}))
+
+
+def _barred(member: dict[str, Any], row: dict[str, Any] | None, tags: dict[str, Any], *, synchronous: bool) -> str:
+    """Return why a member may not take over, or nothing."""
+    if not member["serving"]:
+        return "does not serve"
+    if tag := barred(tags):
+        return f"has the tag {tag}"
+    if member["lag"] is None:
+        return "does not say how far it has replayed"
+    return "is no synchronous standby" if row and synchronous and row["sync_state"] not in SYNC else ""

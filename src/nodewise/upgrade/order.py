@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import msgspec
 from packaging.version import Version
 
-from nodewise.model import Batch, Hop, Observations, Plan
+from nodewise.model import Batch, Hop, Member, Observations, Plan
 
 
 def behind(plan: Plan, hop: Hop, version: str | None) -> bool:
@@ -82,3 +82,14 @@ def _place(plan: Plan, name: str, leaders: Mapping[str, str | None]) -> str:
 def hands_over(plan: Plan) -> bool:
     """Whether a leader is taken only after another member leads: whether there are steps for leaders."""
     return any(step.only == "leader" for step in plan.steps)
+
+
+def barred(member: Member) -> str:
+    """Why a member may not take leadership over at this moment, in some words; nothing where it may."""
+    if not member.serving:
+        return "does not serve"
+    if member.role == "learner":
+        return "is a learner"
+    if member.details.get("candidate") is False:
+        return str(member.details.get("barred") or "is no candidate, as the system says")
+    return ""

@@ -16,7 +16,7 @@ from nodewise.upgrade.approval import digest
 from nodewise.upgrade.declared import vocabulary
 from nodewise.upgrade.memory import Originals
 from nodewise.upgrade.order import batches
-from nodewise.upgrade.preflight import refuse_outage, refuse_unready
+from nodewise.upgrade.preflight import refuse_no_successor, refuse_outage, refuse_unready
 
 
 class Route(NamedTuple):
@@ -39,7 +39,8 @@ def make(
     """The plan of one upgrade, or of a rollback.
 
     Raises Refused with a line for each thing that is in the way: an unhealthy or inconsistent cluster, members that are not the
-    inventory's, an outage that nobody accepted. Members that are brought back first may be down.
+    inventory's, an outage that nobody accepted, a leader that nobody may take over from. Members that are brought back first may
+    be down.
     """
     known, to = vocabulary(declared, own_gates), route.hops[-1].to
     refuse_unready(declared, observations, subject.groups, to, excused=route.recover, own_gates=own_gates)
@@ -69,6 +70,7 @@ def make(
     )
     plan.batches = batches(plan, observations)
     refuse_outage(observations, settings, plan)
+    refuse_no_successor(observations, plan)
     plan.hash = digest(plan)
     return plan
 

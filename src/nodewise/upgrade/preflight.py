@@ -16,6 +16,7 @@ from nodewise.gates.context import context
 from nodewise.gates.judgement import judge, numbers, unmet
 from nodewise.model import Declaration, Gate, Hop, Observation, Observations, Plan, Settings
 from nodewise.upgrade.declared import vocabulary
+from nodewise.upgrade.order import barred, hands_over
 
 UNPACKED = 5  # times the size of an artifact: the archive and what it unpacks to, as release_stage counts it
 SPARE = 64 << 20  # bytes on top of that, as release_stage keeps them
@@ -142,3 +143,21 @@ def refuse_outage(observations: Observations, settings: Settings, plan: Plan) ->
                 f"{serving} of {len(seen.members)} members of {group} serve and {quorum} are needed: stopping one is an outage.\n"
                 "Add members first, or say that the outage is accepted: -e nodewise_accept_outage=true"
             )
+
+
+def refuse_no_successor(observations: Observations, plan: Plan) -> None:
+    """Raise Refused when the batch of a leader would find nobody to hand over to, in this hop or a later one.
+
+    A member that is brought back first, or that an earlier run left in the middle of its batch, may be one once it is back.
+    """
+    changed, hops = {name for batch in plan.batches for name in batch.nodes}, {batch.to for batch in plan.batches}
+    lines = []
+    for seen in observations.values() if hands_over(plan) else ():
+        why = {one.name: "" if one.name in plan.recover or one.details.get("unfinished") else barred(one) for one in seen.members}
+        leader, able = seen.cluster.leader, {name for name, reason in why.items() if not reason}
+        # Whoever took over in one hop hands over in the next one.
+        if leader in changed and len(why) > 1 and (not able - {leader} or (len(hops) > 1 and len(able) == 1)):
+            said = "; ".join(f"{name} {reason}" for name, reason in why.items() if reason)
+            lines.append(f"{leader} leads and no member may take over from it, which its upgrade needs: {said}")
+    if lines:
+        raise Refused("\n".join([*lines, "Let one of them take over, then run the same command again"]))

@@ -14,7 +14,7 @@ from nodewise.errors import Paused
 from nodewise.gates.context import context
 from nodewise.gates.judgement import judge
 from nodewise.model import Batch, Hop, Observation, Observations, Outcome, Plan, Step
-from nodewise.upgrade.order import behind, hands_over, pick, stands
+from nodewise.upgrade.order import barred, behind, hands_over, pick, stands
 
 
 def pending(plan: Plan, hop: Hop, observations: Observations) -> dict[str, list[str]]:
@@ -58,10 +58,9 @@ def next_batch(plan: Plan, hop: Hop, observations: Observations) -> Batch | None
     for node in batch.nodes:
         alone = len(plan.groups[plan.group_of(node)]) == 1
         if hands_over(plan) and node in leaders.values() and not alone and not successor(plan, batch, observations, node):
-            text = (
-                f"{node} leads and no member may take over from it, so it may not be stopped; look at the others' errors and tags"
-            )
-            raise Paused("no_successor", text)
+            others = [member for member in _group(plan, observations, node).members if member.name != node]
+            why = "; ".join(f"{member.name} {barred(member) or 'is in its batch'}" for member in others)
+            raise Paused("no_successor", f"{node} leads and no member may take over from it, so it may not be stopped: {why}")
     return batch
 
 
@@ -97,15 +96,10 @@ def steps_of(plan: Plan, batch: Batch, observations: Observations) -> dict[str, 
 def successor(plan: Plan, batch: Batch, observations: Observations, node: str) -> str | None:
     """Who takes over a node's leadership: a serving member that runs the batch's version already, else any other serving one.
 
-    A member whose system says that it may not take over (`details.candidate` is false) does not.
+    A member that may not take over (`order.barred`) does not.
     """
     others = [
-        member
-        for member in _group(plan, observations, node).members
-        if member.serving
-        and member.name not in batch.nodes
-        and member.role != "learner"
-        and member.details.get("candidate") is not False
+        member for member in _group(plan, observations, node).members if member.name not in batch.nodes and not barred(member)
     ]
     upgraded = [member.name for member in others if member.version == batch.to]
     return next(iter(sorted(upgraded) or sorted(member.name for member in others)), None)

@@ -9,18 +9,24 @@ import textwrap
 from collections.abc import Iterator
 
 from nodewise.model import Hop, Plan
-
-STAGE_S, BATCH_S, FINALIZE_S = 10, 5, 5  # what a laptop takes; only for the estimate that the plan prints
-
-
-def estimate(plan: Plan) -> int:
-    """Seconds that the plan takes when nothing has to be waited for, as a laptop's nodes do it."""
-    rolled = {batch.to for batch in plan.batches}
-    return round((STAGE_S + FINALIZE_S + plan.settings.soak) * len(rolled) + BATCH_S * len(plan.batches))
+from nodewise.record.took import Took
 
 
-def describe(plan: Plan) -> list[str]:
-    """The plan as an operator reads it before saying yes, line by line."""
+def estimate(plan: Plan, took: Took | None) -> str:
+    """How long the plan takes, from what this cluster's earlier runs took; without one nobody knows."""
+    if took is None:
+        return f"unknown, as no earlier run of {plan.cluster} beside this one says what a batch takes"
+    hops = len({batch.to for batch in plan.batches})
+    seconds = took.of(len(plan.batches), hops) + plan.settings.soak * hops
+    least, most = min(took.batches), max(took.batches)
+    each = f"{least:.0f} s" if round(least) == round(most) else f"{least:.0f} to {most:.0f} s"
+    runs = "the last run" if took.runs == 1 else f"the last {took.runs} runs"
+    soaked = " and the soak" if plan.settings.soak else ""
+    return f"about {seconds:.0f} s: {len(plan.batches)} batches{soaked}; in {runs} a batch took {each}"
+
+
+def describe(plan: Plan, took: Took | None = None) -> list[str]:
+    """The plan as an operator reads it before saying yes, line by line. `took`: what this cluster's earlier runs took."""
     runs = ", ".join(f"{name} {version}" for name, version in sorted(plan.versions.items()))
     what = f"{plan.system}: {plan.component}" if plan.component else plan.system
     lines = [f"plan {plan.hash}: {plan.kind} of {plan.cluster} ({what}) to {plan.to}", *_line("now", runs)]
@@ -46,7 +52,7 @@ def describe(plan: Plan) -> list[str]:
         lines += _line("gap", gap)
     lines += _line("end", f"asks {', '.join(plan.finalize.after)}")
     limit = f"; no node is waited for longer than {plan.settings.deadline:g} s after a change"
-    return lines + _line("time", f"about {estimate(plan)} s{limit}" if plan.batches else "nothing to do")
+    return lines + _line("time", f"{estimate(plan, took)}{limit}" if plan.batches else "nothing to do")
 
 
 def _hop(plan: Plan, hop: Hop) -> Iterator[str]:
