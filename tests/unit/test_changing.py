@@ -26,6 +26,7 @@ WITHOUT_A_LEASE = {
     "postgresql_backup",
     "postgresql_mixed_version_check",
     "postgresql_setup",
+    "release_wait",  # changes nothing
     "smoke_scripts",
 }
 Ended = tuple[int, dict[str, Any]]

@@ -27,11 +27,11 @@ def finish(run: Run, why: str = "") -> dict[str, Any]:
     return summarized(run, always=True)
 
 
-def summarized(run: Run, *, always: bool = False) -> dict[str, Any]:
-    """The summary of a run with its sessions, where there are some or `always`, written down: see `summarize`."""
+def summarized(run: Run, *, always: bool = False, **more: Any) -> dict[str, Any]:
+    """The summary of a run with its sessions, where there are some or `always`, and with `more`, written down: see `summarize`."""
     trouble: list[str] = []
     told = attempt(trouble, lambda: totals(run.folder) if always or sessions(run.folder) else None, None)
-    summary = summarize(run, **({"smoke": told} if told else {}))
+    summary = summarize(run, **more, **({"smoke": told} if told else {}))
     attempt(trouble, lambda: put_junit(run.folder), None)
     return {**summary, "unwritten": [*summary["unwritten"], *trouble]}
 
