@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 import threading
@@ -102,6 +103,34 @@ def test_every_member_is_taken_to_the_target_the_leader_last(notes: Played) -> N
     assert begun == [r["node"] for r in notes.journal() if r.get("step") == "suites" and r["phase"] == "end"]
     kept = [json.loads(path.read_text()) for path in sorted(notes.run_dir.glob("smoke/*/plan.json"))]
     assert [("core", 1)] * 3 + [("basic", 3)] == [(plan["tier"], len(plan["hosts"])) for plan in kept]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
+def test_a_run_that_is_cut_short(notes: Played, number: signal.Signals) -> None:
+    """Ctrl-C in a switch: what was under way is told, and the same command goes on. After a kill, that one says what is missing."""
+    notes.member("n1", slow_s=20)
+    command, environment = notes.command(*UP)
+    running = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment, start_new_session=True
+    )
+    until = time.monotonic() + 60
+    while not any(r.get("step") == "switch" for r in notes.journal() if (notes.run_dir / "journal.jsonl").exists()):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    running.send_signal(number)
+    said = running.communicate(timeout=60)[0]
+    notes.member("n1", slow_s=0)
+    if number == signal.SIGINT:
+        assert (99, "interrupted", "interrupted") == (running.returncode, *map(notes.summary().get, ("outcome", "reason_code")))
+        assert "interrupted: the run ended in the middle of switch of n1, whose end was not seen" in said
+        assert f"to go on: ansible-playbook -i {notes.folder}/hosts.yml playbooks/upgrade.yml -e nodewise_cluster=notes" in said
+    else:
+        assert not (notes.run_dir / "summary.json").exists()
+    killed = notes.run_dir.name
+    notes.next_run()
+    again = notes.upgrade(*UP)
+    assert (0, "upgraded") == (again.returncode, notes.summary()["outcome"]), again.stdout
+    assert (number == signal.SIGKILL) == (f"warning: run {killed} was killed and has no summary" in again.stdout)
 
 
 @pytest.mark.slow

@@ -16,7 +16,8 @@ from nodewise.text import fit
 def ending(summary: dict[str, Any], folder: Path, called: Sequence[str] | None = None) -> list[str]:
     """The summary as an operator reads it. `called` is the command line of the run, where this process is another one."""
     said = [f"{summary['outcome']}: {summary['reason']}"]
-    said += [_node(name, node) for name, node in sorted(summary["nodes"].items())]
+    when = "  (as last seen)" if summary["outcome"] == "interrupted" else ""
+    said += [_node(name, node) + when for name, node in sorted(summary["nodes"].items())]
     gates = summary["gates"]
     said.append(f"gates     {gates['passed']} passed, {gates['failed']} failed; {summary['duration_s']:.1f} s in all")
     if near := summary.get("near_misses"):

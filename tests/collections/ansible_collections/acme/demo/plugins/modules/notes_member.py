@@ -22,6 +22,7 @@ def main() -> None:
     path = pathlib.Path(module.params["folder"]) / f"{module.params['name']}.json"
     state = json.loads(path.read_text())
     if module.params["version"]:
+        time.sleep(state.get("slow_s", 0))
         broken = module.params["version"] in state.get("breaks_on", [])
         state.update(version=module.params["version"], serving=not broken)
         state.update(unfinished=False)
