@@ -36,6 +36,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     soak,
     sources,
     versions_ahead,
+    waived,
     way_back,
 )
 
@@ -100,7 +101,8 @@ class ActionModule(EngineAction):
         self.warn(renamed.gate_warnings(declared.gates, args["gates"]), run)
         made = plan.make(subject, declared, observations, route, settings, args["gates"])
         made.gaps = self.gaps(made, args, task_vars)
-        refuse_unfit(made, nodes)
+        made.gaps += waived(made, nodes, args["waive_restart"])
+        refuse_unfit(made, nodes, args["waive_restart"])
         return made
 
     def checks(self, args: dict[str, Any], about: dict[str, Any], task_vars: dict[str, Any]) -> bool:

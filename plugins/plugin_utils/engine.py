@@ -40,7 +40,7 @@ try:
     from nodewise.upgrade.judging import judge_step
     from nodewise.upgrade.observing import unseen
     from nodewise.upgrade.path import Resolver, hops_through, recovered_to, versions_ahead, way_back
-    from nodewise.upgrade.preflight import refuse_unfit, refuse_unready
+    from nodewise.upgrade.preflight import refuse_unfit, refuse_unready, waived
     from nodewise.views.plan import describe
     from nodewise.views.status import status
     from nodewise.views.summary import ending
@@ -56,7 +56,7 @@ except ImportError as missing:
     files = ReasonCode = renamed = None
     Resolver = roll = Run = Settings = smoke_finish = smoke_report = smoke_session = smoke_suite = smoke_verdict = None
     soak = sources = status = Step = Subject = summarize = unseen = Version = versions_ahead = None
-    way_back = worth_collecting = None
+    waived = way_back = worth_collecting = None
 
 __all__ = [
     "ApprovingAction",
@@ -118,6 +118,7 @@ __all__ = [
     "summarize",
     "unseen",
     "versions_ahead",
+    "waived",
     "way_back",
     "worth_collecting",
 ]
