@@ -38,6 +38,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     soak,
     sources,
     versions_ahead,
+    waived,
     way_back,
 )
 
@@ -102,7 +103,8 @@ class ActionModule(EngineAction):
         self.warn(renamed.gate_warnings(declared.gates, args["gates"]), run)
         made = plan.make(subject, declared, observations, route, settings, args["gates"])
         made.gaps = self.gaps(made, args, task_vars)
-        refuse_unfit(made, nodes)
+        made.gaps += waived(made, nodes, args["waive_restart"])
+        refuse_unfit(made, nodes, args["waive_restart"])
         self.warn(busy(made, nodes), run)
         return made
 

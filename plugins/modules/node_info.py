@@ -34,10 +34,27 @@ options:
     elements: path
     default: []
   config:
-    description: Paths of what the unit's process reads when it begins. Those that do not exist are passed over.
+    description:
+      - Paths of what the unit's process reads when it begins, besides the files that its command, its environment and their
+        configuration name. Those that do not exist are passed over.
     type: list
     elements: path
     default: []
+  reread:
+    description:
+      - What the process reads again by itself whenever it changes, so that a change is none for a restart. Paths, and ends of the
+        names of settings that name such files (V(cert-file) is also C(ETCD_PEER_CERT_FILE)).
+    type: list
+    elements: str
+    default: []
+  through:
+    description: The link that the unit's ExecStart has to go through. That of O(link) when not given.
+    type: path
+  begins:
+    description:
+      - How an ExecStart that goes through the link begins, for the line that is to be written in place of another one.
+        C(<link>/bin/<its program>) when not given.
+    type: str
   components:
     description: Folders of parts of the system that have releases of their own, by name.
     type: dict
@@ -84,7 +101,7 @@ EXAMPLES = r"""
     unit: etcd
     data_dir: /var/lib/etcd
     certificates: [/etc/nodewise/etcd/node.crt]
-    config: [/etc/nodewise/etcd/etcd.yml, /etc/systemd/system/etcd.service]
+    reread: [cert-file, key-file]
 """
 
 RETURN = r"""
@@ -96,13 +113,32 @@ state:
   description: What M(nodewise.cluster.lease) keeps on the node for whoever comes next (fence, lease, upgrade); empty without.
   returned: success
   type: dict
-stale:
-  description:
-    - What differs from what the running process was started with, the paths of O(config) that were changed since it began, and the
-      unit when systemd has not read its file again. Null without a unit.
+restart:
+  description: What a restart of the unit would use. Null without a unit.
   returned: success
-  type: list
-  elements: str
+  type: dict
+  contains:
+    differences:
+      description:
+        - A dict for each thing that the running process has and that a restart would not bring up like this. C(what) it is, what
+          it is now (C(runs)), what it would be (C(restart)), what to C(do), and a C(hash) of these. Secrets are not shown.
+        - Of arguments, variables and programs the values are compared. A file that is read at the start and was written after it
+          is a difference, and so is what cannot be read. Empty when nothing runs.
+      type: list
+      elements: dict
+    link: {description: The link that ExecStart has to go through., type: str}
+    exec_start: {description: 'The line that goes through the link, when ExecStart does not; else empty.', type: str}
+    limit: {description: 'The setting that ends a start soonest, and its seconds; null when nothing does.', type: dict}
+  sample:
+    differences:
+      - what: its arguments differ
+        runs: --quota-backend-bytes 2147483648
+        restart: --quota-backend-bytes 16777216
+        do: restart the member yourself first, or put its ExecStart back
+        hash: 5ad10c3f
+    link: /opt/nodewise/etcd/current
+    exec_start: ""
+    limit: {setting: TimeoutStartSec, seconds: 90.0}
 machine:
   description: Architecture, as the kernel names it.
   returned: success
@@ -205,6 +241,9 @@ SPEC = {
     "data_dir": {"type": "path"},
     "certificates": {"type": "list", "elements": "path", "default": []},
     "config": {"type": "list", "elements": "path", "default": []},
+    "reread": {"type": "list", "elements": "str", "default": []},
+    "through": {"type": "path"},
+    "begins": {"type": "str"},
     "components": {"type": "dict", "default": {}},
     "packages": {"type": "list", "elements": "str", "default": []},
     "settings": {"type": "list", "elements": "path", "default": []},

@@ -60,6 +60,13 @@ options:
     description: Seconds to watch after the first node.
     type: float
     default: 0.0
+  waive_restart:
+    description:
+      - Hashes of differences between what a node's process runs with and what a restart would use, as a refusal says them. They
+        come with the upgrade, and are told in the plan as gaps.
+    type: list
+    elements: str
+    default: []
   deadline:
     description: Seconds that a node may take to settle after a change.
     type: float

@@ -43,7 +43,7 @@ try:
     from nodewise.upgrade.judging import judge_back, judge_step, noticed
     from nodewise.upgrade.observing import unseen
     from nodewise.upgrade.path import Resolver, hops_through, recovered_to, versions_ahead, way_back
-    from nodewise.upgrade.preflight import busy, installs, refuse_unfit, refuse_unready
+    from nodewise.upgrade.preflight import busy, installs, refuse_unfit, refuse_unready, waived
     from nodewise.views.plan import describe
     from nodewise.views.status import status
     from nodewise.views.summary import ending
@@ -59,7 +59,7 @@ except ImportError as missing:
     busy = earlier = files = installs = midway = noticed = ReasonCode = renamed = None
     Resolver = roll = Run = Settings = smoke_finish = smoke_report = smoke_session = smoke_suite = smoke_verdict = None
     soak = sources = status = Step = Subject = summarized = unseen = Version = versions_ahead = None
-    way_back = worth_collecting = None
+    waived = way_back = worth_collecting = None
 
 __all__ = [
     "ApprovingAction",
@@ -129,6 +129,7 @@ __all__ = [
     "summarized",
     "unseen",
     "versions_ahead",
+    "waived",
     "way_back",
     "worth_collecting",
 ]

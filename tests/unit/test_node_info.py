@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import datetime
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import State
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.x509 import BEGIN, END, not_after
-from ansible_collections.nodewise.cluster.plugins.module_utils.node.info import Node, stale
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.info import Node
 
 UTC = datetime.UTC
 NAME = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "n1")])
@@ -88,24 +86,3 @@ def test_state_that_cannot_be_read(tmp_path: Path) -> None:
     info = Node().info(str(tmp_path), {})
     assert info["state"] is None
     assert any("nobody knows who holds the cluster" in error for error in info["errors"])
-
-
-def state(started: float | None, needs_reload: str = "no") -> State:
-    """A unit whose main process began then."""
-    known = {"LoadState": "loaded", "ActiveState": "active", "SubState": "running", "Result": "success", "NRestarts": "0"}
-    made = State({**known, "MainPID": "0", "ExecMainStartTimestampMonotonic": "0", "NeedDaemonReload": needs_reload})
-    made.started = started
-    return made
-
-
-def test_stale(tmp_path: Path) -> None:
-    """What was changed after the process began is named, as is a unit that systemd has not read again; nothing else is."""
-    old, new = tmp_path / "old", tmp_path / "new"
-    for path, moment in ((old, 1000), (new, 3000)):
-        path.touch()
-        os.utime(path, (moment, moment))
-    paths = [str(old), str(new), str(tmp_path / "missing")]
-    assert [str(new)] == stale("etcd", state(2000.0), paths)
-    assert ["etcd", str(new)] == stale("etcd", state(2000.0, "yes"), paths)
-    assert [] == stale("etcd", state(4000.0), paths)
-    assert [] == stale("etcd", state(None), paths)

@@ -15,7 +15,7 @@ from nodewise.releases.rules import load_rules
 from nodewise.upgrade import approval, memory, order, plan
 from nodewise.upgrade.declared import declaration, vocabulary
 from nodewise.upgrade.path import Resolver, hops_through, recovered_to, versions_ahead, way_back
-from nodewise.upgrade.preflight import refuse_unfit, without
+from nodewise.upgrade.preflight import refuse_unfit, waived, without
 from nodewise.views.plan import describe
 
 from .observed import observation
@@ -153,11 +153,65 @@ def test_a_gate_that_nobody_defines_is_refused() -> None:
         vocabulary(declared, {})
 
 
-def test_a_configuration_that_would_come_up_with_the_restart_is_refused() -> None:
-    """What changed on disk after the process began is not what was tried."""
-    stale = {**FIT, "stale": ["/etc/etcd.yml"]}
-    with pytest.raises(Refused, match=r"n2: /etc/etcd\.yml changed after the process began"):
-        refuse_unfit(made(), {**dict.fromkeys(NAMES, FIT), "n2": stale})
+QUOTA = {"what": "its arguments differ", "runs": "--quota 2", "restart": "--quota 1", "do": "restart it", "hash": "5ad10c3f"}
+
+
+def restarting(plan: Plan, waive: tuple[str, ...] = (), **restart: Any) -> list[str]:
+    """Why a plan is refused, of whose members n2 says this about a restart."""
+    nodes = {**dict.fromkeys(NAMES, FIT), "n2": {**FIT, "restart": restart}}
+    try:
+        refuse_unfit(plan, nodes, waive)
+    except Refused as refused:
+        return str(refused).splitlines()
+    return []
+
+
+def test_what_would_come_up_with_the_restart_is_refused() -> None:
+    """What runs is not what a restart would bring up: both values are named, what to do, and how it is accepted."""
+    assert restarting(made(), differences=[QUOTA]) == [
+        "n2: its arguments differ: now --quota 2, after a restart --quota 1; restart it (5ad10c3f)",
+        'What is meant to come with the upgrade is accepted by its hash: -e \'{"nodewise_waive_restart": ["5ad10c3f"]}\'',
+    ]
+
+
+def test_what_is_accepted_by_its_hash_is_a_gap() -> None:
+    """The plan goes on and says so; of two differences the other one is refused all the same."""
+    other = {**QUOTA, "what": "its program differs", "hash": "00000000"}
+    assert [] == restarting(made(), ("5ad10c3f",), differences=[QUOTA])
+    first, last = restarting(made(), ("5ad10c3f",), differences=[QUOTA, other])
+    assert first.startswith("n2: its program differs")
+    assert '["00000000"]' in last
+    nodes = {**dict.fromkeys(NAMES, FIT), "n2": {**FIT, "restart": {"differences": [QUOTA, other]}}}
+    line = "accepted on n2: its arguments differ: now --quota 2, after a restart --quota 1 (5ad10c3f)"
+    assert [line] == waived(made(), nodes, ["5ad10c3f"])
+
+
+def test_members_that_are_not_restarted_may_differ() -> None:
+    """One that runs the target already has no batch, and one that is recovered is made anew first."""
+    assert [] == restarting(made(observation(n2={"version": "3.5.16"})), differences=[QUOTA], exec_start="ExecStart=/x")
+    assert [] == restarting(msgspec.structs.replace(made(), recover={"n2": RELEASE}), differences=[QUOTA])
+
+
+def test_an_exec_start_that_does_not_go_through_the_link_is_refused() -> None:
+    """Before anything is stopped, with the line to write; a release of packages has no link to go through."""
+    restart = {"link": "/opt/etcd/current", "exec_start": "ExecStart=/opt/etcd/current/bin/etcd --name n2"}
+    (line,) = restarting(made(), **restart)
+    assert line.startswith("n2: its ExecStart does not go through /opt/etcd/current, which the upgrade switches; give the unit")
+    assert "ExecStart= and ExecStart=/opt/etcd/current/bin/etcd --name n2 (systemctl edit)" in line
+    packages = msgspec.structs.replace(RELEASE, artifacts=[msgspec.structs.replace(RELEASE.artifacts[0], kind="package")])
+    installed = msgspec.structs.replace(made(), hops=[msgspec.structs.replace(hop(made()), release=packages)])
+    assert [] == restarting(installed, **restart)
+    assert [] == restarting(made(), link="/opt/etcd/current", exec_start="")
+
+
+@pytest.mark.parametrize(("deadline", "refused"), [(120.0, True), (90.0, False)])
+def test_a_start_that_systemd_ends_before_the_deadline_is_refused(deadline: float, refused: bool) -> None:
+    """With both numbers, and the setting; one that nothing ends is fine."""
+    lines = restarting(made(deadline=deadline), limit={"setting": "TimeoutStartSec", "seconds": 90.0})
+    words = "n2: systemd ends its start after 90 s (TimeoutStartSec), and the plan waits 120 s; give the unit a drop-in with "
+    assert refused is bool(lines)
+    assert all(line.startswith(f"{words}TimeoutStartSec=infinity") for line in lines)
+    assert [] == restarting(made(deadline=deadline), limit=None)
 
 
 def test_a_target_several_minors_away_is_several_hops() -> None:

@@ -9,6 +9,7 @@ import ctypes
 import os
 from contextlib import suppress
 
+DELETED = " (deleted)"  # what the kernel adds to a program that was removed or replaced under its process
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 LISTED = os.path.exists(f"/proc/self/task/{os.getpid()}/children")  # not every kernel lists them

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from typing import Sequence
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.observation import timestamp
@@ -70,11 +71,18 @@ class Unit:
 
     def state(self) -> State:
         """Return what systemd says now; UnitError when it does not say."""
-        done = _systemctl("show", "--property", ",".join(PROPERTIES), self.name, timeout=10)
-        properties = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
-        if done.returncode or not set(PROPERTIES) <= set(properties):
+        return State({name: lines[0] for name, lines in self.properties(PROPERTIES).items()})
+
+    def properties(self, names: Sequence[str], needed: bool = True) -> dict[str, list[str]]:
+        """Return properties, the lines of each; UnitError when systemd does not say. All are `needed`, or those that it knows."""
+        done = _systemctl("show", "--property", ",".join(names), self.name, timeout=10)
+        found: dict[str, list[str]] = {}
+        for line in done.stdout.splitlines():
+            name, _, value = line.partition("=")
+            found.setdefault(name, []).append(value)
+        if done.returncode or (needed and not set(names) <= set(found)):
             raise UnitError(f"systemd does not say how {self.name} is: {done.stderr.strip() or done.stdout.strip() or 'no answer'}")
-        return State(properties)
+        return found
 
     def loaded(self) -> State:
         """Return the state of a unit that must be there."""
@@ -142,6 +150,14 @@ class Unit:
         # No --lines: together with --since, the first ones come instead of the last.
         command = ["journalctl", "--quiet", "--output=cat", f"--since=@{since:.3f}", f"_SYSTEMD_UNIT={name}"]
         return [cut(line, LINE) for line in _run(command, timeout=10).stdout.splitlines() if line.strip()][-lines:]
+
+
+def manager_environment() -> str:
+    """Return what systemd gives every service, a variable a line."""
+    done = _systemctl("show-environment", timeout=10)
+    if done.returncode:
+        raise UnitError(f"systemctl show-environment failed: {done.stderr.strip()}")
+    return done.stdout
 
 
 def reload_units() -> None:

@@ -13,8 +13,9 @@ from typing import Any, Callable
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.observation import timestamp
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.settings import Parser, SettingsError
-from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import State, Unit, UnitError
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import Unit, UnitError
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.x509 import not_after
+from ansible_collections.nodewise.cluster.plugins.module_utils.node import restart
 from ansible_collections.nodewise.cluster.plugins.module_utils.node import state as nodestate
 from ansible_collections.nodewise.cluster.plugins.module_utils.release import packages
 from ansible_collections.nodewise.cluster.plugins.module_utils.release.manager import PackageError, run
@@ -57,7 +58,7 @@ class Node:
             },
             "free_bytes": self.ask(store.releases, lambda: free_bytes(store.releases)),
             "unit": state.as_dict() if state else None,
-            "stale": self.ask("config", lambda: stale(unit, state, given.get("config") or [])) if unit and state else None,
+            "restart": self.ask("what a restart would use", lambda: restart.told(state, store.link, given)) if state else None,
             "data": self.ask(data_dir, lambda: data(data_dir)) if data_dir else None,
             "certificates": {path: self.ask(path, partial(certificate, path)) for path in given.get("certificates") or []},
             **(self.ask(PYTHON, python) or {"python": None, "libc": None}),
@@ -111,16 +112,6 @@ def certificate(path: str) -> dict[str, Any]:
     with open(path, encoding="ascii", errors="replace") as stream:
         end = not_after(stream.read())
     return {"not_after": timestamp(end), "seconds_left": int(end - time.time())}
-
-
-def stale(unit: str, state: State, config: list[str]) -> list[str]:
-    """Return what the running process does not know yet: files that were changed after it began, and a unit not yet read again.
-
-    A file that is not there is no configuration of this node: it may have been provisioned by something else.
-    """
-    reload = [unit] if state.needs_reload else []
-    present = [path for path in config if os.path.exists(path)]
-    return reload + [path for path in present if state.started is not None and os.stat(path).st_mtime > state.started]
 
 
 def _usage(parent: str) -> int:

@@ -12,12 +12,12 @@ from typing import Any
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.files import sync
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.observation import timestamp
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.process import DELETED
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import State, Unit, UnitError, reload_units
 from ansible_collections.nodewise.cluster.plugins.module_utils.release.manager import PackageError
 from ansible_collections.nodewise.cluster.plugins.module_utils.release.packages import Payload
 from ansible_collections.nodewise.cluster.plugins.module_utils.release.store import ReleaseError, Store
 
-DELETED = " (deleted)"  # what the kernel adds to a program that was replaced under its process
 EXEC_S = 2.0  # seconds for a started process to become the program that it is to run
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Container, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -25,9 +26,18 @@ MIN_VALID = 86400  # seconds that a certificate must still be good for: one that
 MAX_SKEW = 5.0  # seconds between two nodes' clocks: certificates and leases go by them
 
 
-def refuse_unfit(plan: Plan, nodes: Mapping[str, Any]) -> None:
-    """Raise Refused with a line for each node that cannot carry the plan. What a node could not say counts against it."""
+def refuse_unfit(plan: Plan, nodes: Mapping[str, Any], waive: Container[str] = ()) -> None:
+    """Raise Refused with a line for each thing that keeps a node from carrying the plan. What a node could not say is one, too.
+
+    `waive` has hashes of what a restart may bring up besides the new version.
+    """
     said = [f"{name}: {why}" for name in plan.members for why in unfit(plan, name, nodes[name])]
+    found = differences(plan, nodes)
+    left = {name: [one for one in found[name] if one["hash"] not in waive] for name in found}
+    said += [f"{name}: {brought(one)}; {one['do']} ({one['hash']})" for name, all_of_it in left.items() for one in all_of_it]
+    if hashes := [one["hash"] for all_of_it in left.values() for one in all_of_it]:
+        given = json.dumps({"nodewise_waive_restart": hashes})
+        said.append(f"What is meant to come with the upgrade is accepted by its hash: -e '{given}'")
     ahead = [node["ahead_s"] for node in nodes.values() if node.get("ahead_s") is not None]
     apart = max(ahead) - min(ahead) if ahead else 0.0
     if apart > MAX_SKEW:
@@ -42,12 +52,7 @@ def unfit(plan: Plan, name: str, node: Mapping[str, Any]) -> list[str]:
     needed = SPARE + UNPACKED * sum(artifact.size or UNKNOWN_SIZE for artifact in artifacts)
     free = node.get("free_bytes")
     problems = [str(error) for error in node.get("errors") or [] if name not in plan.recover]
-    problems += [
-        f"{path} changed after the process began, so a restart would bring up another configuration; "
-        "restart the member with it first, or put it back"
-        for path in node.get("stale") or []
-        if name not in plan.recover
-    ]
+    problems += unstartable(plan, node.get("restart") or {}) if name in restarted(plan) else []
     if free is None:
         problems.append("free disk space could not be read")
     elif free < needed:
@@ -77,6 +82,44 @@ def busy(plan: Plan, nodes: Mapping[str, Any]) -> list[str]:
     held = {name: (nodes[name].get("packages") or {}).get("locks") or {} for name in plan.members}
     told = {name: "; ".join(f"{path} is held by {who}" for path, who in locks.items()) for name, locks in held.items() if locks}
     return [f"{name}: {why}: it is waited for before {name} is changed" for name, why in told.items()]
+
+
+def restarted(plan: Plan) -> set[str]:
+    """The members that the plan restarts as they are; those to recover are made anew first."""
+    return {name for batch in plan.batches for name in batch.nodes} - set(plan.recover)
+
+
+def differences(plan: Plan, nodes: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
+    """What a restart would bring up besides the new version, by the members that the plan restarts."""
+    return {name: list((nodes[name].get("restart") or {}).get("differences") or []) for name in sorted(restarted(plan))}
+
+
+def brought(difference: Mapping[str, str]) -> str:
+    """One of these in words, with both values."""
+    return f"{difference['what']}: now {difference['runs']}, after a restart {difference['restart']}"
+
+
+def waived(plan: Plan, nodes: Mapping[str, Any], waive: Container[str]) -> list[str]:
+    """What an operator accepted of what a restart brings up, a line each."""
+    found = differences(plan, nodes)
+    return [f"accepted on {name}: {brought(one)} ({one['hash']})" for name in found for one in found[name] if one["hash"] in waive]
+
+
+def unstartable(plan: Plan, restart: Mapping[str, Any]) -> list[str]:
+    """Why the plan's release would not be what starts, or would be given up by systemd before the plan's deadline."""
+    problems, limit, deadline = [], restart.get("limit"), plan.settings.deadline
+    artifacts = [artifact for hop in plan.hops for artifact in hop.release.artifacts]
+    if restart.get("exec_start") and not (artifacts and all(artifact.kind == "package" for artifact in artifacts)):
+        problems.append(
+            f"its ExecStart does not go through {restart['link']}, which the upgrade switches; give the unit a drop-in with "
+            f"ExecStart= and {restart['exec_start']} (systemctl edit), and restart the member with it"
+        )
+    if limit and limit["seconds"] < deadline:
+        problems.append(
+            f"systemd ends its start after {limit['seconds']:g} s ({limit['setting']}), and the plan waits {deadline:g} s; "
+            f"give the unit a drop-in with {limit['setting']}=infinity (systemctl edit), or lower nodewise_deadline"
+        )
+    return problems
 
 
 def refuse_unready(
