@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -74,7 +75,15 @@ class Day:
         assert ended.outcome in outcomes, ended.said
         assert ended.code == (code if code is not None else 0 if good(ended.summary["kind"], ended.outcome) else 2), ended.said
         self.outcomes.append(ended.outcome)
+        self.offers(ended)
         return ended
+
+    def offers(self, ended: Ended) -> None:
+        """Each command that may come next, and does not wait for something to be fixed, would not be refused now."""
+        for when, command in re.findall(r"^next +(to go[\w ]*): (ansible-playbook .*)$", ended.said, re.MULTILINE):
+            if "when" not in when:
+                now = self.cluster.typed(command, "--check")
+                assert now.outcome in ("planned", "unchanged"), f"{when}: {command}\n{now.said}"
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import base64
 import json
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import subprocess
@@ -141,10 +142,19 @@ class Cluster:
     def play(self, playbook: str, *words: str, env: dict[str, str] | None = None, **variables: Any) -> Ended:
         """Run a playbook on this cluster to its end. It never ends in a traceback."""
         command, own, folder = self.command(playbook, *words, **variables)
+        return self.run(command, {**own, **(env or {})}, folder)
+
+    def typed(self, line: str, *words: str) -> Ended:
+        """Run a command of ansible-playbook that was printed, with more words."""
+        command, env, folder = self.command("typed")
+        return self.run([command[0], *shlex.split(line)[1:], *words], env, folder)
+
+    def run(self, command: list[str], env: dict[str, str], folder: Path) -> Ended:
+        """Run a command to its end, which never is a traceback."""
         done = subprocess.run(
             command,
             cwd=checkout(),
-            env={**own, **(env or {})},
+            env=env,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
