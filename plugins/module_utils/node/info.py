@@ -63,7 +63,7 @@ class Node:
             "certificates": {path: self.ask(path, partial(certificate, path)) for path in given.get("certificates") or []},
             **(self.ask(PYTHON, python) or {"python": None, "libc": None}),
             "packages": self.ask("packages", lambda: packages.read(names)) if names else None,
-            "settings": {path: self.ask(path, partial(readable, path, given)) for path in given.get("settings") or []},
+            "settings": {path: self.ask("settings", partial(readable, path, given)) for path in given.get("settings") or []},
             "clock": time.time_ns(),  # last: it is held against the controller's, which looks at its own when this arrives
             "errors": self.errors,
         }
