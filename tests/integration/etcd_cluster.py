@@ -113,7 +113,9 @@ class EtcdCluster:
     def ctl(self, *words: str, member: str = "n1") -> str:
         """Run etcdctl on a member."""
         options = self.options
-        etcdctl = Etcdctl(options["etcdctl"], Tls(options["ca"], options["cert"], options["key"]), 5.0)
+        etcdctl = Etcdctl(
+            options["etcdctl"], Tls(options["ca"], options["cert"], options["key"]), 20.0
+        )  # an election may come first
         code, output, errors = etcdctl.run(list(words), [self.urls[member]])
         assert code == 0, errors
         return output

@@ -203,9 +203,12 @@ def test_a_member_that_cannot_be_recovered(notes: Played) -> None:
 
 def test_nobody_approved(notes: Played) -> None:
     """Without a terminal and without approval the run pauses before the last member; the playbook that goes back does."""
-    reason = ends(notes, "paused", *UP, "-e", "nodewise_approve=", code=2)
-    assert "nodewise_approve=" in reason
-    assert "playbooks/rollback.yml" in reason
+    said = notes.upgrade(*UP, "-e", "nodewise_approve=").stdout
+    assert ("paused", "approval_needed") == tuple(map(notes.summary().get, ("outcome", "reason_code")))
+    inventory, plan = f"ansible-playbook -i {notes.folder}/hosts.yml", notes.summary()["plan"]
+    of = "-e nodewise_cluster=notes"
+    assert f"to go past it: {inventory} playbooks/upgrade.yml {of} -e nodewise_to=1.1.0 -e nodewise_approve={plan}\n" in said
+    assert f"to go back: {inventory} playbooks/rollback.yml {of}\n" in said
     assert {"n1": "1.1.0", "n2": "1.0.0", "n3": "1.1.0"} == notes.versions()
     notes.next_run()
     ends(notes, "rolled_back", playbook="rollback")

@@ -15,6 +15,8 @@ import pytest
 from tests.integration.test_control_flow import FAR, Played
 from tests.notes import NAMES
 
+from nodewise.record.run import Run
+from nodewise.record.summary import summary_of
 from nodewise.smoke import session
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -317,7 +319,7 @@ def test_between_the_nodes_of_an_upgrade(smoked: Smoked) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_playbook_that_ends_early(smoked: Smoked, how: signal.Signals) -> None:
-    """On Ctrl-C, and even when it is killed, scripts end with the playbook; without a summary the run is known as interrupted."""
+    """On Ctrl-C, and even when it is killed, scripts end with the playbook, and the run is known as interrupted."""
     seconds = f"9{time.monotonic_ns()}"
     smoked.suite("s", {"a": f"#!/bin/sh\ntrap '' INT TERM HUP\nsleep {seconds}\n"})
     command, environment = smoked.command(playbook="smoke")
@@ -334,7 +336,9 @@ def test_a_playbook_that_ends_early(smoked: Smoked, how: signal.Signals) -> None
     os.killpg(running.pid, signal.SIGINT) if how == signal.SIGINT else running.kill()
     running.wait(30)
     until(lambda: not pids(seconds))
-    assert not (smoked.run_dir / "summary.json").exists()
+    file = smoked.run_dir / "summary.json"
+    assert (how == signal.SIGINT) == file.exists()
+    assert "interrupted" == (json.loads(file.read_text()) if file.exists() else summary_of(Run(smoked.run_dir)))["outcome"]
 
 
 def pids(word: str) -> list[str]:
