@@ -56,7 +56,15 @@ try:
     from nodewise.views.summary import ending
 except ImportError:  # said by the first action of the play
     View = follow_journal = ending = None  # type: ignore[assignment,misc]  # said when it is needed
-    cut = fit = lambda text, *_: text  # type: ignore[assignment,misc]
+
+    def fit(text: str) -> str:
+        """As it is."""
+        return text
+
+    def cut(text: str, width: int) -> str:
+        """As it is."""
+        return text
+
 
 LONGEST = 300  # characters of a message that a failure shows
 

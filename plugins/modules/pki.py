@@ -46,7 +46,6 @@ options:
     type: list
     elements: str
     default: []
-    no_log: false
   days:
     description: How long a new certificate is good for.
     type: int

@@ -103,4 +103,4 @@ def shebang(disk: Disk, path: str) -> list[str]:
 def changed(disk: Disk, path: str) -> float:
     """Return when a path began to lead to what it leads to: the newest of its links, and of the file that it ends in."""
     passed = way(disk, path)
-    return max([0.0, *(entry.changed for _, entry in passed if entry and entry.kind in ("link", "file"))])
+    return max([0.0, *(entry.changed for step, entry in passed if entry and entry.kind in ("link", "file"))])

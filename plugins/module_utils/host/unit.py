@@ -78,7 +78,7 @@ class Unit:
         done = _systemctl("show", "--property", ",".join(names), self.name, timeout=10)
         found: dict[str, list[str]] = {}
         for line in done.stdout.splitlines():
-            name, _, value = line.partition("=")
+            name, value = line.partition("=")[::2]
             found.setdefault(name, []).append(value)
         if done.returncode or (needed and not set(names) <= set(found)):
             raise UnitError(f"systemd does not say how {self.name} is: {done.stderr.strip() or done.stdout.strip() or 'no answer'}")

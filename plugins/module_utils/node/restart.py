@@ -67,7 +67,7 @@ def through(unit: Unit, disk: Disk, link: str, begins: str, running: Process | N
     main, script = unit.main(), shebang(disk, unit.main().path)
     texts = [main.line, unit.one("Environment"), disk.text(main.path) if script else ""]
     texts += [f"{name}={value}" for name, value in running.environment.items()] if running else []
-    steps = {step for text in texts for _, path in named(text) for step, _ in way(disk, path)}
+    steps = {step for text in texts for setting, path in named(text) for step, entry in way(disk, path)}
     where = os.path.join(way(disk, os.path.dirname(link))[-1][0], os.path.basename(link))
     if any(step == where or step.startswith(f"{where}/") for step in steps):
         return ""

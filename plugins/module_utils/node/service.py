@@ -113,7 +113,7 @@ def environment_files(unit: Unit, disk: Disk) -> tuple[list[str], list[str]]:
     """Return the EnvironmentFiles that are there, and those without which the unit does not start and that are not."""
     there, missing = [], []
     for text in filter(None, unit.properties.get("EnvironmentFiles") or []):
-        pattern, _, optional = text.rpartition(" (ignore_errors=")
+        pattern, optional = text.rpartition(" (ignore_errors=")[::2]
         found = disk.matching(pattern)
         there += found
         missing += [] if found or optional == "yes)" else [pattern]
@@ -130,7 +130,7 @@ def unread_drop_ins(unit: Unit, disk: Disk) -> list[str]:
     """Return drop-ins that came or went since systemd read them, also where NeedDaemonReload does not tell: in a new folder."""
     loaded, name = unit.one("DropInPaths").split(), unit.one("Id")
     template = re.sub("@.+[.]", "@.", name)
-    there = [path for base in UNITS for one in {name, template} for path in disk.matching(f"{base}/{one}.d/*.conf")]
+    there = [path for base in UNITS for one in sorted({name, template}) for path in disk.matching(f"{base}/{one}.d/*.conf")]
     known = {os.path.basename(path) for path in loaded}
     came = [path for path in there if os.path.basename(path) not in known and way(disk, path)[-1][0] != os.devnull]
     return sorted(came) + [path for path in loaded if not way(disk, path)[-1][1]]
