@@ -61,7 +61,7 @@ except ImportError:  # said by the first action of the play
         """As it is."""
         return text
 
-    def cut(text: str, width: int) -> str:
+    def cut(text: str, width: int) -> str:  # noqa: ARG001
         """As it is."""
         return text
 
