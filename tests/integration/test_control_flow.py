@@ -121,7 +121,8 @@ def test_a_run_that_is_cut_short(notes: Played, number: signal.Signals) -> None:
     said = running.communicate(timeout=60)[0]
     notes.member("n1", slow_s=0)
     if number == signal.SIGINT:
-        assert (99, "interrupted", "interrupted") == (running.returncode, *map(notes.summary().get, ("outcome", "reason_code")))
+        assert running.returncode in (99, 250)  # ansible-core stumbles over a worker that has just ended: 250
+        assert ("interrupted", "interrupted") == tuple(map(notes.summary().get, ("outcome", "reason_code")))
         assert "interrupted: the run ended in the middle of switch of n1, whose end was not seen" in said
         assert f"to go on: ansible-playbook -i {notes.folder}/hosts.yml playbooks/upgrade.yml -e nodewise_cluster=notes" in said
     else:
@@ -216,6 +217,7 @@ def test_nobody_approved(notes: Played) -> None:
     assert {"n1": 2, "n2": 0, "n3": 2} == notes.starts()
 
 
+@pytest.mark.slow
 def test_a_fact_cache_does_not_give_a_paused_run_to_the_next(notes: Played, monkeypatch: pytest.MonkeyPatch) -> None:
     """With facts kept in files, a run that paused is followed by one that goes through."""
     monkeypatch.setenv("ANSIBLE_CACHE_PLUGIN", "jsonfile")
