@@ -93,23 +93,30 @@ def change(cluster: Cluster, was: str, becomes: str) -> None:
 
 
 def test_two_at_once(cluster: Cluster, tmp_path: Path) -> None:
-    """The second is refused and told who holds the cluster; so are provisioning and wiping; the first goes on and gives it back."""
+    """The second is refused and told who holds the cluster; the first goes on and gives it back."""
     first = Holder(cluster, tmp_path, hold=True).taken()
     second = Holder(cluster, tmp_path, hold=False)
     second.ended()
     assert "refused" == second.concluded()["outcome"]
     assert f"run {first.run} of " in second.concluded()["text"]
     assert f"nodewise_confirm={first.run}" in second.concluded()["text"]
+    said = first.ended()
+    assert first.process.returncode == 0, said
+    assert {None} == holders(cluster)
+    assert {1} == {state["fence"] for state in states(cluster).values()}
+
+
+@pytest.mark.slow
+def test_provisioning_and_wiping_are_refused_as_well(cluster: Cluster, tmp_path: Path) -> None:
+    """Neither changes a cluster that somebody holds, and both say who does."""
+    first = Holder(cluster, tmp_path, hold=True).taken()
     for name, given in (("provision", {"nodewise_version": OLD}), ("wipe", {"nodewise_confirm": cluster.net.name})):
         other = cluster.play(name, **given)
         assert other.code != 0
         assert f"run {first.run} of " in other.said
         assert f"nodewise_confirm={first.run}. Nothing was changed" in other.said
     assert {first.run} == holders(cluster)
-    said = first.ended()
-    assert first.process.returncode == 0, said
-    assert {None} == holders(cluster)
-    assert {1} == {state["fence"] for state in states(cluster).values()}
+    first.ended()
 
 
 @pytest.mark.slow
