@@ -151,8 +151,10 @@ def sleeper(tmp_path: Path) -> Iterator[tuple[Path, Path, int]]:
     config.touch()
     os.utime(config, (1000, 1000))
     with subprocess.Popen([program, "60"], env={"PATH": os.environ["PATH"], "SHELL": "/bin/sh"}) as process:
-        while Path(f"/proc/{process.pid}/exe").readlink() != program:
-            pass
+        # The kernel knows the program before it has the arguments and the environment.
+        about = Path(f"/proc/{process.pid}")
+        while (about / "exe").readlink() != program or not all((about / name).read_bytes() for name in ("cmdline", "environ")):
+            time.sleep(0.01)
         yield program, config, process.pid
         process.kill()
 
