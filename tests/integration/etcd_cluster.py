@@ -9,9 +9,10 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -127,9 +128,16 @@ class EtcdCluster:
                 self.processes[name] = subprocess.Popen(self.command(name), stdout=log, stderr=log)
 
     def kill(self, name: str) -> None:
-        """End a member at once."""
+        """End a member at once; a majority that is left has a leader again when this returns."""
         self.processes[name].send_signal(signal.SIGKILL)
         self.processes[name].wait()
+        left = [member for member, process in self.processes.items() if process.poll() is None]
+        end = time.monotonic() + 30
+        while len(left) > len(self.urls) // 2:
+            with suppress(AssertionError):
+                self.ctl("get", "nothing", member=left[0])
+                break
+            assert time.monotonic() < end, f"no leader without {name}"
 
     def restart(self, name: str, version: str) -> None:
         """End a member in order, and start it with a version."""
