@@ -127,13 +127,13 @@ class EtcdCluster:
             with (self.folder / f"{name}.log").open("ab") as log:
                 self.processes[name] = subprocess.Popen(self.command(name), stdout=log, stderr=log)
 
-    def kill(self, name: str) -> None:
-        """End a member at once; a majority that is left has a leader again when this returns."""
+    def kill(self, name: str, *, added: int = 0) -> None:
+        """End a member at once; a majority that is left, of those `added` since too, has a leader again when this returns."""
         self.processes[name].send_signal(signal.SIGKILL)
         self.processes[name].wait()
         left = [member for member, process in self.processes.items() if process.poll() is None]
         end = time.monotonic() + 30
-        while len(left) > len(self.urls) // 2:
+        while len(left) > (len(self.urls) + added) // 2:
             with suppress(AssertionError):
                 self.ctl("get", "nothing", member=left[0])
                 break

@@ -126,7 +126,7 @@ def test_two_of_four_are_no_majority(cluster: EtcdCluster) -> None:
     """Those that are there have to be a majority of all, of those too that the inventory does not know."""
     time.sleep(5.5)  # etcd wants its members connected for 5 s before it takes another in
     cluster.ctl("member", "add", "n4", "--peer-urls=https://127.0.0.1:9")
-    cluster.kill("n3")
+    cluster.kill("n3", added=1)
     shutil.rmtree(cluster.folder / "n3")
     with pytest.raises(EtcdError, match="2 of 4 members are there without it, expected 3"):
         replace(told(cluster))
