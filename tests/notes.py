@@ -46,6 +46,10 @@ class Notes:
         """The records of the last run."""
         return journal.read(self.run_dir / "journal.jsonl")
 
+    def journal_plan(self) -> str:
+        """The plan of the last run in words."""
+        return str(next(record["plan"] for record in self.journal() if "plan" in record))
+
     def summary(self) -> dict[str, Any]:
         """How the last run ended."""
         return dict(json.loads((self.run_dir / "summary.json").read_text()))

@@ -42,7 +42,7 @@ class ActionModule(ApprovingAction):
             if batch is None:
                 return {"ansible_facts": {"nodewise_batch": {"nodes": []}}}
             refuse_late(about["window_end"], serving(run))
-            if roll.crosses(made, hop, batch, observations) and self.approve(run, made, hop, about["approve"]):
+            if roll.crosses(made, hop, batch, observations) and self.approve(run, made, hop, task_vars):
                 # Nobody knows how long the operator thought: the next batch looks at the cluster anew.
                 return {"ansible_facts": {"nodewise_batch": {"nodes": []}}}
         except Paused as problem:

@@ -19,6 +19,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.clusters import f
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     EngineAction,
     NodewiseError,
+    Paused,
     Run,
     __version__,
     approval,
@@ -37,7 +38,10 @@ STATE: dict[str, Any] = {
     **dict.fromkeys(("nodewise_run", "nodewise_node", "nodewise_observation", "nodewise_baseline", "nodewise_soaked")),
     **dict.fromkeys(("nodewise_halted", "nodewise_collect"), False),
     "nodewise_refused": "",
-    **{name: {} for name in ("nodewise_lease", "nodewise_hop", "nodewise_batch", "nodewise_step", "nodewise_smoke")},
+    **{
+        name: {}
+        for name in ("nodewise_lease", "nodewise_hop", "nodewise_batch", "nodewise_step", "nodewise_smoke", "nodewise_waived")
+    },
     **{name: {} for name in ("nodewise_release", "nodewise_back", "nodewise_components", "nodewise_recovered", "nodewise_restore")},
     **{name: [] for name in ("nodewise_missing", "nodewise_hops", "nodewise_leaders", "nodewise_lease_again")},
 }
@@ -61,10 +65,13 @@ class ActionModule(EngineAction):
         run = self.opened(args, cluster, mine)
         self.warn(old_names(cluster, task_vars["hostvars"]))
         run.add(inventory=inventory_digest(cluster["members"], task_vars["hostvars"]))
-        about = {**cluster, **mine, "dir": str(run.folder), "id": run.id, "window_end": "", "approve": args["approve"]}
+        about = {**cluster, **mine, "dir": str(run.folder), "id": run.id, "window_start": "", "window_end": ""}
+        about |= {key: args[key] for key in ("approve", "approvers")}
         facts = {**STATE, "nodewise_run": about}
         try:
-            about["window_end"] = self.ready(args, problem)
+            about |= self.ready(args, problem)
+        except Paused as pause:
+            facts.update(halt(run, "paused", str(pause), pause.reason_code)["ansible_facts"])
         except NodewiseError as error:
             facts.update(halt(run, "refused", str(error))["ansible_facts"])
         return {"ansible_facts": facts}
@@ -80,23 +87,30 @@ class ActionModule(EngineAction):
         """A fresh record. A folder that has a journal already is another run's: its outcome must not become this one's."""
         folder = Path(os.environ.get("NODEWISE_RUN_DIR") or new_folder(Path.cwd() / "runs", args["kind"], cluster["cluster"]))
         about = {key: cluster.get(key) or "" for key in ("cluster", "component")}
-        run = Run.create(folder, **mine, system=cluster["system"], to=args["to"], **about)
+        run = Run.create(folder, **mine, system=cluster["system"], to=args["to"], change=args["change"], **about)
         if run.journal.exists():
             raise NodewiseError(f"{folder} holds the record of another run; unset NODEWISE_RUN_DIR, or name a new folder")
         self.warn(killed(run, cluster["cluster"]), run)
         run.note(f"{args['kind']} of {cluster['cluster']}", members=cluster["members"], to=args["to"])
         return run
 
-    def ready(self, args: dict[str, Any], problem: str | None) -> str:
-        """When the change window closes (ISO 8601, or empty); raises NodewiseError for what is in the way already."""
+    def ready(self, args: dict[str, Any], problem: str | None) -> dict[str, str]:
+        """When the change window opens and closes (ISO 8601, or empty); raises NodewiseError for what is in the way already."""
         if problem:
             raise NodewiseError(problem)
         if not args["to"] and args["kind"] == "upgrade":
             raise NodewiseError("no target version was given; say which: -e nodewise_to=VERSION")
+        if args["approve"] == "any" and not args["allow_any"]:
+            raise NodewiseError(
+                "nodewise_approve is any, and nodewise_allow_any is false: approve the plan by its hash, which --check shows"
+            )
+        if args["approvers"] not in (1, 2):
+            raise NodewiseError(f"nodewise_approvers is {args['approvers']}; expected 1 or 2")
         opens, closes = approval.window(args["window_start"], args["window_end"], datetime.now().astimezone())
         if opens and not self._task.check_mode:  # a plan may be looked at before
-            raise NodewiseError(f"the change window opens at {opens.isoformat(' ', 'minutes')}; nothing was begun")
-        return closes.isoformat() if closes else ""
+            text = f"the change window opens at {opens.isoformat(' ', 'minutes')}; nothing was begun"
+            raise Paused("window_closed", text)
+        return {"window_start": opens.isoformat() if opens else "", "window_end": closes.isoformat() if closes else ""}
 
 
 def killed(run: Run, cluster: str) -> list[str]:

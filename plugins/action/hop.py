@@ -14,7 +14,6 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     installs,
     msgspec,
     order,
-    plain,
     roll,
     run_of,
 )
@@ -34,7 +33,7 @@ class ActionModule(ApprovingAction):
             asks = hop.no_return is not None and not task_vars["nodewise_run"]["approve"]
             return {"ansible_facts": {**release, **self.begin(run, made, args, asks=asks)}}
         if args["state"] == "finalizing":
-            return self.finalizing(run, made, hop, plain(task_vars["nodewise_run"]["approve"]))
+            return self.finalizing(run, made, hop, task_vars)
         return self.end(run, made, args["index"])
 
     def begin(self, run: Any, made: Any, args: dict[str, Any], *, asks: bool) -> dict[str, Any]:
@@ -59,11 +58,11 @@ class ActionModule(ApprovingAction):
         }
         return {"nodewise_hop": about}
 
-    def finalizing(self, run: Any, made: Any, hop: Any, word: str) -> dict[str, Any]:
+    def finalizing(self, run: Any, made: Any, hop: Any, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Ask where going back ends with the finalization."""
         if hop.no_return and hop.no_return.before == "finalize":
             try:
-                self.approve(run, made, hop, word)
+                self.approve(run, made, hop, task_vars)
             except Paused as problem:
                 return halt(run, "paused", str(problem), problem.reason_code)
         return {}

@@ -184,7 +184,7 @@ class ActionModule(EngineAction):
         about: dict[str, Any] = {"plan": made.hash, "kind": made.kind, "to": made.to, "path": path}
         about |= {"cluster_version": made.acts_as[group], "cluster_id": made.ids[group]}
         about |= {"component": made.component} if made.component else {}
-        return {**about, "from": made.versions.get(host)}
+        return {**about, "from": made.versions.get(host), "by": lease.who()}
 
 
 def deadline(run: Run | None) -> float:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
@@ -24,12 +25,14 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     earlier,
     halt,
     hops_through,
+    lease,
     load_rules,
     memory,
     msgspec,
     plain,
     plan,
     recovered_to,
+    refuse_short_window,
     refuse_unfit,
     renamed,
     role_path,
@@ -59,6 +62,8 @@ class ActionModule(EngineAction):
             return halt(run, "refused", str(problem))
         run.write_plan(made)
         run.add(to=made.to, plan=made.hash)
+        for name, reason in made.settings.waive.items():
+            run.note(f"{name} is waived by {lease.who()}: {reason}", waives=name, reason=reason, who=lease.who())
         lines = describe(made, earlier(run.folder, made.cluster, made.component))
         run.note(lines[0], plan="\n".join(lines[1:]))
         run.end("plan", ok=True)
@@ -81,7 +86,8 @@ class ActionModule(EngineAction):
         machine, to = plan.architecture(nodes), sources.exactly(rules, args["to"], nodes) if about["kind"] == "upgrade" else ""
         if args["deep_check"] and not (folder / "tasks" / "deep_check.yml").exists():
             raise Refused(f"{about['system']} has no way to verify its data in depth; run it without nodewise_deep_check")
-        said = {key: args[key] for key in ("accept_outage", "soak", "suites", "deep_check", "deadline")}
+        said = {key: args[key] for key in ("soak", "suites", "deep_check", "deadline")}
+        said["waive"] = renamed.waivers(args["waive"], task_vars)
         settings = Settings(**said, mixed_version_check=not checked_by(declared.steps) and self.checks(args, about, task_vars))
 
         resolver = Resolver(
@@ -103,8 +109,11 @@ class ActionModule(EngineAction):
         self.warn(renamed.gate_warnings(declared.gates, args["gates"]), run)
         made = plan.make(subject, declared, observations, route, settings, args["gates"])
         made.gaps = self.gaps(made, args, task_vars)
-        made.gaps += waived(made, nodes, args["waive_restart"])
-        refuse_unfit(made, nodes, args["waive_restart"])
+        made.gaps += waived(made, nodes)
+        refuse_unfit(made, nodes)
+        took = earlier(run.folder, made.cluster, made.component)
+        window = [datetime.fromisoformat(about[key]) if about[key] else None for key in ("window_start", "window_end")]
+        refuse_short_window(made, took.of(made) if took else None, *window, datetime.now().astimezone())
         self.warn(busy(made, nodes), run)
         return made
 
@@ -134,6 +143,7 @@ class ActionModule(EngineAction):
         facts: dict[str, Any] = {
             "nodewise_release": msgspec.to_builtins(made.hops[-1].release),
             "nodewise_hops": list(range(len(made.hops))),
+            "nodewise_waived": made.settings.waive,
             "nodewise_leaders": sorted(seen.cluster.leader for seen in observations.values() if seen.cluster.leader),
             "nodewise_recovered": {name: msgspec.to_builtins(release) for name, release in made.recover.items()},
         }

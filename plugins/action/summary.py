@@ -24,6 +24,8 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     worth_collecting,
 )
 
+WAITING = ("approval_needed", "window_closed")  # what a run is paused for that only waits
+
 
 class ActionModule(EngineAction):
     """Decide how the run ended; then write the summary and judge the run by it."""
@@ -36,7 +38,8 @@ class ActionModule(EngineAction):
         said = summarized(run, ways=attempt([], lambda: self.ways(run, task_vars), {}))
         lines = ending(said, run.folder)
         self.tell(lines)
-        bad = not good(said["kind"], said["outcome"])
+        waits = args["pause_is_ok"] and said["outcome"] == "paused" and said["reason_code"] in WAITING
+        bad = not (good(said["kind"], said["outcome"]) or waits)
         return {"failed": bad, "summary": said, **({"msg": lines[0]} if bad else {})}
 
     def ways(self, run: Any, task_vars: dict[str, Any]) -> dict[str, str]:

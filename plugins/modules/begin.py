@@ -52,6 +52,18 @@ options:
     description: The hash of a plan, or V(any), to go past its points of no return without being asked.
     type: str
     default: ''
+  allow_any:
+    description: Whether V(any) is an approval. Where it is not, it is refused.
+    type: bool
+    default: true
+  approvers:
+    description: How many users it takes to go past a point of no return, V(1) or V(2). With V(2) whoever began cannot approve.
+    type: int
+    default: 1
+  change:
+    description: The number of a ticket or change request, which is kept with the run.
+    type: str
+    default: ''
 author:
   - Nodewise maintainers (@nodewise)
 extends_documentation_fragment:

@@ -52,21 +52,17 @@ options:
     description: Whether the data of every member is verified in depth at the end of each hop. Refused where the system cannot.
     type: bool
     default: false
-  accept_outage:
-    description: Whether a member may be stopped that the quorum needs.
-    type: bool
-    default: false
   soak:
     description: Seconds to watch after the first node.
     type: float
     default: 0.0
-  waive_restart:
+  waive:
     description:
-      - Hashes of differences between what a node's process runs with and what a restart would use, as a refusal says them. They
-        come with the upgrade, and are told in the plan as gaps.
-    type: list
-    elements: str
-    default: []
+      - What may pass in this run, each with the reason, which is recorded with who gave it. A name is that of a gate, of a refusal
+        (V(quorum_at_risk), V(cannot_go_back), V(window_closed)), or the hash of a difference between what a node's process runs
+        with and what a restart would use. Gates about data, or about what runs, cannot be waived, nor can an unknown answer.
+    type: dict
+    default: {}
   deadline:
     description: Seconds that a node may take to settle after a change.
     type: float

@@ -20,6 +20,10 @@ options:
     type: str
     choices: [decided, told]
     default: told
+  pause_is_ok:
+    description: Whether a run that is paused for an approval, or for the change window, is no failure of the task.
+    type: bool
+    default: false
 author:
   - Nodewise maintainers (@nodewise)
 extends_documentation_fragment:

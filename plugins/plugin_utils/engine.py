@@ -43,7 +43,7 @@ try:
     from nodewise.upgrade.judging import judge_back, judge_step, noticed
     from nodewise.upgrade.observing import unseen
     from nodewise.upgrade.path import Resolver, hops_through, recovered_to, versions_ahead, way_back
-    from nodewise.upgrade.preflight import busy, installs, refuse_unfit, refuse_unready, waived
+    from nodewise.upgrade.preflight import busy, installs, refuse_short_window, refuse_unfit, refuse_unready, waived
     from nodewise.views.plan import describe
     from nodewise.views.status import status
     from nodewise.views.summary import ending
@@ -55,7 +55,7 @@ except ImportError as missing:
     GateFailed = Paused = NodewiseError = Refused = RuntimeError
     __version__ = ahead = approval = Artifact = attempt = backups = components = decide = declaration = describe = None
     ending = good = Hop = hops_through = judge_back = judge_step = lease = load_rules = memory = msgspec = new_folder = None
-    Observation = order = Outcome = Plan = plan = pypi = refuse_unfit = refuse_unready = recovered_to = None
+    Observation = order = Outcome = Plan = plan = pypi = refuse_short_window = refuse_unfit = refuse_unready = recovered_to = None
     busy = earlier = files = installs = midway = noticed = ReasonCode = renamed = None
     Resolver = roll = Run = Settings = smoke_finish = smoke_report = smoke_session = smoke_suite = smoke_verdict = None
     soak = sources = status = Step = Subject = summarized = unseen = Version = versions_ahead = None
@@ -111,6 +111,7 @@ __all__ = [
     "plan",
     "pypi",
     "recovered_to",
+    "refuse_short_window",
     "refuse_unfit",
     "refuse_unready",
     "renamed",
@@ -221,12 +222,16 @@ class EngineAction(ActionBase):
 class ApprovingAction(EngineAction):
     """An action that may stand before a point of no return, which is asked for and never slid into."""
 
-    def approve(self, run: Run, made: Plan, hop: Hop, word: str) -> bool:
+    def approve(self, run: Run, made: Plan, hop: Hop, task_vars: dict[str, Any]) -> bool:
         """Return when an operator said yes to this hop: whether that was on the terminal just now. Raises Paused otherwise."""
+        about = plain(task_vars["nodewise_run"])
+        word = about["approve"]
         if any(r["approved"] == hop.to for r in run.records("note") if "approved" in r):
             return False
         way = f"{hop.start} → {hop.to}"
         ahead = f"the point of no return of {way} lies ahead ({hop.no_return.says})"
+        if why := about["approvers"] > 1 and approval.same_user(lease.who(), self.begun_by(made, task_vars)):
+            raise Paused("approval_needed", f"{ahead}, and {why}; {serving(run)}")
         if word and not approval.approved(word, made.hash):
             text = f"{ahead}, and {word} was approved, not {made.hash}; {serving(run)}"
             raise Paused("approval_needed", text)
@@ -235,6 +240,11 @@ class ApprovingAction(EngineAction):
             raise Paused("approval_needed", text)
         run.note(f"past the point of no return of {way}: approved by {word or 'the operator at the terminal'}", approved=hop.to)
         return not word
+
+    def begun_by(self, made: Plan, task_vars: dict[str, Any]) -> list[str | None]:
+        """Who began this upgrade, as the nodes remember it; none while it is this run that begins it."""
+        states = {name: plain(task_vars["hostvars"][name].get("nodewise_node") or {}).get("state") for name in made.members}
+        return memory.begun_by((memory.record_of(state, made.component) for state in states.values()), made)
 
     def yes(self, run: Run, question: str) -> bool:
         """Whether somebody at a terminal says yes; without a terminal nobody does."""

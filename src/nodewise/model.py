@@ -127,6 +127,7 @@ class Gate(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     shows: str = "@"
     measured: str | None = None
     bound: int | float | str | None = None
+    waivable: bool = True  # whether an operator may let a no pass: never where it is about data, or about what runs
 
 
 class Step(msgspec.Struct, forbid_unknown_fields=True):
@@ -148,7 +149,7 @@ class Step(msgspec.Struct, forbid_unknown_fields=True):
 class Settings(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """What an operator may say about one upgrade."""
 
-    accept_outage: bool = False
+    waive: dict[str, str] = {}  # gates, refusals (reason codes) and hashes of differences that may pass -> why
     soak: float = 0.0  # seconds to watch after the first node
     deadline: float = 120.0  # seconds that a node may take to settle after a change
     suites: list[str] = []  # smoke suites: of tier core after each node, of tier basic at the end of each hop

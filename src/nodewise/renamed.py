@@ -26,6 +26,8 @@ VARIABLES = {
     "nodewise_domain": "nodewise_failure_domain",
     "nodewise_group": "nodewise_quorum_group",
 }
+WAIVERS = {"nodewise_accept_outage": "quorum_at_risk", "nodewise_accept_one_way": "cannot_go_back"}  # names in nodewise_waive
+YES = ("1", "true", "yes", "on")
 GATE_KEYS = {"says": "fail_msg"}  # of a gate, wherever one is declared
 OUTCOMES = {"held": "paused", "needs_human": "intervention_required"}
 STEPS = {"prove": "mixed_version_check", "repair": "recover"}  # names of steps in a journal
@@ -47,11 +49,17 @@ def of_role(role: Path) -> dict[str, str]:
     return {**VARIABLES, **(yaml.safe_load(own.read_text()) if own.exists() else {})}
 
 
+def waivers(given: Mapping[str, str], variables: Mapping[str, Any]) -> dict[str, str]:
+    """What is waived, with what is said by an old variable."""
+    old = {name: f"{variable} is true" for variable, name in WAIVERS.items() if str(variables.get(variable)).lower() in YES}
+    return {**old, **given}
+
+
 def warnings(hosts: Iterable[Mapping[str, Any]], variables: Mapping[str, str] = VARIABLES) -> list[str]:
     """What to say of the old names among some hosts' variables: one line, or none."""
     given = list(hosts)
     said = []
-    for old, new in variables.items():
+    for old, new in {**variables, **{old: f"nodewise_waive ({name})" for old, name in WAIVERS.items()}}.items():
         if any(old in host for host in given):
             both = any(old in host and new in host for host in given)
             said.append(f"{old} is now {new}" + (" (both are given, the new one counts)" if both else ""))

@@ -167,8 +167,9 @@ def test_two_clusters_and_none_named(cluster: Cluster, single: Cluster) -> None:
 @pytest.mark.slow
 def test_an_outage_is_refused_until_it_is_accepted(single: Cluster) -> None:
     """A cluster of one cannot lose a member; when that is accepted it is upgraded and has its data."""
-    assert "-e nodewise_accept_outage=true" in single.refuse()
-    ended = single.upgrade(nodewise_accept_outage=True)
+    assert '-e \'{"nodewise_waive": {"quorum_at_risk": "REASON"}}\'' in single.refuse()
+    ended = single.upgrade(nodewise_waive={"quorum_at_risk": "nobody uses it on Sundays"})
+    assert ["quorum_at_risk"] == [one["name"] for one in ended.summary["waived"]]
     assert ("upgraded", 0) == (ended.outcome, ended.code), ended.said
     assert {NEW} == single.versions()
     assert single.data_whole()

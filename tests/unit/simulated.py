@@ -33,6 +33,9 @@ DEFAULTS: dict[str, Any] = {
     "window_start": "",
     "window_end": "",
     "approve": "any",
+    "allow_any": True,
+    "approvers": 1,
+    "change": "",
 }  # of begin, as roles/upgrade has them
 SAMPLE: dict[str, Any] = {
     "seconds": 5.0,
@@ -72,6 +75,8 @@ class Simulated(Notes):
     bad_stage = ""  # a host on which staging fails
     warned: list[str]  # what an operator was warned of
     answer = False  # of an operator who is asked
+    pause_is_ok = False
+    told: dict[str, Any]  # the result of the last task
     cached: Mapping[str, dict[str, Any]] = MappingProxyType({})  # what a fact cache kept, by host
     soaked: Mapping[str, Any] = MappingProxyType({})  # what the canary's sample has other than the baseline
 
@@ -88,7 +93,8 @@ class Simulated(Notes):
         self.once("summary", state="decided")
         for host in self.members():
             self.act("lease", host, state="released")
-        return str(self.once("summary", state="told")["summary"]["outcome"])
+        self.told = self.once("summary", state="told", pause_is_ok=self.pause_is_ok)
+        return str(self.told["summary"]["outcome"])
 
     def rollback(self, **given: Any) -> str:
         """Run the plays of a rollback."""
@@ -140,8 +146,10 @@ class Simulated(Notes):
         self.once("hop", index=index, state="begun", package_wait=self.package_wait)
         hop = self.vars[self.first()]["nodewise_hop"]
         if not hop["done"]:
+            self.once("step", name="roll", state="begun")
             for _each in hop["batches"]:
                 self.batch()
+            self.once("step", name="roll", state="done")
             self.finalize(index, hop)
         self.once("hop", index=index, state="ended")
         self.go_on()

@@ -14,6 +14,7 @@ import yaml
 from ansible_collections.nodewise.cluster.plugins.action import batch, begin, sample
 from nodewise.errors import NodewiseError
 from nodewise.record.commands import following
+from nodewise.views.summary import ending
 from tests.notes import NAMES
 from tests.unit.simulated import OURS, HostVars, Simulated
 
@@ -122,11 +123,11 @@ def test_nodes_that_cannot_be_reached(notes: Simulated, lost: tuple[str, ...]) -
 
 
 def test_a_cluster_that_cannot_lose_a_member(notes: Simulated) -> None:
-    """Two members need both: refused, until the outage is accepted."""
+    """Two members need both: refused, until the outage is waived with a reason."""
     notes.inventory(notes={"n1": {}, "n2": {}})
-    assert "nodewise_accept_outage" in refused(notes)
+    assert '-e \'{"nodewise_waive": {"quorum_at_risk": "REASON"}}\'' in refused(notes)
     notes.next_run()
-    assert "upgraded" == notes.upgrade("1.1.0", accept_outage=True)
+    assert "upgraded" == notes.upgrade("1.1.0", waive={"quorum_at_risk": "nobody uses it on Sundays"})
 
 
 def test_staging_that_fails_on_one_node(notes: Simulated) -> None:
@@ -397,11 +398,104 @@ def test_the_change_window_closes(notes: Simulated, monkeypatch: pytest.MonkeyPa
 
 
 def test_the_change_window_is_not_open_yet(notes: Simulated) -> None:
-    """Before it nothing is begun; its plan may be looked at."""
+    """Before it the run pauses with nothing begun, and offers only to go on; its plan may be looked at."""
     opens = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
-    assert "the change window opens at" in refused(notes, window_start=opens)
+    assert "paused" == notes.upgrade("1.1.0", window_start=opens)
+    assert "window_closed" == notes.summary()["reason_code"]
+    assert "the change window opens at" in notes.summary()["reason"]
+    assert ["to go on"] == [line.partition(":")[0] for line in following(notes.summary())]
+    assert NOBODY == notes.starts()
     notes.next_run()
     assert "planned" == notes.upgrade("1.1.0", check=True, window_start=opens)
+
+
+def test_a_window_that_is_too_short(notes: Simulated) -> None:
+    """An upgrade that took longer than the window is open is refused, unless that is waived; without earlier runs nobody knows."""
+    soon, later, last = ((datetime.now(UTC) + timedelta(minutes=minutes)).isoformat() for minutes in (5, 10, 600))
+    assert "planned" == notes.upgrade("1.1.0", check=True, window_end=soon)
+    notes.next_run()
+    assert "upgraded" == notes.upgrade("1.1.0")
+    stretch(notes.run_dir / "journal.jsonl", 3600)
+    notes.next_run()
+    assert "the change window is open for " in refused(notes, "1.2.0", window_end=soon)
+    assert '{"window_closed": "REASON"}' in notes.summary()["reason"]
+    notes.next_run()
+    assert "planned" == notes.upgrade("1.2.0", check=True, window_end=soon, waive={"window_closed": "it may go on tomorrow"})
+    notes.next_run()
+    assert "the change window is open for 300 s" in refused(notes, "1.2.0", check=True, window_start=soon, window_end=later)
+    notes.next_run()
+    assert "planned" == notes.upgrade("1.2.0", check=True, window_start=soon, window_end=last)
+
+
+def stretch(journal: Path, seconds: float) -> None:
+    """Have a run taken so long."""
+    records = [json.loads(line) for line in journal.read_text().splitlines()]
+    began, ended = records[0]["t"], records[-1]["t"]
+    late = [{**one, "t": began + int((one["t"] - began) / (ended - began) * seconds * 1e9)} for one in records]
+    journal.write_text("".join(json.dumps(one) + "\n" for one in late))
+
+
+@pytest.mark.parametrize(("given", "failed"), [({"approve": ""}, False), ({"window_start": "later"}, False), ({}, True)])
+def test_a_pause_that_need_not_fail_the_job(notes: Simulated, given: dict[str, Any], failed: bool) -> None:
+    """Waiting for an approval or for the window is no failure where that was said; being paused for anything else is one."""
+    notes.pause_is_ok = True
+    if not given:
+        notes.member("n1", breaks_on=["1.1.0", "1.0.0"])
+    given = {
+        name: (datetime.now(UTC) + timedelta(hours=1)).isoformat() if said == "later" else said for name, said in given.items()
+    }
+    assert "paused" == notes.upgrade("1.1.0", **given)
+    assert failed == notes.told["failed"]
+    notes.pause_is_ok = False
+    notes.next_run()
+    notes.upgrade("1.1.0", **given)
+    assert notes.told["failed"]
+
+
+def test_any_plan_may_not_be_approved(notes: Simulated) -> None:
+    """Where an approval has to be of one plan, `any` is refused; the hash goes through."""
+    assert "nodewise_allow_any is false" in refused(notes, allow_any=False)
+    notes.next_run()
+    assert "planned" == notes.upgrade("1.1.0", check=True, approve="", allow_any=False)
+    digest = approved(notes)
+    notes.next_run()
+    assert "upgraded" == notes.upgrade("1.1.0", approve=digest, allow_any=False)
+
+
+def test_another_user_approves(notes: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it takes two, whoever began cannot go past the point of no return; the nodes remember who that was."""
+    assert "expected 1 or 2" in refused(notes, approvers=3)
+    notes.next_run()
+    assert "planned" == notes.upgrade("1.1.0", check=True)
+    digest = approved(notes)
+    for _each in range(2):
+        notes.next_run()
+        assert "paused" == notes.upgrade("1.1.0", approve=digest, approvers=2)
+        assert "approval_needed" == notes.summary()["reason_code"]
+        assert "began this upgrade: another user has to run it with the approval" in notes.summary()["reason"]
+    assert 2 == sum(notes.starts().values())
+    monkeypatch.setattr("nodewise.upgrade.lease.who", lambda: "another@host")
+    notes.next_run()
+    assert "upgraded" == notes.upgrade("1.1.0", approve=digest, approvers=2)
+
+
+def test_who_began_is_unknown(notes: Simulated) -> None:
+    """A record of an older version does not say who began: unknown is nobody else."""
+    assert "paused" == notes.upgrade("1.1.0", approve="")
+    for file in notes.folder.glob("n*/state.json"):
+        state = json.loads(file.read_text())
+        del state["upgrade"]["by"]
+        file.write_text(json.dumps(state))
+    notes.next_run()
+    assert "paused" == notes.upgrade("1.1.0", approvers=2)
+    assert "who began this upgrade is unknown" in notes.summary()["reason"]
+
+
+def test_the_change_is_recorded(notes: Simulated) -> None:
+    """The ticket is in run.json, in the summary and in the last lines."""
+    notes.upgrade("1.1.0", change="CHG-1234")
+    assert "CHG-1234" == notes.summary()["change"] == json.loads((notes.run_dir / "run.json").read_text())["change"]
+    assert "change    CHG-1234" in ending(notes.summary(), notes.run_dir)
 
 
 # --- nodes that fail -------------------------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ def test_a_leader_that_moved_is_no_drift() -> None:
     assert made().hash == made(moved).hash
 
 
-@pytest.mark.parametrize("other", [{"soak": 5.0}, {"accept_outage": True}])
+@pytest.mark.parametrize("other", [{"soak": 5.0}, {"waive": {"no_alarms": "known"}}])
 def test_settings_are_part_of_what_is_approved(other: dict[str, Any]) -> None:
     """The hash changes with a setting."""
     assert made().hash != made(**other).hash
@@ -99,9 +99,9 @@ def test_a_cluster_that_is_not_ready_is_refused(seen: Observation, words: str) -
 def test_an_outage_is_accepted_or_refused() -> None:
     """Two members both count for the quorum: stopping one is an outage that has to be accepted."""
     two = observation({"quorum": 2}, n3=None)
-    with pytest.raises(Refused, match="nodewise_accept_outage"):
+    with pytest.raises(Refused, match="nodewise_waive"):
         made(two, ["n1", "n2"])
-    assert made(two, ["n1", "n2"], accept_outage=True).batches
+    assert made(two, ["n1", "n2"], waive={"quorum_at_risk": "a test"}).batches
 
 
 def test_an_unknown_quorum_is_refused() -> None:
@@ -156,11 +156,11 @@ def test_a_gate_that_nobody_defines_is_refused() -> None:
 QUOTA = {"what": "its arguments differ", "runs": "--quota 2", "restart": "--quota 1", "do": "restart it", "hash": "5ad10c3f"}
 
 
-def restarting(plan: Plan, waive: tuple[str, ...] = (), **restart: Any) -> list[str]:
+def restarting(plan: Plan, **restart: Any) -> list[str]:
     """Why a plan is refused, of whose members n2 says this about a restart."""
     nodes = {**dict.fromkeys(NAMES, FIT), "n2": {**FIT, "restart": restart}}
     try:
-        refuse_unfit(plan, nodes, waive)
+        refuse_unfit(plan, nodes)
     except Refused as refused:
         return str(refused).splitlines()
     return []
@@ -170,20 +170,21 @@ def test_what_would_come_up_with_the_restart_is_refused() -> None:
     """What runs is not what a restart would bring up: both values are named, what to do, and how it is accepted."""
     assert restarting(made(), differences=[QUOTA]) == [
         "n2: its arguments differ: now --quota 2, after a restart --quota 1; restart it (5ad10c3f)",
-        'What is meant to come with the upgrade is accepted by its hash: -e \'{"nodewise_waive_restart": ["5ad10c3f"]}\'',
+        'Where that is meant to come with the upgrade, let it pass in this run: -e \'{"nodewise_waive": {"5ad10c3f": "REASON"}}\'',
     ]
 
 
 def test_what_is_accepted_by_its_hash_is_a_gap() -> None:
     """The plan goes on and says so; of two differences the other one is refused all the same."""
     other = {**QUOTA, "what": "its program differs", "hash": "00000000"}
-    assert [] == restarting(made(), ("5ad10c3f",), differences=[QUOTA])
-    first, last = restarting(made(), ("5ad10c3f",), differences=[QUOTA, other])
+    waiving = made(waive={"5ad10c3f": "it comes with the release"})
+    assert [] == restarting(waiving, differences=[QUOTA])
+    first, last = restarting(waiving, differences=[QUOTA, other])
     assert first.startswith("n2: its program differs")
-    assert '["00000000"]' in last
+    assert '{"00000000": "REASON"}' in last
     nodes = {**dict.fromkeys(NAMES, FIT), "n2": {**FIT, "restart": {"differences": [QUOTA, other]}}}
-    line = "accepted on n2: its arguments differ: now --quota 2, after a restart --quota 1 (5ad10c3f)"
-    assert [line] == waived(made(), nodes, ["5ad10c3f"])
+    line = "waived on n2: its arguments differ: now --quota 2, after a restart --quota 1 (5ad10c3f)"
+    assert [line] == waived(waiving, nodes)
 
 
 def test_members_that_are_not_restarted_may_differ() -> None:

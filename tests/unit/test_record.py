@@ -8,10 +8,12 @@ import stat
 from pathlib import Path
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 
 from nodewise import files
 from nodewise.gates.judgement import Judgement
+from nodewise.model import Batch
 from nodewise.record import junit, took
 from nodewise.record.run import Run, masked
 from nodewise.record.summary import summarize
@@ -182,8 +184,10 @@ def test_what_earlier_runs_took(tmp_path: Path) -> None:
     (tmp_path / "8/run.json").write_text("{")
     found = took.earlier(tmp_path / "now", "demo")
     assert found
+    batches = [Batch(["n1"], "its turn", to) for to in ("3.5.16", "3.5.30") for _each in range(3)]
+    plan = msgspec.structs.replace(made(soak=60.0), batches=batches)
     assert (3, [40.0, 30.0, 10.0, 20.0], 7.0, 5.0) == (found.runs, found.batches, found.once, found.hop)
-    assert 7.0 + 2 * 5.0 + 6 * 25.0 == found.of(6, 2)
+    assert 7.0 + 2 * (5.0 + 60.0) + 6 * 25.0 == found.of(plan)
     assert took.earlier(tmp_path / "4", "demo") != found
     assert took.earlier(tmp_path / "now", "demo", "patroni") is None
 

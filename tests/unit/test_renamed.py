@@ -121,6 +121,18 @@ def test_a_role_has_old_names_of_its_own(tmp_path: Path) -> None:
     ] == said
 
 
+def test_old_overrides_are_waivers() -> None:
+    """What one of them says is waived by its new name, with a warning; a waiver of that name has its own reason."""
+    old = {"nodewise_accept_outage": "True", "nodewise_accept_one_way": False}
+    assert {"quorum_at_risk": "nodewise_accept_outage is true"} == renamed.waivers({}, old)
+    assert {"quorum_at_risk": "a lab"} == renamed.waivers({"quorum_at_risk": "a lab"}, old)
+    (said,) = renamed.warnings([old])
+    assert said.startswith("nodewise_accept_outage is now nodewise_waive (quorum_at_risk), ")
+    assert all(
+        re.search(rf"^\| `{name}` +\| `nodewise_waive`.*`{new}`", GLOSSARY, re.MULTILINE) for name, new in renamed.WAIVERS.items()
+    )
+
+
 ROLES = [name for path in ROOT.glob("roles/*") for name in renamed.of_role(path).items()]
 
 

@@ -10,6 +10,7 @@ be answered does not pass. The gates that hold for any system stand in `common.y
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import jmespath
@@ -23,32 +24,46 @@ NEAR = 0.1  # of a bound: what passed and came that close to it is a near miss
 
 
 class Judgement(msgspec.Struct):
-    """What came of one gate. `found` is the evidence, None when it passed; `numbers` has `measured` and `bound`, if any."""
+    """What came of one gate. `found` is the evidence, None when it passed; `numbers` has `measured` and `bound`, if any.
+
+    `waived` is why an operator lets a no pass.
+    """
 
     gate: str
     ok: bool
     fail_msg: str
     found: Any = None
     numbers: dict[str, float | None] = {}
+    waived: str = ""
+
+    @property
+    def passes(self) -> bool:
+        """Whether the run may go on."""
+        return self.ok or bool(self.waived)
 
     def record(self) -> dict[str, Any]:
         """What a journal keeps of it."""
         found = {} if self.ok else {"found": self.found}
-        return {"gate": self.gate, "ok": self.ok, "fail_msg": self.fail_msg, **found, **self.numbers}
+        waived = {"waived": self.waived} if self.waived else {}
+        return {"gate": self.gate, "ok": self.ok, "fail_msg": self.fail_msg, **found, **waived, **self.numbers}
 
     def __str__(self) -> str:
         return f"{self.gate}: {'ok' if self.ok else f'{self.fail_msg}; found {evidence(self.found)}'}"
 
 
-def judge(gate: Gate, context: dict[str, Any]) -> Judgement:
-    """Ask one gate. What could not be measured has not passed."""
+def judge(gate: Gate, context: dict[str, Any], waive: Mapping[str, str] = MappingProxyType({})) -> Judgement:
+    """Ask one gate. What could not be measured has not passed.
+
+    `waive` has gates that an operator lets pass, with a reason: where the answer is no, never where it is unknown.
+    """
     try:
         answer, measures = jmespath.search(gate.that, context), numbers(gate, context)
-    except (JMESPathError, ValueError) as error:
+    except (JMESPathError, TypeError, ValueError) as error:  # TypeError: a text that is compared with a number
         return Judgement(gate.name, False, gate.fail_msg, f"the expression failed: {error}")
     if answer is True and None not in measures.values():
         return Judgement(gate.name, True, gate.fail_msg, numbers=measures)
-    return Judgement(gate.name, False, gate.fail_msg, _shown(gate, context, answer), measures)
+    waived = waive.get(gate.name, "") if answer is False and gate.waivable else ""
+    return Judgement(gate.name, False, gate.fail_msg, _shown(gate, context, answer), measures, waived)
 
 
 def numbers(gate: Gate, context: dict[str, Any]) -> dict[str, float | None]:
@@ -72,7 +87,7 @@ def _searched(expression: str, context: dict[str, Any]) -> Any:
     """An expression's value; null where it cannot be evaluated, as something that it needs is not there."""
     try:
         return jmespath.search(expression, context)
-    except JMESPathError:
+    except (JMESPathError, TypeError):
         return None
 
 
@@ -81,7 +96,7 @@ def _shown(gate: Gate, context: dict[str, Any], answer: object) -> Any:
         return answer
     try:
         return jmespath.search(gate.shows, context)
-    except JMESPathError as error:
+    except (JMESPathError, TypeError) as error:
         return f"{answer} (its evidence failed: {error})"
 
 

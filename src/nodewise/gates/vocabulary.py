@@ -24,7 +24,7 @@ def builtin_gates() -> dict[str, Gate]:
 
 
 def parse_gates(table: dict[str, Any]) -> dict[str, Gate]:
-    """`{name: {that, fail_msg, shows, measured, bound}}` as gates; what does not parse is refused before anything begins."""
+    """`{name: {that, fail_msg, shows, measured, bound, waivable}}` as gates; what does not parse is refused."""
     gates = {}
     for name, fields in table.items():
         try:
@@ -34,7 +34,7 @@ def parse_gates(table: dict[str, Any]) -> dict[str, Gate]:
         except (msgspec.ValidationError, JMESPathError, TypeError) as error:
             raise Refused(
                 f"gate {name} cannot be read: {str(error).splitlines()[0]}; "
-                "expected {that, fail_msg, shows, measured, bound} in JMESPath"
+                "expected {that, fail_msg, shows, measured, bound, waivable} in JMESPath"
             ) from error
         if (gate.measured is None) != (gate.bound is None):
             lacking = "bound" if gate.bound is None else "measured"

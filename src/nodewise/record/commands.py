@@ -114,7 +114,7 @@ def following(summary: dict[str, Any], called: Sequence[str] | None = None) -> l
         "planned": [f"{again} -e nodewise_plan={summary.get('plan')}"],
         "refused": [f"when that is fixed: {again}"],
         "rolled_back": [f"when that is fixed: {again}", *backwards],
-        "paused": [on, *backwards],
+        "paused": [on, *(backwards if "back" in ways else [])],
         "interrupted": [f"to look: {look}", on, *(backwards if "back" in ways else [])],
         "intervention_required": [f"to look: {look}", on, *(backwards if "back" in ways else [])],
     }

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -101,7 +102,9 @@ def summary_of(run: Run) -> dict[str, Any]:
         "nodes": {
             m.name: {"version": m.version, "role": m.role, "serving": m.serving, "seconds": _seconds(ends, m.name)} for m in last
         },
-        "gates": {"passed": sum(r["ok"] for r in asked), "failed": sum(not r["ok"] for r in asked)},
+        "gates": {"passed": sum(r["ok"] for r in asked), "failed": sum(not r["ok"] and not r.get("waived") for r in asked)},
+        "waived": _waived(records, asked),
+        "change": about.get("change") or "",
         "near_misses": _near_misses(asked),
         "backups": [r["backup"] for r in records if "backup" in r],
     }
@@ -109,9 +112,27 @@ def summary_of(run: Run) -> dict[str, Any]:
 
 def cases(asked: list[Record], summary: dict[str, Any]) -> list[junit.Case]:
     """Gates as test cases, and the outcome as one more: a CI system shows what failed and why."""
-    told = [(f"{r.get('node') or summary['cluster']}: {r['gate']}", r["ok"], f"{r['fail_msg']}: {r.get('found')}") for r in asked]
-    told.append(("outcome", good(summary["kind"], summary["outcome"]), f"{summary['outcome']}: {summary['reason']}"))
-    return [junit.Case("nodewise", name, "pass" if ok else "fail", cut(text, 1000)) for name, ok, text in told]
+    told = [_case(r, r.get("node") or summary["cluster"]) for r in asked]
+    well = good(summary["kind"], summary["outcome"])
+    reason = cut(f"{summary['outcome']}: {summary['reason']}", 1000)
+    return [*told, junit.Case("nodewise", "outcome", "pass" if well else "fail", reason)]
+
+
+def _case(r: Record, where: str) -> junit.Case:
+    waived = f"waived ({r['waived']}), " if r.get("waived") else ""
+    says = cut(f"{waived}{r['fail_msg']}: {r.get('found')}", 1000)
+    return junit.Case("nodewise", f"{where}: {r['gate']}", "pass" if r["ok"] else "skip" if waived else "fail", says)
+
+
+def _waived(records: list[Record], asked: list[Record]) -> list[Record]:
+    """What an operator let pass: each waiver with who gave it, why and when (UTC), and how often its gate did not hold."""
+    said = [r for r in records if "waives" in r]
+    times = {r["waives"]: sum(r["waives"] == one["gate"] and bool(one.get("waived")) for one in asked) for r in said}
+    at = {r["waives"]: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(r["t"] / 1e9)) for r in said}
+    return [
+        {"name": r["waives"], "reason": r["reason"], "who": r["who"], "at": at[r["waives"]], "times": times[r["waives"]]}
+        for r in said
+    ]
 
 
 def _near_misses(asked: list[Record]) -> list[Record]:

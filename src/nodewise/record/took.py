@@ -11,7 +11,7 @@ from statistics import mean
 import msgspec
 
 from nodewise.errors import NodewiseError
-from nodewise.model import good
+from nodewise.model import Plan, good
 from nodewise.record.journal import Record
 from nodewise.record.run import Run
 
@@ -27,9 +27,10 @@ class Took(msgspec.Struct):
     once: float
     hop: float
 
-    def of(self, batches: int, hops: int) -> float:
-        """How long so many batches take in so many hops, when they take what batches took."""
-        return self.once + hops * self.hop + batches * mean(self.batches)
+    def of(self, plan: Plan) -> float:
+        """How long a plan takes, when its batches take what batches took."""
+        hops = len({batch.to for batch in plan.batches})
+        return self.once + hops * (self.hop + plan.settings.soak) + len(plan.batches) * mean(self.batches)
 
 
 def earlier(folder: Path, cluster: str, component: str = "") -> Took | None:

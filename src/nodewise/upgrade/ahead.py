@@ -30,7 +30,7 @@ def ways(rules: Rules, declared: Declaration, records: Mapping[str, Any], plan: 
         try:
             if way == "back":
                 way_back(rules, declared, records, seen)
-            refuse_unready(declared, seen, plan.groups, plan.to, excused=down)
+            refuse_unready(declared, seen, plan.groups, plan.to, excused=down, waive=plan.settings.waive)
         except Refused as refusal:
             found[way] = str(refusal)
     return found

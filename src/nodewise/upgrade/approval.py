@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -81,6 +81,19 @@ def _at(text: str, name: str, day: datetime) -> datetime:
     except ValueError:
         raise Refused(f"{name} is {text!r}; expected a time such as 22:30 or 2026-01-31T22:30+01:00") from None
     return at if at.tzinfo else at.replace(tzinfo=day.tzinfo)
+
+
+def same_user(me: str, began: Iterable[str | None]) -> str:
+    """Why a user may not approve what has to be approved by another one than began it; nothing where there is another.
+
+    Each is user@host, as `lease.who` says it; nobody in `began` is me, and None is somebody whom nobody knows.
+    """
+    others, user = list(began), me.partition("@")[0]
+    if None in others:
+        return "who began this upgrade is unknown, so whether another user approves it is unknown, too (nodewise_approvers is 2)"
+    if all(str(one).partition("@")[0] == user for one in others):
+        return f"{user} began this upgrade: another user has to run it with the approval (nodewise_approvers is 2)"
+    return ""
 
 
 def approved(word: str, digest: str) -> bool:

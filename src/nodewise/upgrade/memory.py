@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from nodewise.errors import Refused
-from nodewise.model import Declaration, Observations, Subject
+from nodewise.model import Declaration, Observations, Plan, Subject
 from nodewise.record.commands import command, named
 
 FINISHED = ("upgraded", "unchanged", "rolled_back")  # outcomes after which nothing is left to resume
@@ -64,6 +64,12 @@ def originals(records: Mapping[str, Any], observations: Observations, to: str) -
                 if "cluster_id" in record:  # one that 0.1 began does not have it
                     found.ids[group] = record["cluster_id"]
     return found
+
+
+def begun_by(records: Iterable[Mapping[str, Any] | None], plan: Plan) -> list[str | None]:
+    """Who began the unfinished upgrade that a plan goes on with; None for a record that does not say."""
+    mine = (one for one in records if one and (one["to"], one["kind"]) == (plan.to, plan.kind) and one["outcome"] not in FINISHED)
+    return [one.get("by") for one in mine]
 
 
 def to_recover(asked: Iterable[str], declared: Declaration, records: Mapping[str, Any], observations: Observations) -> list[str]:

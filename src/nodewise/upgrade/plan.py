@@ -17,6 +17,7 @@ from nodewise.upgrade.declared import vocabulary
 from nodewise.upgrade.memory import Originals
 from nodewise.upgrade.order import batches
 from nodewise.upgrade.preflight import refuse_no_successor, refuse_outage, refuse_unready
+from nodewise.upgrade.waivers import refuse_unwaivable
 
 
 class Route(NamedTuple):
@@ -39,11 +40,12 @@ def make(
     """The plan of one upgrade, or of a rollback.
 
     Raises Refused with a line for each thing that is in the way: an unhealthy or inconsistent cluster, members that are not the
-    inventory's, an outage that nobody accepted, a leader that nobody may take over from. Members that are brought back first may
+    inventory's, an outage that nobody waived, a leader that nobody may take over from. Members that are brought back first may
     be down.
     """
     known, to = vocabulary(declared, own_gates), route.hops[-1].to
-    refuse_unready(declared, observations, subject.groups, to, excused=route.recover, own_gates=own_gates)
+    refuse_unwaivable(settings.waive, known)
+    refuse_unready(declared, observations, subject.groups, to, excused=route.recover, own_gates=own_gates, waive=settings.waive)
     running = {member.name: member.version for seen in observations.values() for member in seen.members if member.version}
     brought = {name: release.version for name, release in route.recover.items()}
     plan = Plan(
@@ -69,7 +71,7 @@ def make(
         recover=dict(route.recover),
     )
     plan.batches = batches(plan, observations)
-    refuse_outage(observations, settings, plan)
+    refuse_outage(observations, plan)
     refuse_no_successor(observations, plan)
     plan.hash = digest(plan)
     return plan

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Container, Iterable, Mapping
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -15,9 +15,10 @@ import msgspec
 from nodewise.errors import Refused
 from nodewise.gates.context import context
 from nodewise.gates.judgement import judge, numbers, unmet
-from nodewise.model import Declaration, Gate, Hop, Observation, Observations, Plan, Settings
+from nodewise.model import Declaration, Gate, Hop, Observation, Observations, Plan
 from nodewise.upgrade.declared import vocabulary
 from nodewise.upgrade.order import barred, hands_over
+from nodewise.upgrade.waivers import way_to
 
 UNPACKED = 5  # times the size of an artifact: the archive and what it unpacks to, as release_stage counts it
 SPARE = 64 << 20  # bytes on top of that, as release_stage keeps them
@@ -26,18 +27,14 @@ MIN_VALID = 86400  # seconds that a certificate must still be good for: one that
 MAX_SKEW = 5.0  # seconds between two nodes' clocks: certificates and leases go by them
 
 
-def refuse_unfit(plan: Plan, nodes: Mapping[str, Any], waive: Container[str] = ()) -> None:
-    """Raise Refused with a line for each thing that keeps a node from carrying the plan. What a node could not say is one, too.
-
-    `waive` has hashes of what a restart may bring up besides the new version.
-    """
+def refuse_unfit(plan: Plan, nodes: Mapping[str, Any]) -> None:
+    """Raise Refused with a line for each thing that keeps a node from carrying the plan. What a node could not say is one, too."""
     said = [f"{name}: {why}" for name in plan.members for why in unfit(plan, name, nodes[name])]
     found = differences(plan, nodes)
-    left = {name: [one for one in found[name] if one["hash"] not in waive] for name in found}
+    left = {name: [one for one in found[name] if one["hash"] not in plan.settings.waive] for name in found}
     said += [f"{name}: {brought(one)}; {one['do']} ({one['hash']})" for name, all_of_it in left.items() for one in all_of_it]
     if hashes := [one["hash"] for all_of_it in left.values() for one in all_of_it]:
-        given = json.dumps({"nodewise_waive_restart": hashes})
-        said.append(f"What is meant to come with the upgrade is accepted by its hash: -e '{given}'")
+        said.append(f"Where that is meant to come with the upgrade, let it pass in this run: {way_to(*hashes)}")
     ahead = [node["ahead_s"] for node in nodes.values() if node.get("ahead_s") is not None]
     apart = max(ahead) - min(ahead) if ahead else 0.0
     if apart > MAX_SKEW:
@@ -99,10 +96,10 @@ def brought(difference: Mapping[str, str]) -> str:
     return f"{difference['what']}: now {difference['runs']}, after a restart {difference['restart']}"
 
 
-def waived(plan: Plan, nodes: Mapping[str, Any], waive: Container[str]) -> list[str]:
-    """What an operator accepted of what a restart brings up, a line each."""
-    found = differences(plan, nodes)
-    return [f"accepted on {name}: {brought(one)} ({one['hash']})" for name in found for one in found[name] if one["hash"] in waive]
+def waived(plan: Plan, nodes: Mapping[str, Any]) -> list[str]:
+    """What of what a restart brings up was waived, a line each."""
+    found, waive = differences(plan, nodes), plan.settings.waive
+    return [f"waived on {name}: {brought(one)} ({one['hash']})" for name in found for one in found[name] if one["hash"] in waive]
 
 
 def unstartable(plan: Plan, restart: Mapping[str, Any]) -> list[str]:
@@ -130,6 +127,7 @@ def refuse_unready(
     *,
     excused: Container[str] = (),
     own_gates: Mapping[str, Any] = MappingProxyType({}),
+    waive: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Raise Refused unless every gate holds in each group before anything has begun; members to recover are not asked about.
 
@@ -142,10 +140,10 @@ def refuse_unready(
         seen = without(observations[group], excused)
         asked = context(seen, seen, [name for name in names if name not in excused], to=to)
         _refuse_numberless(known.values(), asked)
-        said = [verdict for name in declared.ready if not (verdict := judge(known[name], asked)).ok]
+        said = [verdict for name in declared.ready if not (verdict := judge(known[name], asked, waive)).passes]
         lines += [f"{group}: {unmet(said)}" if len(groups) > 1 else unmet(said)] if said else []
     if lines:
-        raise Refused("\n".join([*lines, "Mend the cluster, then run the same command again"]))
+        raise Refused("\n".join([*lines, "Fix the cluster, then run the same command again"]))
 
 
 def _refuse_numberless(gates: Iterable[Gate], asked: dict[str, Any]) -> None:
@@ -172,20 +170,36 @@ def _pruned(details: Any, excused: Container[str]) -> Any:
     return details
 
 
-def refuse_outage(observations: Observations, settings: Settings, plan: Plan) -> None:
-    """Raise Refused when stopping one member would stop a group and nobody accepted that."""
+def refuse_outage(observations: Observations, plan: Plan) -> None:
+    """Raise Refused when stopping one member would stop a group and nobody waived that."""
     for group, seen in observations.items():
         serving = sum(member.serving or member.name in plan.recover for member in seen.members)
         quorum = seen.cluster.quorum
-        if not plan.batches or settings.accept_outage:
+        if not plan.batches:
             return
         if quorum is None:
             raise Refused(f"the quorum of {group} could not be read, so no member may be stopped; look at the members' errors")
-        if serving - 1 < quorum:
+        if serving - 1 < quorum and "quorum_at_risk" not in plan.settings.waive:
             raise Refused(
                 f"{serving} of {len(seen.members)} members of {group} serve and {quorum} are needed: stopping one is an outage.\n"
-                "Add members first, or say that the outage is accepted: -e nodewise_accept_outage=true"
+                f"Add members first, or let it pass in this run: {way_to('quorum_at_risk')}"
             )
+
+
+def refuse_short_window(plan: Plan, seconds: float | None, opens: datetime | None, closes: datetime | None, now: datetime) -> None:
+    """Raise Refused when the change window closes before the plan would be at its end, by `seconds`; without them nobody knows.
+
+    `opens` and `closes` are those of `approval.window`.
+    """
+    if closes is None or seconds is None or not plan.batches or "window_closed" in plan.settings.waive:
+        return
+    left = (closes - (opens or now)).total_seconds()
+    if left < seconds:
+        raise Refused(
+            f"the change window is open for {left:.0f} s, until {closes:%Y-%m-%d %H:%M}, and the plan takes about {seconds:.0f} s "
+            "by what earlier runs took.\n"
+            f"Choose a longer window, or let it pass in this run: {way_to('window_closed')}"
+        )
 
 
 def refuse_no_successor(observations: Observations, plan: Plan) -> None:

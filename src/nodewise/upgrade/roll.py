@@ -30,7 +30,7 @@ def done(plan: Plan, hop: Hop, observations: Observations) -> bool:
         return False
     beyond = any(member.version != hop.to for seen in observations.values() for member in seen.members)
     return beyond or all(
-        judge(plan.gates[name], context(seen, seen, plan.groups[group], to=hop.to)).ok
+        judge(plan.gates[name], context(seen, seen, plan.groups[group], to=hop.to), plan.settings.waive).passes
         for group, seen in observations.items()
         for name in plan.finalize.after
     )
@@ -50,7 +50,7 @@ def next_batch(plan: Plan, hop: Hop, observations: Observations) -> Batch | None
     for group in left:
         seen = observations[group]
         quorum, count = seen.cluster.quorum, len(seen.members)
-        if not plan.settings.accept_outage and (quorum is None or count - 1 < quorum):
+        if quorum is None or (count - 1 < quorum and "quorum_at_risk" not in plan.settings.waive):
             text = f"{count} members of {group} serve and the quorum is {quorum or 'unknown'}: no member may be stopped now"
             raise Paused("quorum_at_risk", text)
     leaders = {group: seen.cluster.leader for group, seen in observations.items()}

@@ -16,8 +16,7 @@ def estimate(plan: Plan, took: Took | None) -> str:
     """How long the plan takes, from what this cluster's earlier runs took; without one nobody knows."""
     if took is None:
         return f"unknown, as no earlier run of {plan.cluster} beside this one says what a batch takes"
-    hops = len({batch.to for batch in plan.batches})
-    seconds = took.of(len(plan.batches), hops) + plan.settings.soak * hops
+    seconds = took.of(plan)
     least, most = min(took.batches), max(took.batches)
     each = f"{least:.0f} s" if round(least) == round(most) else f"{least:.0f} to {most:.0f} s"
     runs = "the last run" if took.runs == 1 else f"the last {took.runs} runs"
@@ -48,8 +47,11 @@ def describe(plan: Plan, took: Took | None = None) -> list[str]:
         )
     if plan.settings.deep_check:
         lines += _line("deep check", "the data of every member, in depth, at the end")
-    for gap in plan.gaps:
-        lines += _line("gap", gap)
+    said = [
+        *(("waived", f"{name}: {reason}") for name, reason in plan.settings.waive.items()),
+        *(("gap", gap) for gap in plan.gaps),
+    ]
+    lines += [line for head, text in said for line in _line(head, text)]
     lines += _line("end", f"asks {', '.join(plan.finalize.after)}")
     limit = f"; no node is waited for longer than {plan.settings.deadline:g} s after a change"
     return lines + _line("time", f"{estimate(plan, took)}{limit}" if plan.batches else "nothing to do")

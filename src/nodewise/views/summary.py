@@ -22,6 +22,8 @@ def ending(summary: dict[str, Any], folder: Path, called: Sequence[str] | None =
     said.append(f"gates     {gates['passed']} passed, {gates['failed']} failed; {summary['duration_s']:.1f} s in all")
     if near := summary.get("near_misses"):
         said.append("near miss " + "; ".join(f"{_of(one)} {one['measured']:g} of {one['bound']:g}" for one in near))
+    said += [f"waived    {_waiver(one)}" for one in summary.get("waived", [])]
+    said += [f"change    {change}" for change in [summary.get("change")] if change]
     said += [_evidence(one["evidence"]) for one in summary.get("backups", []) if "evidence" in one]
     if load := summary.get("workload"):
         said.append(
@@ -39,6 +41,12 @@ def ending(summary: dict[str, Any], folder: Path, called: Sequence[str] | None =
 def _of(one: dict[str, Any]) -> str:
     """A gate, and the node that it was about."""
     return f"{one['gate']} ({one['node']})" if one["node"] else str(one["gate"])
+
+
+def _waiver(one: dict[str, Any]) -> str:
+    """What an operator let pass."""
+    often = f"; it did not hold {one['times']} times" if one["times"] else ""
+    return f"{one['name']} by {one['who']} at {one['at']}: {one['reason']}{often}"
 
 
 def _evidence(seen: dict[str, Any]) -> str:

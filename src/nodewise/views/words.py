@@ -42,9 +42,10 @@ def timed(record: Record, board: Board, lines: Iterable[Line]) -> Iterator[Line]
 def trouble(record: Record) -> Iterator[Line]:
     """A gate that was not passed, with the evidence; a step that failed, with its error."""
     if record["kind"] == "gate" and not record["ok"]:
-        yield f"{where(record)}gate {record['gate']} failed: {record['fail_msg']}", "red"
+        how, style = (f"is waived ({record['waived']})", "yellow") if record.get("waived") else ("failed", "red")
+        yield f"{where(record)}gate {record['gate']} {how}: {record['fail_msg']}", style
         if record.get("found") is not None:
-            yield f"  found: {shorten(record['found'])}", "red"
+            yield f"  found: {shorten(record['found'])}", style
     silent = record["kind"] == "step" and record["step"] == "settle" and not record.get("error")  # the gates after it say why
     if record["kind"] == "step" and record["phase"] == "end" and not record["ok"] and not silent:
         first, *rest = str(record.get("error") or "no message").splitlines()
