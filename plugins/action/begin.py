@@ -38,10 +38,8 @@ STATE: dict[str, Any] = {
     **dict.fromkeys(("nodewise_run", "nodewise_node", "nodewise_observation", "nodewise_baseline", "nodewise_soaked")),
     **dict.fromkeys(("nodewise_halted", "nodewise_collect"), False),
     "nodewise_refused": "",
-    **{
-        name: {}
-        for name in ("nodewise_lease", "nodewise_hop", "nodewise_batch", "nodewise_step", "nodewise_smoke", "nodewise_waived")
-    },
+    **{name: {} for name in ("nodewise_lease", "nodewise_hop", "nodewise_batch", "nodewise_step", "nodewise_smoke")},
+    **{name: {} for name in ("nodewise_waived", "nodewise_running")},
     **{name: {} for name in ("nodewise_release", "nodewise_back", "nodewise_components", "nodewise_recovered", "nodewise_restore")},
     **{name: [] for name in ("nodewise_missing", "nodewise_hops", "nodewise_leaders", "nodewise_lease_again")},
 }

@@ -28,7 +28,9 @@ class ActionModule(ApprovingAction):
         hop = made.hops[args["index"]]
         release = {"nodewise_release": msgspec.to_builtins(hop.release)}
         if args["state"] == "staged":
-            return {"ansible_facts": {**release, "nodewise_back": msgspec.to_builtins(hop.back) if hop.back else {}}}
+            running = roll.to_keep(hop, run.observations(), args["index"] == 0)
+            back = msgspec.to_builtins(hop.back) if hop.back else {}
+            return {"ansible_facts": {**release, "nodewise_back": back, "nodewise_running": running}}
         if args["state"] == "begun":
             asks = hop.no_return is not None and not task_vars["nodewise_run"]["approve"]
             return {"ansible_facts": {**release, **self.begin(run, made, args, asks=asks)}}

@@ -71,6 +71,16 @@ options:
     description: Whether a release that cannot be had on this node is no failure. What was found instead is in RV(says).
     type: bool
     default: false
+  back:
+    description:
+      - The version that runs, which has to be there for going back to it. It is verified by its checksums; where something else
+        installed it, what O(link) leads to is kept aside as C(<root>/releases/<version>). Empty when there is none.
+    type: str
+    default: ''
+  one_way:
+    description: Whether it is no failure that O(back) could not be put back. What was found instead is in RV(says).
+    type: bool
+    default: false
   lease_root:
     description: Folder of the system whose lease fences the change, when that is not O(root), such as for one of its components.
     type: path
@@ -116,6 +126,10 @@ staged:
   description: Whether it is there now. False in check mode when it was not, and when it is O(optional) and cannot be had.
   returned: success
   type: bool
+kept:
+  description: The folder from which the running version was kept aside; empty when it was staged already.
+  returned: success
+  type: str
 packages:
   description: Version of each package in it, those included that the node lacked.
   returned: success
@@ -141,6 +155,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.node.changing import changing
+from ansible_collections.nodewise.cluster.plugins.module_utils.release.keeping import keep
 from ansible_collections.nodewise.cluster.plugins.module_utils.release.staging import NotToBeHad, stage
 from ansible_collections.nodewise.cluster.plugins.module_utils.release.store import Store
 
@@ -160,6 +175,8 @@ SPEC = {
     "deadline": {"type": "float", "default": 120.0},
     "min_free": {"type": "int", "default": 67108864},
     "optional": {"type": "bool", "default": False},
+    "back": {"type": "str", "default": ""},
+    "one_way": {"type": "bool", "default": False},
     "lease_root": {"type": "path"},
     "lease": {"type": "dict", "default": {}},
 }
@@ -176,13 +193,20 @@ def main() -> None:
 
     def act(dry: bool) -> dict[str, Any]:
         limits = {"deadline": given["deadline"] - (time.monotonic() - began), "min_free": given["min_free"]}
+        store, kept = Store(given["root"], given["link"]), {"kept": ""}
         try:
-            result = stage(Store(given["root"], given["link"]), given, limits, dry)
+            kept["kept"] = keep(store, given["back"], given["min_free"], dry) if given["back"] else ""
+        except NotToBeHad as error:
+            if not given["one_way"]:
+                raise
+            kept["says"] = str(error)
+        try:
+            result = stage(store, given, limits, dry)
         except NotToBeHad as error:
             if not given["optional"]:
                 raise
             result = {"changed": False, "staged": False, "path": "", "bytes": 0, "binaries": {}, "packages": {}, "says": str(error)}
-        return {**result, "seconds": round(time.monotonic() - began, 3)}
+        return {**result, **kept, "changed": result["changed"] or bool(kept["kept"]), "seconds": round(time.monotonic() - began, 3)}
 
     changing(module, act, f"release_stage of {given['version']}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -111,6 +112,27 @@ def test_killed_in_the_middle_of_a_switch(cluster: Cluster) -> None:
         assert record
         running.kill()
         assert not (running.folder / "summary.json").exists()
+        serves(cluster, record["node"])
+        day.ended(cluster.upgrade(), "upgraded", began=began)
+        day.restarted = dict.fromkeys(cluster.names, 1)
+    assert {cluster.new} == cluster.versions()
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_switch(cluster: Cluster) -> None:
+    """The run says in the middle of what it ended; the node serves again by itself, and the same command finishes it."""
+    cluster.anew()
+    with bad_day(cluster, "Ctrl-C in a switch") as day:
+        began, running = time.monotonic(), cluster.start()
+        record = running.until(in_a_switch)
+        assert record
+        running.process.send_signal(signal.SIGINT)
+        ended = running.ended()
+        assert ended.code in (99, 250)  # Ansible's own; 250 where it stumbles over a worker that has just ended
+        day.outcomes.append(ended.outcome)
+        assert ("interrupted", "interrupted") == (ended.outcome, ended.summary["reason_code"])
+        assert f"in the middle of switch of {record['node']}, whose end was not seen" in str(ended.summary["reason"])
+        assert "next      to look: ansible-playbook" in ended.said
         serves(cluster, record["node"])
         day.ended(cluster.upgrade(), "upgraded", began=began)
         day.restarted = dict.fromkeys(cluster.names, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -33,6 +34,7 @@ SLEEPERS = "from pg_stat_activity where query like '%pg_sleep(900)%' and pid <> 
 SLEEPS = f"select count(*) {SLEEPERS}"
 # Once it is restarted, a replica replays an hour late. Patroni takes such a setting from its own configuration alone.
 CONFIG = "/etc/nodewise/postgresql/patroni.d"
+TAGS, RELOAD = f"{CONFIG}/90-tags.yml", "systemctl reload patroni; sleep 4"
 LATE = f"""echo '{{"postgresql": {{"recovery_conf": {{"recovery_min_apply_delay": "1h"}}}}}}' >{CONFIG}/95-late.yml"""
 ON_TIME = f"rm {CONFIG}/95-late.yml; systemctl restart patroni"
 # The data of a member on a file system of its own, that has little room.
@@ -427,6 +429,39 @@ def test_what_an_upgrade_is_refused_for(cluster: Cluster, name: str) -> None:
             cluster.root(node, back)
         healthy(cluster)
         day.restarted = day.restarts()
+
+
+@pytest.mark.slow
+def test_nobody_may_take_over(cluster: Cluster) -> None:
+    """The leader's batch needs somebody to hand over to: refused before the first replica is changed."""
+    replicas = [name for name in cluster.names if name != cluster.leader()]
+    with bad_day(cluster, "nobody may take over") as day:
+        for node in replicas:
+            cluster.root(node, f"echo 'tags: {{nofailover: true}}' >{TAGS}; chown postgres {TAGS}; {RELOAD}")
+        try:
+            day.refused(f"{cluster.leader()} leads and no member may take over from it", "has the tag nofailover")
+        finally:
+            for node in replicas:
+                cluster.root(node, f"rm {TAGS}; {RELOAD}")
+            healthy(cluster)
+
+
+@pytest.mark.slow
+def test_what_an_owner_wrote(cluster: Cluster) -> None:
+    """Tags in YAML are to the letter what they were; whoever holds dpkg's lock is waited for before the node is changed."""
+    node, theirs = canary_of(cluster), "tags:\n  zone: a   # the first one"
+    hold = "import fcntl, time; f = open('/var/lib/dpkg/lock-frontend', 'r+'); fcntl.lockf(f, fcntl.LOCK_EX); time.sleep(60)"
+    with bad_day(cluster, "90-tags.yml in YAML, dpkg lock held") as day:
+        cluster.root(node, f"printf {shlex.quote(theirs)} >{TAGS}; chown postgres {TAGS}; {RELOAD}")
+        cluster.root(node, f"nohup python3 -c {shlex.quote(hold)} >/dev/null 2>&1 & sleep 1")
+        try:
+            ended = day.upgrade("upgraded")
+            assert f"warning: {node}: /var/lib/dpkg/lock-frontend is held by python3 (pid " in ended.said
+            assert theirs.replace("\\n", "\n") == cluster.root(node, f"cat {TAGS}")
+        finally:
+            cluster.root(node, f"rm {TAGS}; {RELOAD}")
+        day.restarted = day.restarts()
+    assert {NEW} == cluster.versions()
 
 
 @pytest.mark.slow

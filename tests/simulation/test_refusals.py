@@ -7,7 +7,7 @@ import json
 import ssl
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,7 +17,7 @@ import yaml
 from nodewise.testnet import ssh
 from nodewise.testnet.inventory import tree
 from tests.simulation.bad_days import bad_day
-from tests.system.cluster import short_lived
+from tests.system.cluster import short_lived, until
 from tests.system.etcd_cluster import NEW, OLD, Cluster
 from tests.system.tarballs import Shop, opened
 
@@ -238,3 +238,101 @@ def test_a_configuration_that_the_process_does_not_have(cluster: Cluster) -> Non
         undone(cluster, node, f"cp -p {file} /tmp/kept && echo '# by hand' >>{file}", f"mv /tmp/kept {file}"),
     ):
         day.refused(f"{node}: {file} changed after the process began")
+
+
+UNIT, VARIABLES = "/etc/systemd/system/etcd.service.d", "/etc/default/etcd"
+CONFIG, PROGRAM = "/etc/nodewise/etcd/etcd.yml", f"{RELEASES}/{OLD}/files/usr/bin/etcd"
+
+
+def drop_in(*settings: str) -> str:
+    """A line that gives the unit a drop-in."""
+    return f"mkdir -p {UNIT} && printf '%s\\n' '[Service]' {' '.join(map(repr, settings))} >{UNIT}/own.conf"
+
+
+RESTART = "systemctl daemon-reload && systemctl restart etcd"
+DIRECT = drop_in("ExecStart=", f"ExecStart=/usr/local/bin/etcd --config-file {CONFIG}")
+WITH_FILE = f"echo ETCD_MAX_TXN_OPS=128 >{VARIABLES}; {drop_in(f'EnvironmentFile={VARIABLES}')}"
+# What a restart would bring up: what is done before a restart, what after it, how it is taken back, and what is named.
+BROUGHT = {
+    "ExecStart not through the link": (
+        f"cp {PROGRAM} /usr/local/bin/etcd; {DIRECT}",
+        "true",
+        f"rm -r {UNIT} /usr/local/bin/etcd",
+        "does not go through /opt/nodewise/etcd/current, which the upgrade switches",
+    ),
+    "EnvironmentFile changed": (
+        WITH_FILE,
+        f"echo ETCD_MAX_TXN_OPS=256 >{VARIABLES}",
+        f"rm -r {UNIT} {VARIABLES}",
+        "its variable ETCD_MAX_TXN_OPS differs: now 128, after a restart 256",
+    ),
+    "EnvironmentFile gone": (WITH_FILE, f"rm {VARIABLES}", f"rm -r {UNIT}", f"its EnvironmentFile {VARIABLES} is gone"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BROUGHT)
+def test_what_a_restart_would_bring_up(cluster: Cluster, name: str) -> None:
+    """The unit's own start and its variables are named before anything is stopped, with both values."""
+    node, (first, then, back, named) = third(cluster), BROUGHT[name]
+    with bad_day(cluster, name) as day, undone(cluster, node, f"{first}; {RESTART}", f"{back}; {RESTART}"):
+        day.before[node] += 2  # by this test
+        until(lambda: cluster.serves(node))
+        cluster.root(node, then)
+        day.refused(f"{node}: ", named)
+
+
+@pytest.mark.slow
+def test_a_program_that_was_replaced(cluster: Cluster) -> None:
+    """The file that a restart would start is another than the one that runs."""
+    node = third(cluster)
+    begin = f"mv {PROGRAM} /root/kept; cp -p /root/kept {PROGRAM}; printf x >>{PROGRAM}"
+    with (
+        bad_day(cluster, "binary replaced under a running process") as day,
+        undone(cluster, node, begin, f"mv /root/kept {PROGRAM}"),
+    ):
+        day.refused(f"{node}: its program differs: now ", "(sha256 ")
+
+
+@pytest.mark.slow
+def test_no_way_back(cluster: Cluster) -> None:
+    """The version that runs is not what was staged: that is found before the first stop, not by an undo that fails."""
+    node, file = third(cluster), f"{RELEASES}/{OLD}/release.json"
+    with (
+        bad_day(cluster, "no way back staged") as day,
+        undone(cluster, node, f"mv {file} /root/kept", f"mv /root/kept {file}"),
+    ):
+        reason = str(day.upgrade("refused").summary["reason"])
+        assert f"stage failed on {node}: {OLD} runs and could not be put back: it has no readable release.json" in reason
+    cluster.everywhere(f"rm -rf {RELEASES}/{NEW}")
+
+
+@pytest.mark.slow
+def test_what_something_else_installed_is_put_back(cluster: Cluster) -> None:
+    """A member whose link leads to a folder of somebody else's: it is kept aside, and the node goes back to it."""
+    node = next(name for name in cluster.names if name != cluster.leader())  # the canary
+    hand, link = "/usr/local/etcd", "/opt/nodewise/etcd/current"
+    begin = f"mkdir -p {hand} && cp -aL {RELEASES}/{OLD}/bin {hand}/ && mv {RELEASES}/{OLD} /root/kept && ln -sfn {hand} {link}"
+    back = f"rm -r {hand} {RELEASES}/{OLD} && mv /root/kept {RELEASES}/{OLD} && ln -sfn releases/{OLD} {link}"
+    gates = {"never": {"that": "length(now.members) > `9`", "fail_msg": "this is a test"}}
+    with (
+        bad_day(cluster, "installed by hand, and put back") as day,
+        undone(cluster, node, f"{begin} && {RESTART}", f"{back}; {RESTART}"),
+    ):
+        day.before[node] += 2  # by this test
+        until(lambda: cluster.serves(node))
+        ended = day.upgrade("rolled_back", nodewise_gates=gates)
+        assert f"It is back on {OLD}, " in ended.said
+        assert f"{RELEASES}/{OLD}/files/bin/etcd" == cluster.root(node, "readlink /proc/$(systemctl show -P MainPID etcd)/exe")
+        day.restarted = {node: 2}
+    cluster.everywhere(f"rm -rf {RELEASES}/{NEW}")
+
+
+@pytest.mark.slow
+def test_all_nodes_unreachable(cluster: Cluster) -> None:
+    """The run has a record, says which, and ends with Ansible's own code."""
+    with ExitStack() as stack:
+        day = stack.enter_context(bad_day(cluster, "all nodes unreachable"))
+        for node in cluster.names:
+            stack.enter_context(undone(cluster, node, "systemctl stop ssh", "systemctl start ssh"))
+        day.refused(f"{', '.join(cluster.names)} did not answer", code=4)

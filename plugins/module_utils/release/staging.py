@@ -116,7 +116,7 @@ def _stage(store: Store, wanted: dict[str, Any], limits: dict[str, float], until
     try:
         os.chmod(folder, 0o755)  # noqa: S103 - mkdtemp is for its owner only; the service's user reads this
         fetched = _fill(folder, wanted, until)
-        _appear(folder, store.path(wanted["version"]))
+        appear(folder, store.path(wanted["version"]))
     except Unavailable as error:
         raise NotToBeHad(str(error)) from None
     except (FetchError, UnpackError, PackageError) as error:
@@ -152,8 +152,8 @@ def _fill(folder: str, wanted: dict[str, Any], until: float) -> int:
     if "wheel" in of_kind:
         kept += [os.path.join(parent, name) for parent, _folders, names in os.walk(files) for name in names]
         _compile(files)
-    _write_manifest(folder, _with_sums(wanted, packages), packages, kept)
-    _sync(folder)
+    write_manifest(folder, _with_sums(wanted, packages), packages, kept)
+    sync_all(folder)
     return fetched
 
 
@@ -176,7 +176,8 @@ def _unpack_all(folder: str, artifacts: list[dict[str, Any]], until: float) -> i
     return fetched
 
 
-def _write_manifest(folder: str, wanted: dict[str, Any], packages: dict[str, dict[str, Any]], kept: list[str]) -> None:
+def write_manifest(folder: str, wanted: dict[str, Any], packages: dict[str, dict[str, Any]], kept: list[str]) -> None:
+    """Link the programs into bin/, and note all that is verified before the release is used."""
     manifest = {
         "version": wanted["version"],
         "artifacts": [{"name": _told(artifact), "sha256": artifact["sha256"]} for artifact in wanted["artifacts"]],
@@ -207,14 +208,15 @@ def _link_binaries(folder: str, binaries: dict[str, str]) -> dict[str, dict[str,
     return linked
 
 
-def _sync(folder: str) -> None:
+def sync_all(folder: str) -> None:
+    """Have the disk keep a folder and all that is in it."""
     for parent, _folders, names in os.walk(folder):
         for path in [parent, *(os.path.join(parent, name) for name in names)]:
             if not os.path.islink(path):
                 sync(path)
 
 
-def _appear(folder: str, place: str) -> None:
+def appear(folder: str, place: str) -> None:
     """One rename when the place is free; else two, between which a crash leaves the version unstaged, never half of it."""
     if os.path.isdir(place):
         os.rename(place, folder + ".old")

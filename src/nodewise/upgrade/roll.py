@@ -200,6 +200,13 @@ def back_on(plan: Plan, node: str, old: str, verbs: list[str]) -> str:
     return f"It is back on {old}, {len(plan.back)} gates hold as before, and {writes}"
 
 
+def to_keep(hop: Hop, observations: Observations, first: bool) -> dict[str, str]:
+    """The version to which each member goes back from a hop, where going back needs no packages; which has to be there."""
+    if hop.back:
+        return {}
+    return {name: old for name, old in versions_of(observations).items() if old == hop.start or (first and old != hop.to)}
+
+
 def versions_of(observations: Mapping[str, Observation]) -> dict[str, str]:
     """What each member runs, as far as it is known."""
     return {m.name: m.version for seen in observations.values() for m in seen.members if m.version}
