@@ -33,7 +33,8 @@ class ActionModule(EngineAction):
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         run = run_of(task_vars)
         if args["state"] == "decided":
-            attempt([], lambda: decide(run), None)  # what cannot be written down is told all the same, by the next task
+            silent = [name for name in task_vars["nodewise_run"]["members"] if not task_vars["hostvars"][name].get("nodewise_node")]
+            attempt([], lambda: decide(run, silent), None)  # what cannot be written down is told all the same, by the next task
             return {"ansible_facts": {"nodewise_collect": worth_collecting(run), "nodewise_step": {}}}
         said = summarized(run, ways=attempt([], lambda: self.ways(run, task_vars), {}))
         lines = ending(said, run.folder)

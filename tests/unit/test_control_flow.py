@@ -16,7 +16,7 @@ from nodewise.errors import NodewiseError
 from nodewise.record.commands import following
 from nodewise.views.summary import ending
 from tests.notes import NAMES
-from tests.unit.simulated import OURS, HostVars, Simulated
+from tests.unit.simulated import OURS, EndOfPlayError, HostVars, Simulated
 
 NOBODY = {"n1": 0, "n2": 0, "n3": 0}
 
@@ -120,6 +120,16 @@ def test_nodes_that_cannot_be_reached(notes: Simulated, lost: tuple[str, ...]) -
     """One node, or all: they are named, and nothing begins."""
     notes.lost = lost
     assert f"{', '.join(lost)} did not answer" in refused(notes)
+
+
+def test_a_play_that_nobody_is_left_in(notes: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no node is left the run comes to no plan; its end names those that did not answer all the same."""
+
+    def lost(*_given: object) -> None:
+        raise EndOfPlayError
+
+    monkeypatch.setattr(notes, "whole", lost)
+    assert "n1, n2, n3 did not answer; every member must be reachable" in refused(notes)
 
 
 def test_a_cluster_that_cannot_lose_a_member(notes: Simulated) -> None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from nodewise.errors import NodewiseError
@@ -21,12 +21,17 @@ Made = TypeVar("Made")
 HARMLESS = ("probe", "plan", "secure", "stage", "roll", "wait", "settle", "smoke")  # steps that change nothing that runs
 
 
-def decide(run: Run) -> None:
-    """Decide the outcome of a run that came to its end, or that ended in the middle without a decision."""
+def decide(run: Run, silent: Sequence[str] = ()) -> None:
+    """Decide the outcome of a run that came to its end, or that ended in the middle without a decision.
+
+    `silent` are members that did not answer when they were looked at.
+    """
     if run.outcome():
         return
     if changed(run):
         run.conclude("interrupted", midway(run), "interrupted")
+    elif silent:
+        run.conclude("refused", f"{', '.join(silent)} did not answer; every member must be reachable before one is changed")
     else:
         run.conclude("refused", "the run ended before anything was changed; what stopped it stands above")
 
