@@ -295,9 +295,9 @@ def test_a_limit_that_leaves_members_out(notes: Played) -> None:
 
 
 def test_no_node_can_be_reached(notes: Played) -> None:
-    """A run in which nobody answers is judged, too."""
+    """A run in which nobody answers is judged, too, and says who did not."""
     notes.inventory(notes=dict.fromkeys(NAMES, FAR))
-    assert "what stopped it stands above" in refused(notes, *UP, code=4)  # Ansible's own, for hosts out of reach
+    assert f"{', '.join(NAMES)} did not answer" in refused(notes, *UP, code=4)  # Ansible's own, for hosts out of reach
 
 
 def test_staging_that_fails_on_one_node(notes: Played) -> None:
