@@ -68,10 +68,9 @@ class ActionModule(EngineAction):
         facts = {**STATE, "nodewise_run": about}
         try:
             about |= self.ready(args, problem)
-        except Paused as pause:
-            facts.update(halt(run, "paused", str(pause), pause.reason_code)["ansible_facts"])
         except NodewiseError as error:
-            facts.update(halt(run, "refused", str(error))["ansible_facts"])
+            waits = getattr(error, "reason_code", None)  # of a run that is paused
+            facts.update(halt(run, "paused" if waits else "refused", str(error), waits)["ansible_facts"])
         return {"ansible_facts": facts}
 
     def chosen(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
