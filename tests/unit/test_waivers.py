@@ -48,8 +48,10 @@ def test_a_no_passes_with_its_reason() -> None:
         (FEW, {"count": "many"}),
         (Gate("few", "keys(count)", "not to be asked"), {"count": 3}),
         (Gate("few", "count < `9`", "data differs", waivable=False), {"count": 12}),
+        (Gate("few", "alarms == `[]`", "alarms are raised, or unknown", shows="alarms"), {"alarms": None}),
+        (Gate("few", "length(lags) == `3`", "a lag is unknown", measured="max(lags)", bound=9), {"lags": []}),
     ],
-    ids=["unknown", "no number", "fails", "data"],
+    ids=["unknown", "no number", "fails", "data", "unknown made false", "not measured"],
 )
 def test_what_never_passes(gate: Gate, context: dict[str, Any]) -> None:
     """An answer that nobody knows, and a gate about data."""

@@ -62,8 +62,11 @@ def judge(gate: Gate, context: dict[str, Any], waive: Mapping[str, str] = Mappin
         return Judgement(gate.name, False, gate.fail_msg, f"the expression failed: {error}")
     if answer is True and None not in measures.values():
         return Judgement(gate.name, True, gate.fail_msg, numbers=measures)
-    waived = waive.get(gate.name, "") if answer is False and gate.waivable else ""
-    return Judgement(gate.name, False, gate.fail_msg, _shown(gate, context, answer), measures, waived)
+    found = _shown(gate, context, answer)
+    # Many an expression turns what is unknown into false; then what it measures, or shows, is null.
+    known = answer is False and found is not None and None not in measures.values()
+    waived = waive.get(gate.name, "") if known and gate.waivable else ""
+    return Judgement(gate.name, False, gate.fail_msg, found, measures, waived)
 
 
 def numbers(gate: Gate, context: dict[str, Any]) -> dict[str, float | None]:
