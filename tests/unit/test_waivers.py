@@ -95,6 +95,13 @@ def test_an_upgrade_with_a_waiver(notes: Simulated) -> None:
     assert "  waived     no_alarms: LATE is a known defect of 1.0.0" in notes.journal_plan()
 
 
+def test_what_was_waived_does_not_hold_as_before(notes: Simulated) -> None:
+    """A node that was put back is told with the gates that hold; the one that was waived is named apart."""
+    notes.member("n1", breaks_on=["1.1.0"])
+    assert "rolled_back" == notes.upgrade("1.1.0", waive={"no_alarms": "known"})
+    assert "7 gates hold as before (no_alarms waived), and " in notes.summary()["reason"]
+
+
 def test_a_waiver_is_for_one_run(notes: Simulated) -> None:
     """The nodes remember none: the next run without it is refused."""
     assert "planned" == notes.upgrade("1.1.0", check=True, waive={"no_alarms": "known"})

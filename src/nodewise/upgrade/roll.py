@@ -197,7 +197,9 @@ def back_on(plan: Plan, node: str, old: str, verbs: list[str]) -> str:
         writes = f"writes were tried through {', '.join(plan.groups[plan.group_of(node)])}"
     elif shown & set(verbs):
         writes = "a write was tried, and every member has it"
-    return f"It is back on {old}, {len(plan.back)} gates hold as before, and {writes}"
+    waived = [name for name in plan.back if name in plan.settings.waive]
+    besides = f" ({', '.join(waived)} waived)" if waived else ""
+    return f"It is back on {old}, {len(plan.back) - len(waived)} gates hold as before{besides}, and {writes}"
 
 
 def to_keep(hop: Hop, observations: Observations, first: bool) -> dict[str, str]:
