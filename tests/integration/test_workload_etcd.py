@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import signal
 import socket
@@ -190,6 +191,7 @@ def test_a_write_without_an_answer_may_have_happened(etcd: Etcd) -> None:
     """A write to a server that stops answering ends `info`; a read, which has no effect, ends `fail`."""
     client = etcd.client()
     etcd.process.send_signal(signal.SIGSTOP)
+    os.waitpid(etcd.process.pid, os.WUNTRACED)  # until every thread has stopped
     try:
         wrote = client.invoke(Operation(0, "invoke", "write", "/late", "v", 0))
         read = client.invoke(Operation(0, "invoke", "read", "/late", None, 0))
