@@ -18,7 +18,7 @@ from tests.system import traces
 from tests.system.etcd_cluster import NEW, OLD, Cluster, read
 
 from nodewise.cli.rehearse import rehearse
-from nodewise.simulation import harness
+from nodewise.simulation import harness, scenario
 from nodewise.simulation.workloads.history import read_history
 from nodewise.testnet import state
 
@@ -119,7 +119,7 @@ def test_the_judge_can_fail(
     (tmp_path / "idle.yml").write_text(yaml.safe_dump(IDLE))
     monkeypatch.setattr(harness, "final_reads", robbed)
     monkeypatch.chdir(tmp_path)
-    assert 1 == rehearse("idle.yml", keep=False, name=name, seed=None)
+    assert 1 == rehearse(scenario.load("idle.yml"), keep=False, name=name, seed=None)
     summary = json.loads((record_of(tmp_path) / "summary.json").read_text())
     assert ("invalid", 1) == (summary["verdict"], summary["workload"]["lost"])
     assert "acknowledged writes lost: 1" in (said := capsys.readouterr().out)

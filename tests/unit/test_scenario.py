@@ -60,5 +60,7 @@ def test_what_is_no_scenario(text: str, says: str, tmp_path: Path) -> None:
 
 def test_a_scenario_that_is_not_there() -> None:
     """Those that there are are listed."""
-    with pytest.raises(UsageError, match="there are: patroni, postgresql-minor, rolling-upgrade"):
-        scenario.load("none")
+    with pytest.raises(
+        UsageError, match=r"did you mean patroni\?\); there are: leader-isolated, majority-ring, patroni, .*, rolling-upgrade, "
+    ):
+        scenario.load("patron")

@@ -94,7 +94,10 @@ def test_a_node_in_the_middle_of_its_switch() -> None:
         view.feed(record)
     cell = view.board.nodes["n2"].cells["switch"]
     assert (cell.state, cell.took(records[-1]["t"] + 1_500_000_000)) == ("running", 1.5)
-    assert " 1.5s  ·       ·" in table([*records, {**records[-1], "kind": "fault", "t": records[-1]["t"] + 1_500_000_000}])[4]
+    assert (
+        " 1.5s  ·       ·"
+        in table([*records, {**records[-1], "kind": "of a later release", "t": records[-1]["t"] + 1_500_000_000}])[4]
+    )
 
 
 @pytest.mark.parametrize("name", ["upgraded", "rolled_back"])
@@ -220,3 +223,16 @@ def test_a_record_that_cannot_be_shown_hides_no_other(tmp_path: Path) -> None:
     assert f"record 1 of {path} cannot be shown (KeyError: 'ok')" in told[0]
     assert "half ?, bell \ufffd, \ufffd[31mred" in told[1]
     assert told[2].endswith("the end")
+
+
+def test_a_fault() -> None:
+    """In effect it stands on top of the table, and healed it does not; both are said in lines, with what shows it."""
+    asked = {"t": 1, "seq": 1, "kind": "fault", "phase": "begin", "fault": "cut", "what": "partition", "state": "asked"}
+    begun = {**asked, "seq": 2, "state": "in_effect", "evidence": "n1 is deaf to n2"}
+    over = [{**asked, "seq": 3, "phase": "end", "state": "healing"}, {**begun, "seq": 4, "phase": "end", "state": "healed"}]
+    assert "in effect: cut (partition)" in table([asked, begun])[1]
+    assert not any("in effect: " in line for line in table([asked, begun, *over]))
+    said = [line.strip() for line in plain([asked, begun, *over, {**asked, "phase": "end", "state": "failed", "error": "no"}])]
+    assert "fault cut (partition) is in effect: n1 is deaf to n2" in said[0]
+    assert "fault cut (partition) is healed: n1 is deaf to n2" in said[1]
+    assert "fault cut (partition) failed: no" in said[2]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -33,16 +34,15 @@ def variables(given: tuple[str, ...]) -> dict[str, Any]:
 
 
 @click.command()
-@click.option("--nodes", "-n", type=int, default=3, show_default=True, help="How many nodes.")
+@click.option("--nodes", "-n", type=int, help="How many nodes.  [default: 3, or what the scenario says]")
 @click.option("--name", default="dev", show_default=True, help="Of the testnet; its nodes are NAME-n1, NAME-n2, ...")
 @click.option("--subnet", metavar="CIDR", help="Address range of its network.  [default: a free one]")
 @click.option("--system", metavar="NAME", help="Provision a cluster of this system on it, such as etcd, or a role's FQCN.")
 @click.option("--version", metavar="V", help="The version of the system.  [default: what its role says, if it does]")
 @click.option("--var", metavar="KEY=VALUE", multiple=True, help="A variable for Ansible, such as nodewise_soak=5.")
 @click.option("--keep-failed", is_flag=True, help="Keep the nodes when provisioning fails, to look at them.")
-def up(
-    nodes: int, name: str, subnet: str | None, system: str | None, version: str | None, var: tuple[str, ...], keep_failed: bool
-) -> None:
+@click.option("--scenario", metavar="NAME", help="Run this scenario on it, on the cluster that it names unless --system names one.")
+def up(nodes: int | None, name: str, scenario: str | None, **more: Any) -> None:
     """Make a testnet and wait until every node is reachable over SSH.
 
     The first time the node image is built, which takes about a minute.
@@ -52,11 +52,23 @@ def up(
     testnet up --nodes 3 --name old --system etcd --version 3.4.23
     testnet up --nodes 3 --system postgresql --var nodewise_synchronous=true
     testnet up --nodes 3 --name lab --subnet 10.99.0.0/24
+    testnet up --nodes 5 --scenario replication-under-partition
+
+    With a scenario the exit code is its verdict, as of testnet run, and the cluster stays up.
     """
+    if scenario:
+        from nodewise.cli.rehearse import rehearse
+        from nodewise.simulation import scenario as scenarios
+
+        if more["subnet"] or more["var"] or more["keep_failed"]:
+            raise click.UsageError("--scenario goes with --nodes, --name, --system and --version; variables stand in the scenario")
+        chosen = scenarios.load(scenario).on(nodes, more["system"], more["version"])
+        sys.exit(rehearse(chosen, keep=True, name=name, seed=None))
     from nodewise.testnet import lifecycle
     from nodewise.testnet.request import Request
 
-    made = lifecycle.up(Request(name, nodes, subnet, system, version, keep_failed, variables(var)), say)
+    given = {"variables": variables(more.pop("var")), **more}
+    made = lifecycle.up(Request(name, 3 if nodes is None else nodes, **given), say)
     click.echo(f"testnet {made.name} is up: {', '.join(node.name for node in made.nodes)} on {made.subnet}")
 
 

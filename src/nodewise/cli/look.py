@@ -80,6 +80,8 @@ def exec_(node: str, command: tuple[str, ...], name: str | None) -> NoReturn:
 
     testnet, found = find_node(node, name)
     words = command[1:] if command[0] == "--" else command
+    if command[0].startswith("--") and command[0] != "--":
+        raise click.UsageError(f"options come before the node: testnet exec --name dev {node} -- ...")
     _become(connection.command(testnet, found, words))
 
 

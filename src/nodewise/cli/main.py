@@ -25,6 +25,7 @@ ON_TESTNETS = [
     look.logs,
     look.inventory,
     run.run,
+    run.heal,
     bench.bench,
 ]
 EVERYWHERE = [runs.runs, smoke.smoke, check.check]

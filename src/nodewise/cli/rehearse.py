@@ -10,36 +10,55 @@ import time
 
 import click
 
-from nodewise.simulation import scenario as scenarios
+from nodewise.simulation.disturb import heal_all
 from nodewise.simulation.harness import Rehearsal, exit_code
+from nodewise.simulation.hosts import scene_of
+from nodewise.simulation.scenario import Scenario
+from nodewise.simulation.schedule import lines
 from nodewise.testnet import lifecycle
 from nodewise.testnet.interrupt import interruptible
+from nodewise.testnet.state import load, ups
 from nodewise.views.live import View
 from nodewise.views.summary import ending
 
 
-def rehearse(word: str, keep: bool, name: str, seed: int | None) -> int:
+def rehearse(scenario: Scenario, keep: bool, name: str, seed: int | None) -> int:
     """Run a scenario; the testnet is removed afterwards unless `keep`, also on Ctrl-C and SIGTERM. Returns the exit code."""
     with interruptible():
-        return _rehearse(word, keep, name, seed)
+        return _rehearse(scenario, keep, name, seed)
 
 
-def _rehearse(word: str, keep: bool, name: str, seed: int | None) -> int:
-    rehearsal = Rehearsal(scenarios.load(word), name, seed=seed)
-    began = time.monotonic()
-    click.echo(f"{rehearsal.scenario.name}, seed {rehearsal.seed}, record {rehearsal.run.folder}")
-    cluster = rehearsal.scenario.cluster
-    click.echo(f"a testnet of {cluster.nodes} nodes with {cluster.system} {cluster.version}")
+def _rehearse(scenario: Scenario, keep: bool, name: str, seed: int | None) -> int:
+    began, rehearsal = time.monotonic(), Rehearsal(scenario, name, seed=seed)
+    click.echo(f"{scenario.name}, seed {rehearsal.seed}, record {rehearsal.run.folder}")
+    for line in lines(rehearsal.events):
+        click.echo(f"  {line}")
+    cluster = scenario.cluster
+    click.echo(f"a testnet of {cluster.nodes} nodes with {cluster.system} {cluster.version}".rstrip())
     net = rehearsal.up(lambda text: click.echo(f"  {text}"))
     try:
         click.echo(f"  {', '.join(node.name for node in net.nodes)} serve after {time.monotonic() - began:.1f} s")
         with View([node.name for node in net.nodes], sys.stdout, sys.stdout.isatty()) as show:
             said = rehearsal.perform(net, show)
-        _outcome, *rest = ending(said, rehearsal.run.folder)  # the view has told the outcome
-        click.echo("\n".join(rest))
+        outcome, *rest = ending(said, rehearsal.run.folder)
+        click.echo("\n".join(rest if scenario.upgrade else [outcome, *rest]))  # of an upgrade the view has told it
         return exit_code(said)
     finally:
         farewell(name, keep)
+
+
+def planned(scenario: Scenario, seed: int | None) -> list[str]:
+    """What a seed makes of a scenario, as the lines of a plan."""
+    drawn = scenario.drawn(seed)
+    return [f"{scenario.name}, seed {drawn}", *(lines(scenario.events(drawn)) or ["it has no faults"])]
+
+
+def healed(name: str | None) -> list[str]:
+    """Undo what nodes hold, of one testnet or of all that are up; a line a node that held something."""
+    told = []
+    for net in [load(name)] if name else ups():
+        told += [f"{node}: {', '.join(names)} healed" for node, names in heal_all(scene_of(net, None)).items() if names]
+    return told or ["no node holds a fault"]
 
 
 def farewell(name: str, keep: bool) -> None:

@@ -5,22 +5,24 @@
 
 from __future__ import annotations
 
-import random
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from nodewise.errors import SetupError, UnknownResult, UsageError
-from nodewise.model import GOOD, Verdict
+from nodewise.model import GOOD, Operation, Verdict
 from nodewise.record.run import Run, new_folder
 from nodewise.record.summary import summarize
 from nodewise.simulation.checkers.registry import EXIT_CODES, judge, merge
+from nodewise.simulation.disturb import Disturbance, coverage, refuse_unable
+from nodewise.simulation.hosts import scene_of
 from nodewise.simulation.playbook import follow
-from nodewise.simulation.scenario import Scenario, UpgradeSpec
+from nodewise.simulation.scenario import Progress, Scenario, UpgradeSpec
 from nodewise.simulation.workloads.client import ClientFactory, Credentials
 from nodewise.simulation.workloads.data import seed_data, verify_data
 from nodewise.simulation.workloads.final import final_reads
@@ -39,13 +41,8 @@ class Rehearsal:
     def __init__(self, scenario: Scenario, name: str, *, seed: int | None = None, base: Path | None = None) -> None:
         self.scenario = scenario
         self.name = name
-        self.seed = (
-            seed
-            if seed is not None
-            else scenario.seed
-            if isinstance(scenario.seed, int)
-            else random.SystemRandom().randrange(2**31)
-        )
+        self.seed = scenario.drawn(seed)
+        self.events = scenario.events(self.seed)
         cluster, upgrade = scenario.cluster, scenario.upgrade or UpgradeSpec(scenario.cluster.version)
         named = f"nodewise_{upgrade.component}_version"
         self.run = Run.create(
@@ -59,11 +56,12 @@ class Rehearsal:
             **{"from": cluster.variables.get(named) if upgrade.component else cluster.version},
         )
         self.prefix = f"/nodewise/{self.run.id}/"
+        self.run.add(faults=msgspec.to_builtins(self.events))
 
     def up(self, say: Callable[[str], None]) -> Testnet:
         """A fresh testnet with the scenario's cluster on it."""
         cluster = self.scenario.cluster
-        given: dict[str, Any] = {"system": cluster.system, "version": cluster.version, "variables": cluster.variables}
+        given: dict[str, Any] = {"system": cluster.system, "version": cluster.version or None, "variables": cluster.variables}
         net = lifecycle.up(Request(self.name, cluster.nodes, **given), say)
         self.run.add(image=image.tag())
         return net
@@ -72,24 +70,38 @@ class Rehearsal:
         """Seed, work, upgrade, read everything back, judge. Returns the summary, which is in the run's folder, too."""
         spec, nodes = self.scenario.workload, [node.name for node in net.nodes]
         factory = clients_of(net)
+        scene = scene_of(net, factory)
+        refuse_unable(self.events, scene)
         expected = seed_data(factory(nodes[0]), self.seed)
         with History(self.run.folder / "history.jsonl") as history:
             shape = Shape(self.prefix, self.seed, spec.clients, spec.keys, spec.rate)
             work = Load(factory, nodes, history, shape).start()
+            faults = Disturbance(self.events, scene, self.run.journal, history.now)
             with showing(self.run, show, work):
                 self._pause(spec.warmup)
-                code = self._upgrade(net, lambda: show.workload(work.stats()))
+                code = self._disturbed(net, faults, lambda: show.workload(work.stats()))
                 self._pause(spec.warmup)
+                told = [progress(work, factory, nodes, self.scenario.progress)] if self.events else []
                 stats = work.stop()
                 final_reads(factory, nodes, history, self.prefix)
-        verdicts = judge(read_history(history.path), self.scenario.safety)
-        verdicts += [data_verdict(factory, nodes, expected)]
-        return self._conclude(code, msgspec.to_builtins(stats), verdicts)
+            whole = read_history(history.path)
+        told += [coverage(faults.windows, whole, self.scenario.coverage)] if self.events else []
+        told += [*judge(whole, self.scenario.safety), data_verdict(factory, nodes, expected)]
+        return self._conclude(code, msgspec.to_builtins(stats), told)
+
+    def _disturbed(self, net: Testnet, faults: Disturbance, tick: Callable[[], None]) -> int:
+        """Upgrade while the faults happen; whatever ends it, they are healed. Returns ansible-playbook's exit code."""
+        faults.start()
+        try:
+            code = self._upgrade(net, tick)
+            faults.wait(tick)
+        finally:
+            faults.stop()
+        return code
 
     def _upgrade(self, net: Testnet, tick: Callable[[], None]) -> int:
         upgrade = self.scenario.upgrade
         if not upgrade:
-            self.run.conclude("unchanged", "the scenario upgrades nothing")
             return 0
         return follow(
             "playbooks/upgrade.yml",
@@ -106,6 +118,8 @@ class Rehearsal:
 
     def _conclude(self, code: int, stats: dict[str, Any], verdicts: list[Verdict]) -> dict[str, Any]:
         merged = merge(verdicts)
+        if not self.scenario.upgrade:
+            self.run.conclude("passed" if merged.valid == "valid" else "failed", f"{merged.valid}: {merged.says}")
         if code and self.run.outcome() is None:
             raise SetupError(f"ansible-playbook ended with {code} and without an outcome; look into {self.run.folder}/ansible.log")
         told = [{"checker": v.checker, "verdict": v.valid, "says": v.says} for v in verdicts]
@@ -137,6 +151,32 @@ def data_verdict(factory: ClientFactory, nodes: list[str], expected: Any) -> Ver
     return Verdict("data", "invalid", f"the data from before changed: {said}")
 
 
+def progress(work: Load, factory: ClientFactory, nodes: list[str], asked: Progress) -> Verdict:
+    """Whether clients get on once every fault is healed, and every member answers, in the time that the scenario gives them."""
+    began, before, silent = time.monotonic(), work.stats().ok, nodes
+    while (took := time.monotonic() - began) < asked.within:
+        silent = [node for node in silent if not answers(factory, node)]
+        done = work.stats().ok - before
+        if done >= asked.operations and not silent:
+            says = f"{done} operations acknowledged, and every member answers, {took:.1f} s after the last fault's end"
+            return Verdict("progress", "valid", says)
+        threading.Event().wait(0.05)
+    says = f"{work.stats().ok - before} operations acknowledged in {asked.within:g} s after every fault was healed"
+    named = f"; {', '.join(silent)} did not answer" if silent else f"; expected {asked.operations}"
+    return Verdict("progress", "invalid", says + named)
+
+
+def answers(factory: ClientFactory, node: str) -> bool:
+    """Whether a read through a node is answered."""
+    client = factory(node)
+    try:
+        with closing(client):
+            client.open()
+            return client.invoke(Operation(0, "invoke", "read", "/nodewise/answers", None, 0)).type == "ok"
+    except OSError:
+        return False
+
+
 @contextmanager
 def showing(run: Run, show: View, work: Load) -> Iterator[None]:
     """Render the run's journal and the load while it happens."""
@@ -160,6 +200,6 @@ def exit_code(summary: dict[str, Any]) -> int:
         return 1
     if summary["outcome"] == "refused":
         return SetupError.exit_code
-    if summary["outcome"] not in GOOD:
+    if summary["outcome"] not in (*GOOD, "failed"):  # failed: there was no upgrade, and the verdict says it
         return 1
     return EXIT_CODES[summary["verdict"]]

@@ -80,6 +80,7 @@ class Board:
         self.good = False
         self.reason = ""
         self.gates = Cell()
+        self.faults: dict[str, str] = {}  # in effect now: id and kind
         self.began: int | None = None
         self.last = 0
 
@@ -87,13 +88,19 @@ class Board:
         """One record of the journal."""
         self.began = record["t"] if self.began is None else self.began
         self.last = record["t"]
-        take = {"step": self._step, "gate": self._gate, "observe": self._observe, "note": self._note}.get(record["kind"])
-        if take:
+        takes = {"step": self._step, "gate": self._gate, "observe": self._observe, "note": self._note, "fault": self._fault}
+        if take := takes.get(record["kind"]):
             take(record)
 
     def node(self, name: str) -> Node:
         """A member; made when it is first heard of."""
         return self.nodes.setdefault(name, Node(name))
+
+    def _fault(self, record: dict[str, Any]) -> None:
+        if record["state"] == "in_effect":
+            self.faults[record["fault"]] = record["what"]
+        elif record["phase"] == "end":
+            self.faults.pop(record["fault"], None)
 
     def _note(self, record: dict[str, Any]) -> None:
         for name in record.get("members") or ():

@@ -109,6 +109,9 @@ class View:
         with self._lock:
             now, board = self._clock(), self.board
             lines: list[RenderableType] = [Text(board.title, style="bold"), self._phases(now), self._nodes(now)]
+            if board.faults:
+                in_effect = ", ".join(f"{name} ({kind})" for name, kind in board.faults.items())
+                lines.insert(1, Text(f"in effect: {in_effect}", style="yellow"))
             if self._load:
                 lines.append(Text(self._load_line(self._load), style="red" if self._load.failed or self._load.lost else ""))
             if board.outcome:

@@ -22,12 +22,13 @@ INDENT = 10  # columns that the time takes
 def lasting(record: Record, board: Board) -> Iterator[Line]:
     """What deserves lines that stay, beside a table that shows the rest."""
     shown = record["kind"] == "note" and ("outcome" in record or "members" in record)  # the table has them
-    return timed(record, board, trouble(record) if shown or record["kind"] != "note" else note(record))
+    told = {"note": note, "fault": fault}.get(record["kind"], trouble)
+    return timed(record, board, trouble(record) if shown else told(record))
 
 
 def plain(record: Record, before: Board, board: Board) -> Iterator[Line]:
     """Everything worth a line where nothing is drawn. `before` and `board`: the state without this record, and with it."""
-    tell = {"step": step, "note": note}.get(record["kind"])
+    tell = {"step": step, "note": note, "fault": fault}.get(record["kind"])
     told = tell(record) if tell else changes(before, board) if record["kind"] == "observe" else ()
     return timed(record, board, chain(trouble(record), told))
 
@@ -61,6 +62,16 @@ def step(record: Record) -> Iterator[Line]:
     if record["phase"] == "end" and record["ok"]:
         took = f" in {record['duration_s']:.1f} s" if record.get("duration_s") is not None else ""
         yield f"{where(record)}{record['step']} done{took}", ""
+
+
+def fault(record: Record) -> Iterator[Line]:
+    """A fault that was proved to be in effect, or to be healed; and one that could not be."""
+    name = f"fault {record['fault']} ({record['what']})"
+    if record["state"] == "failed":
+        yield f"{name} failed: {record['error']}", "bold red"
+    elif "evidence" in record:
+        in_effect = record["state"] == "in_effect"
+        yield f"{name} is {'in effect' if in_effect else 'healed'}: {record['evidence']}", "yellow" if in_effect else ""
 
 
 def note(record: Record) -> Iterator[Line]:

@@ -56,6 +56,20 @@ class Scans(Protocol):
         """All keys with their values, a list where one key is there several times; raises `OSError` when not all could be read."""
 
 
+@runtime_checkable
+class Leads(Protocol):
+    """A client that can tell whether the member of its node leads: a fault may be about the leader."""
+
+    def open(self) -> None:
+        """Connect."""
+
+    def leads(self) -> bool:
+        """Whether it does, as the member says itself; raises `OSError` when it does not answer."""
+
+    def close(self) -> None:
+        """Let go of the connection."""
+
+
 ClientFactory = Callable[[str], Client]  # from a node's name to an unopened client
 
 

@@ -21,6 +21,7 @@ from nodewise.simulation.workloads.client import ClientFactory, Credentials
 from nodewise.systems.etcd import data
 from nodewise.text import cut
 
+UNIT = "etcd"  # of systemd, on testnets
 TIMEOUT = 1.0  # seconds for an attempt: longer than an election takes members to notice, shorter than an operation's deadline
 PAGE = 500  # keys
 
@@ -131,6 +132,11 @@ class EtcdClient:
                 return found
             revision = page["header"]["revision"] if revision == "0" else revision
             start = b64encode(b64decode(page["kvs"][-1]["key"]) + b"\0").decode()
+
+    def leads(self) -> bool:
+        """Whether this member leads."""
+        said = self.call("/maintenance/status")
+        return bool(said.get("leader")) and said["leader"] == said["header"]["member_id"]
 
     def seed(self, seed: int) -> data.DataSet:
         """Write the data set of a seed."""

@@ -27,6 +27,7 @@ from nodewise.simulation.workloads.client import ClientFactory, Credentials
 from nodewise.systems.postgresql import data
 from nodewise.text import cut
 
+UNIT = "patroni"  # of systemd, on testnets: PostgreSQL runs in it
 TIMEOUT = 1.0  # seconds for a statement
 CONNECTING = 2  # seconds for one member: libpq's least
 BACKOFF = 0.05  # seconds, where no member takes writes: each look at all of them costs a TLS handshake and a SCRAM proof a member
@@ -176,6 +177,10 @@ class PostgresqlClient:
         for key, value in self._session("any").ask(SCAN, prefix):
             found.setdefault(str(key), []).append(str(value))
         return {key: values if len(values) > 1 else values[0] for key, values in found.items()}
+
+    def leads(self) -> bool:
+        """Whether the client's own member is the primary."""
+        return self._session("any").ask("select not pg_is_in_recovery()") == [["t"]]
 
     def seed(self, seed: int) -> data.Facts:
         """Write the data set of a seed, and make the workload's own tables unless they are there."""

@@ -1,0 +1,160 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Performing a plan of faults beside a workload and an upgrade: asked, in effect, healing, healed, all of it in the journal."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from nodewise.errors import NodewiseError, UsageError
+from nodewise.model import Operation, Verdict
+from nodewise.record import journal
+from nodewise.simulation.faults import held
+from nodewise.simulation.faults.act import POLL, Act
+from nodewise.simulation.faults.fault import Applied, Fault, Means
+from nodewise.simulation.faults.host import Scene
+from nodewise.simulation.schedule import Event
+
+
+@dataclass
+class Window:
+    """When a fault was proved to be in effect: from `began` to `ended`, by the clock of the history (ns)."""
+
+    fault: str
+    kind: str
+    began: int | None = None
+    ended: int | None = None
+    why: str = "it never began"  # what is missing, where it was not proved
+    healed: bool = False
+
+
+class Disturbance:
+    """The faults of a plan, each in a thread of its own. `now` is the clock of the history."""
+
+    def __init__(self, events: Sequence[Event], scene: Scene, record: Path, now: Callable[[], int]) -> None:
+        self.windows = {event.id: Window(event.id, event.fault["kind"]) for event in events}
+        self._scene, self._record, self._now = scene, record, now
+        self._stop, self._no_more_steps = threading.Event(), threading.Event()
+        self._over = {event.id: threading.Event() for event in events}
+        self._threads = [threading.Thread(target=self._whole, args=(event,), daemon=True) for event in events]
+        self._began = 0.0
+
+    def start(self) -> Disturbance:
+        """Begin to count; returns at once."""
+        self._began = time.monotonic()
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def wait(self, tick: Callable[[], None]) -> None:
+        """Until all are healed, after the upgrade has ended: no step of it begins any more."""
+        self._no_more_steps.set()
+        while any(thread.is_alive() for thread in self._threads):
+            tick()
+            self._stop.wait(POLL)
+
+    def stop(self) -> None:
+        """Heal what is in effect and begin nothing more."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _whole(self, event: Event) -> None:
+        window, fault = self.windows[event.id], event.read()
+        try:
+            if self._reached(event, fault):
+                self._perform(event, fault, window)
+        except (NodewiseError, OSError) as error:
+            self._failed(window, str(error))
+        except Exception as error:  # noqa: BLE001 a defect of a fault is no coverage, and must not end the others
+            self._failed(window, f"{type(error).__name__}: {error}")
+        finally:
+            self._over[event.id].set()
+
+    def _reached(self, event: Event, fault: Fault) -> bool:
+        """Wait for what it waits for; False when the run ends before."""
+        due = self._began
+        if fault.after:
+            while not self._over[fault.after].wait(POLL):
+                if self._stop.is_set():
+                    return False
+            due = time.monotonic()
+        elif fault.step:
+            reader = journal.Reader(self._record)
+            while not any(_begins(record, fault.step) for record in reader.more()):
+                if self._stop.is_set() or self._no_more_steps.wait(POLL):
+                    return False
+            due = time.monotonic()
+        return not self._stop.wait(max(0.0, due + event.at - time.monotonic()))
+
+    def _perform(self, event: Event, fault: Fault, window: Window) -> None:
+        full = {name.rpartition("-")[2]: name for name in self._scene.hosts}
+        act = Act(fault, replace(self._scene, order=[full[name] for name in event.order]), self._record)
+        try:
+            act.begin(event.lasts)
+            window.began, window.why = self._now(), ""
+            self._hold(event, act)
+        finally:
+            window.ended = self._now()
+            act.end()
+            window.healed = True
+
+    def _hold(self, event: Event, act: Act) -> None:
+        """Renew until its time is over. Where a lease has ended the node has healed by itself, which is an error here."""
+        until = time.monotonic() + (0.0 if act.fault.holds == "once" else event.lasts)
+        while (left := until - time.monotonic()) > 0 and not self._stop.wait(min(left, held.LEASE / 3)):
+            if time.monotonic() < until:
+                act.renew()
+
+    def _failed(self, window: Window, why: str) -> None:
+        window.why = why
+        journal.append(self._record, "fault", "end", fault=window.fault, what=window.kind, state="failed", error=why)
+
+
+def _begins(record: Mapping[str, Any], step: str) -> bool:
+    """Whether a record of the journal says that a node's step begins."""
+    return (record["kind"], record["phase"], record.get("step")) == ("step", "begin", step)
+
+
+def coverage(windows: Mapping[str, Window], history: Sequence[Operation], least: int) -> Verdict:
+    """Whether each fault was proved to be in effect and healed, and clients were at work meanwhile; unknown otherwise."""
+    told, missing = [], []
+    for window in windows.values():
+        done = sum(o.type != "invoke" and not o.final and _within(o.time, window) for o in history)
+        if window.why:
+            missing.append(f"{window.fault}: {window.why}")
+        elif not window.healed:
+            missing.append(f"{window.fault}: not proved to be healed")
+        elif done < least and window.kind != "restart":
+            missing.append(f"{window.fault}: {done} operations ended in it, expected {least} or more")
+        told.append(f"{window.fault} {done} operations")
+    if missing:
+        return Verdict("coverage", "unknown", f"no coverage: {'; '.join(missing)}")
+    return Verdict("coverage", "valid", f"every fault was in effect and healed: {', '.join(told)}")
+
+
+def _within(time_ns: int, window: Window) -> bool:
+    return window.began is not None and window.ended is not None and window.began <= time_ns <= window.ended
+
+
+def refuse_unable(events: Sequence[Event], scene: Scene) -> None:
+    """Raise UsageError for a fault that a host cannot do; nothing is changed."""
+    for event in events:
+        fault = event.read()
+        if script := fault.able():
+            applied = Applied(scene, dict.fromkeys(scene.hosts, Means("", "", "")))
+            if cannot := {name: said for name, said in applied.ask(script).items() if said}:
+                name, why = next(iter(cannot.items()))
+                raise UsageError(f"{fault.id}: {name} cannot do this: {why}")
+
+
+def heal_all(scene: Scene) -> dict[str, list[str]]:
+    """Undo whatever the hosts hold, by their own records; the names of what was undone, by host."""
+    applied = Applied(scene, dict.fromkeys(scene.hosts, Means("", "", "")))
+    return {name: said.split() for name, said in applied.ask(held.heal_all()).items()}

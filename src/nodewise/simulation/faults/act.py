@@ -1,0 +1,102 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One fault on its hosts, from asked to healed, each of its states in the journal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from nodewise.record import journal
+from nodewise.simulation.faults import held
+from nodewise.simulation.faults.fault import Applied, Fault
+from nodewise.simulation.faults.host import HostError, NotProved, Scene
+
+PROVING = 10.0  # seconds that a proof may take, of the effect or of its end
+POLL = 0.1
+Found = TypeVar("Found")
+
+
+class Act:
+    """A fault with its targets as they are now. Whatever comes of `begin`, `end` must be called. Raises NotProved."""
+
+    def __init__(self, fault: Fault, scene: Scene, record: Path) -> None:
+        self.fault = fault
+        self._record = record
+        self._applied = Applied(scene, _until(lambda: fault.on(scene)))  # who leads is not known while members elect
+
+    def begin(self, seconds: float, lease: float = held.LEASE) -> None:
+        """Inject on all hosts at once, and return when it is proved. Raises NotProved, HostError.
+
+        `seconds`: how long it is to last, for the record, and for a fault that nobody can renew.
+        """
+        where = {name: {"by": means.by, "peers": list(means.peers)} for name, means in self._applied.where.items()}
+        self.write("begin", "asked", where=where, seconds=seconds)
+        wait = self.fault.holds != "whole"
+        lasts = lease if wait else seconds
+        scripts = {
+            name: held.arm(self.fault.id, means.inject, means.undo, lasts, wait=wait) for name, means in self._applied.where.items()
+        }
+        times = {}
+        for name, said in self._applied.ask(scripts).items():
+            if wait:
+                first, _, self._applied.said[name] = said.partition("\n")
+                times[name] = float(first)
+        evidence = _until(lambda: self.fault.proved(self._applied))
+        self.write("begin", "in_effect", on_nodes=times, evidence=evidence)
+
+    def renew(self, lease: float = held.LEASE) -> None:
+        """Have the nodes hold it for so many seconds from now. Raises HostError where one has healed already."""
+        if self.fault.holds == "lease":
+            self._applied.ask(held.renew(self.fault.id, lease))
+
+    def end(self, lease: float = held.LEASE) -> None:
+        """Undo it on all hosts, and return when that is proved. A host out of reach heals itself, and is asked until then."""
+        self.write("end", "healing")
+        patience = time.monotonic() + lease + PROVING
+        while True:
+            try:
+                said = self._applied.ask(held.heal(self.fault.id))
+                break
+            except HostError:
+                if time.monotonic() > patience:
+                    raise
+                time.sleep(POLL)
+        evidence = _until(lambda: self.fault.healed(self._applied))
+        self.write("end", "healed", on_nodes={name: _times(text) for name, text in said.items()}, evidence=evidence)
+
+    def write(self, phase: Literal["begin", "end"], state: str, **more: Any) -> None:
+        """A record of the journal."""
+        journal.append(self._record, "fault", phase, fault=self.fault.id, what=self.fault.kind, state=state, **more)
+
+
+@contextmanager
+def in_effect(fault: Fault, scene: Scene, record: Path, lease: float) -> Iterator[None]:
+    """The fault around a block, proved before it and proved to be healed after it. It is not renewed: `lease` covers the block."""
+    act = Act(fault, scene, record)
+    try:
+        act.begin(lease, lease)
+        yield
+    finally:
+        act.end(lease)
+
+
+def _times(said: str) -> dict[str, float]:
+    """When a node began and ended it (epoch), as its record says; what it does not say is left out."""
+    return {name: float(word) for name, word in zip(("began", "ended"), said.split(), strict=False) if word != "-"}
+
+
+def _until(prove: Callable[[], Found]) -> Found:
+    """What a proof says, as soon as it holds."""
+    deadline = time.monotonic() + PROVING
+    while True:
+        try:
+            return prove()
+        except (NotProved, HostError):
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(POLL)

@@ -1,0 +1,103 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What every fault has: when it begins, how long it lasts, and how it is done, proved and healed."""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import msgspec
+
+from nodewise.errors import UsageError
+from nodewise.simulation.faults.host import Scene
+
+Span = str | float  # seconds: 8, 8s, 200ms, 1m, or a range that is drawn from: 8..15s
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)(?:\.\.(\d+(?:\.\d+)?))?(ms|s|m)?")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
+
+
+def seconds(span: Span) -> tuple[float, float]:
+    """The least and the most of a span, in seconds. Raises UsageError."""
+    found = _SPAN.fullmatch(str(span))
+    if not found:
+        raise UsageError(f"{span!r} is no time: expected such as 8, 8s, 200ms or 8..15s")
+    low, high, unit = found.groups()
+    least, most = float(low) * _UNITS[unit], float(high or low) * _UNITS[unit]
+    if most < least:
+        raise UsageError(f"{span!r}: a range from more to less")
+    return least, most
+
+
+@dataclass(frozen=True)
+class Means:
+    """How one host does it: by what, shell scripts that inject and undo, and which other hosts it is about there, if any."""
+
+    by: str
+    inject: str
+    undo: str
+    peers: tuple[str, ...] = ()
+
+
+@dataclass
+class Applied:
+    """A fault on its hosts: what is done on each, and what injecting it printed there."""
+
+    scene: Scene
+    where: Mapping[str, Means]
+    said: dict[str, str] = field(default_factory=dict)
+
+    def ask(self, script: str | Mapping[str, str]) -> dict[str, str]:
+        """What each host prints, all asked at once: one script for the hosts of the fault, or one for each host named."""
+        scripts = dict.fromkeys(self.where, script) if isinstance(script, str) else script
+        with ThreadPoolExecutor(max(1, len(scripts))) as pool:
+            return dict(zip(scripts, pool.map(lambda name: self.scene.hosts[name].run(scripts[name]), scripts), strict=True))
+
+
+class Fault(msgspec.Struct, forbid_unknown_fields=True, tag_field="kind", kw_only=True):
+    """One entry of a scenario's `faults`. It begins `at` a time, or that long after another was healed or a step has begun."""
+
+    id: str
+    at: Span = 0.0  # from the beginning of the workload, or from what `after` and `step` name
+    after: str = ""  # id of a fault, counted from when it was healed
+    step: str = ""  # of an upgrade, counted from when a node first begins it, such as switch
+    lasts: Span = msgspec.field(name="for", default=8.0)
+
+    holds: ClassVar[Literal["lease", "once", "whole"]] = "lease"  # once: nothing to heal; whole: held for its time, not renewed
+
+    def check(self, nodes: list[str]) -> None:
+        """Raise UsageError for fields that make no sense on these nodes (short names)."""
+
+    @abstractmethod
+    def takes(self, nodes: int) -> int:
+        """How many of so many members it takes away at most."""
+
+    @abstractmethod
+    def on(self, scene: Scene) -> dict[str, Means]:
+        """What is done on which host; roles are resolved now."""
+
+    def able(self) -> str:
+        """A script for each host that says on stdout why it cannot do this; nothing where it can."""
+        return ""
+
+    @abstractmethod
+    def proved(self, applied: Applied) -> str:
+        """What shows that it is in effect, in words. Raises NotProved, HostError."""
+
+    @abstractmethod
+    def healed(self, applied: Applied) -> str:
+        """What shows that it is over, in words. Raises NotProved, HostError."""
+
+    @property
+    def kind(self) -> str:
+        """Which fault it is."""
+        return str(self.__struct_config__.tag)
+
+    def about(self) -> dict[str, Any]:
+        """It as plain data, for plans and records."""
+        return dict(msgspec.to_builtins(self))

@@ -1,0 +1,47 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Faults by name: every file here that defines one. A new fault is a new file."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Iterable
+from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+import msgspec
+
+from nodewise.errors import UsageError
+from nodewise.simulation import faults
+from nodewise.simulation.faults.fault import Fault
+
+
+@cache
+def kinds() -> dict[str, type[Fault]]:
+    """Each kind of fault and its class: a file is named as the kind that it defines."""
+    found = {}
+    for one in pkgutil.iter_modules(faults.__path__):
+        for value in vars(import_module(f"{faults.__name__}.{one.name}")).values():
+            if isinstance(value, type) and issubclass(value, Fault) and value.__struct_config__.tag == one.name:
+                found[one.name] = value
+    return found
+
+
+def read(given: Any) -> Fault:
+    """One entry of `faults:`, as a scenario has it. Raises UsageError, in one line, with the nearest name."""
+    kind = given.get("kind") if isinstance(given, dict) else None
+    if kind not in kinds():
+        raise UsageError(f"no fault {kind!r}{nearest(str(kind), kinds())}; there are: {', '.join(kinds())}")
+    try:
+        return msgspec.convert({key: value for key, value in given.items() if key != "kind"} | {"kind": kind}, kinds()[kind])
+    except msgspec.ValidationError as error:
+        raise UsageError(f"fault {given.get('id', kind)}: {error}") from error
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """What a word that is not known may have been meant to be, for a message."""
+    close = get_close_matches(word, list(known), 1)
+    return f" (did you mean {close[0]}?)" if close else ""

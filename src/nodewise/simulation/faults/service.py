@@ -1,0 +1,55 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What faults of a service share: its target, and what the host says of its unit."""
+
+from __future__ import annotations
+
+from nodewise.errors import UsageError
+from nodewise.simulation.faults import targets
+from nodewise.simulation.faults.fault import Fault, Means
+from nodewise.simulation.faults.host import Scene
+from nodewise.simulation.faults.targets import Target
+
+BACK = 30  # seconds that a service has to be there again
+# Waits until the unit runs with another main process than the one that was.
+ANEW = """for _ in $(seq {tenths}); do
+  now=$(systemctl show -P MainPID {unit})
+  [ "$now" = 0 ] || [ "$now" = "{was}" ] || ! systemctl is-active --quiet {unit} || { echo "$now"; exit; }
+  sleep 0.1
+done"""
+
+
+class OfService(Fault, kw_only=True):
+    """A fault of the service under test, or of another unit of systemd, on a target's hosts."""
+
+    target: Target = "one"
+    unit: str = ""  # the service under test, unless it is said
+
+    def check(self, nodes: list[str]) -> None:
+        """The target is there."""
+        targets.check(self.target, nodes)
+
+    def takes(self, nodes: int) -> int:
+        """All of the target."""
+        return targets.most(self.target, nodes)
+
+    def on(self, scene: Scene) -> dict[str, Means]:
+        """The same on each host of the target."""
+        unit = self.unit or scene.unit
+        if not unit:
+            raise UsageError(f"{self.id}: the system does not say what its unit is; name it with unit:")
+        return dict.fromkeys(targets.resolve(self.target, scene), self.means(unit))
+
+    def means(self, unit: str) -> Means:
+        """How a host does it to a unit."""
+        raise NotImplementedError
+
+    def able(self) -> str:
+        """Whether there is such a unit, where it is named here."""
+        return f"systemctl cat {self.unit} >/dev/null 2>&1 || echo 'there is no unit {self.unit}'" if self.unit else ""
+
+
+def anew(unit: str, was: str) -> str:
+    """A script that prints the main process of a unit once it is another; nothing when that does not happen in time."""
+    return ANEW.replace("{unit}", unit).replace("{was}", was).replace("{tenths}", str(BACK * 10))

@@ -1,0 +1,78 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The nodes of a testnet as hosts for faults, and who leads the cluster on them."""
+
+from __future__ import annotations
+
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+
+from nodewise.simulation.faults.host import Host, HostError, NotProved, Scene
+from nodewise.simulation.workloads.client import ClientFactory, Leads
+from nodewise.systems import catalog
+from nodewise.testnet import ssh
+from nodewise.testnet.state import Node, Testnet
+
+
+@dataclass(frozen=True)
+class TestHost:
+    """A node of a testnet, reached over the shared SSH connection."""
+
+    net: Testnet
+    node: Node
+
+    __test__ = False  # not a test of pytest's
+
+    @property
+    def name(self) -> str:
+        """The node's name."""
+        return self.node.name
+
+    @property
+    def address(self) -> str:
+        """The node's address."""
+        return self.node.address
+
+    def run(self, script: str, timeout: float = 20) -> str:
+        """Run a script as root; HostError with its last words when it fails, or when the node is not reached."""
+        command = ssh.command(self.net, self.node, ["sudo", "sh", "-s"])
+        try:
+            done = subprocess.run(command, input=script, capture_output=True, text=True, timeout=timeout, check=False)
+        except subprocess.TimeoutExpired:
+            raise HostError(f"{self.name} did not answer within {timeout:g} s") from None
+        if done.returncode:
+            raise HostError(f"{self.name}: {done.stderr.strip() or f'exit code {done.returncode}'}")
+        return done.stdout.strip()
+
+
+def scene_of(net: Testnet, factory: ClientFactory | None) -> Scene:
+    """All nodes of a testnet, and the cluster on it; without clients nobody can tell who leads."""
+    hosts: dict[str, Host] = {node.name: TestHost(net, node) for node in net.nodes}
+    unit = getattr(catalog.find(net.system), "UNIT", "") if net.system else ""
+    return Scene(hosts, list(hosts), unit, lambda: leader(factory, list(hosts)))
+
+
+def leader(factory: ClientFactory | None, nodes: list[str]) -> str:
+    """The node whose member says that it leads. Raises NotProved when not exactly one does."""
+    if factory is None:
+        raise NotProved("there is no cluster to ask who leads")
+    with ThreadPoolExecutor(len(nodes)) as pool:
+        leading = [node for node, leads in zip(nodes, pool.map(lambda node: _leads(factory, node), nodes), strict=True) if leads]
+    if len(leading) != 1:
+        raise NotProved(f"{', '.join(leading) or 'nobody'} leads; expected one member that does")
+    return leading[0]
+
+
+def _leads(factory: ClientFactory, node: str) -> bool:
+    client = factory(node)
+    if not isinstance(client, Leads):
+        raise NotProved(f"the client of {node} ({type(client).__name__}) cannot tell who leads; name the nodes of the fault")
+    try:
+        with closing(client):
+            client.open()
+            return client.leads()
+    except OSError:
+        return False

@@ -1,0 +1,197 @@
+"""Faults on real nodes: each proves its effect and its end, leaves nothing, and is healed by the node when nobody renews it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nodewise.errors import UsageError
+from nodewise.record import journal
+from nodewise.simulation.disturb import Disturbance, coverage, refuse_unable
+from nodewise.simulation.faults import held
+from nodewise.simulation.faults.act import Act
+from nodewise.simulation.faults.fault import Means
+from nodewise.simulation.faults.host import HostError, NotProved, Scene
+from nodewise.simulation.faults.partition import Partition
+from nodewise.simulation.faults.registry import read
+from nodewise.simulation.hosts import scene_of
+from nodewise.simulation.schedule import plan
+from nodewise.testnet import state
+from tests.conftest import Run
+from tests.system.cluster import until
+
+UNIT = "stand-in"  # a service to disturb
+SERVICE = f"""cat >/run/systemd/system/{UNIT}.service <<'UNIT'
+[Service]
+ExecStart=/bin/sleep infinity
+UNIT
+systemctl daemon-reload; systemctl restart {UNIT}"""
+GONE = f"systemctl stop {UNIT}; rm -f /run/systemd/system/{UNIT}.service; systemctl daemon-reload"
+# All that a fault may leave: its rules, units and records, and a service that stands still.
+LOOK = f"""nft list ruleset; ls {held.ROOT} | grep -v '^healed$'; systemctl list-units --all --plain --no-legend '{held.UNIT}*'
+systemctl is-active {UNIT}; cat /proc/$(systemctl show -P MainPID {UNIT})/status | grep State:
+for root in /sys/fs/cgroup /sys/fs/cgroup/unified; do cat $root/system.slice/{UNIT}.service/cgroup.freeze 2>/dev/null; done; :"""
+FAULTS: dict[str, dict[str, Any]] = {
+    "partition": {"kind": "partition", "mode": "both_ways", "from": "n1"},
+    "one way": {"kind": "partition", "mode": "one_way", "from": "n1"},
+    "a port": {"kind": "partition", "from": "n1", "ports": [4711]},
+    "kill": {"kind": "kill", "target": "n1"},
+    "restart": {"kind": "restart", "target": "n1"},
+    "freeze": {"kind": "pause", "target": "all"},
+    "stop": {"kind": "pause", "how": "stop", "target": "n1"},
+    "ssh_cut": {"kind": "ssh_cut", "target": "n2"},
+}
+HELD = [name for name in FAULTS if name != "restart"]
+# A controller that begins a fault and then does nothing more.
+CONTROLLER = """import json, sys, time
+from dataclasses import replace
+from pathlib import Path
+from nodewise.simulation.faults import act, held
+from nodewise.simulation.faults.registry import read
+from nodewise.simulation.hosts import scene_of
+from nodewise.testnet.state import load
+fault, net, unit, record = json.loads(sys.argv[1]), load(sys.argv[2]), sys.argv[3], Path(sys.argv[4])
+act.Act(read(fault), replace(scene_of(net, None), unit=unit), record).begin(3, 3)
+print("begun", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def scene(pair: state.Testnet) -> Iterator[Scene]:
+    """Two nodes with a service of ours on each."""
+    here = replace(scene_of(pair, None), unit=UNIT)
+    for host in here.hosts.values():
+        host.run(SERVICE)
+    yield here
+    for host in here.hosts.values():
+        host.run(f"{held.heal_all()}\n{GONE}")
+
+
+def look(scene: Scene) -> list[str]:
+    """What each node has that a fault may leave."""
+    return [host.run(LOOK) for host in scene.hosts.values()]
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_proved_and_leaves_nothing(scene: Scene, tmp_path: Path, name: str) -> None:
+    """Asked, in effect, healing, healed: each with its evidence; then the nodes are as they were."""
+    before, record = look(scene), tmp_path / "journal.jsonl"
+    events = plan([{"id": "it", "for": 1, **FAULTS[name]}], 2, 1, max_down=2)
+    disturbed = Disturbance(events, scene, record, time.monotonic_ns).start()
+    disturbed.wait(lambda: None)
+    window = disturbed.windows["it"]
+    assert ("", True) == (window.why, window.healed)
+    records = journal.read(record)
+    assert ["asked", "in_effect", "healing", "healed"] == [one["state"] for one in records]
+    assert all(one["evidence"] for one in records if one["state"] in ("in_effect", "healed"))
+    if name != "restart":
+        assert window.began is not None
+        assert window.ended is not None
+        assert 0.9 <= (window.ended - window.began) / 1e9 <= 2
+    assert before == look(scene)
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in ("partition", "freeze") else pytest.param(name, marks=pytest.mark.slow) for name in HELD]
+)
+def test_a_controller_that_was_killed(scene: Scene, pair: state.Testnet, tmp_path: Path, name: str) -> None:
+    """The node heals by itself when the lease of three seconds has ended, within seconds."""
+    before = look(scene)
+    words = [json.dumps({"id": "it", **FAULTS[name]}), pair.name, UNIT, str(tmp_path / "journal.jsonl")]
+    controller = subprocess.Popen([sys.executable, "-c", CONTROLLER, *words], stdout=subprocess.PIPE, text=True)
+    assert controller.stdout is not None
+    assert "begun\n" == controller.stdout.readline()
+    controller.send_signal(signal.SIGKILL)
+    controller.wait()
+    controller.stdout.close()
+    if name != "ssh_cut":
+        assert before != look(scene)
+    until(lambda: before == look(scene), 6)
+
+
+def test_two_that_overlap(scene: Scene, tmp_path: Path) -> None:
+    """Both are proved, though they cut off the same way; healing one leaves the other."""
+    one, other = (Act(read({"id": name, **FAULTS["partition"]}), scene, tmp_path / "journal.jsonl") for name in ("one", "other"))
+    one.begin(20)
+    other.begin(20)
+    one.end()
+    rules = scene.hosts[scene.order[0]].run("nft list tables")
+    assert "table inet nodewise_other" == rules
+    other.end()
+    assert "" == scene.hosts[scene.order[0]].run("nft list tables")
+
+
+class Idle(Partition, tag="idle"):
+    """A partition whose injector does nothing."""
+
+    def on(self, scene: Scene) -> dict[str, Means]:
+        """A table without rules."""
+        table = f"nodewise_{self.id}"
+        return {name: replace(means, inject=f"nft add table inet {table}") for name, means in super().on(scene).items()}
+
+
+def test_an_injector_that_does_nothing(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not proved, which is no coverage and never valid; what it left is healed all the same."""
+    monkeypatch.setattr("nodewise.simulation.faults.act.PROVING", 1.0)
+    monkeypatch.setattr("nodewise.simulation.schedule.read", lambda given: Idle(id=given["id"], side="n1"))
+    events = plan([{"id": "it", "for": 1, **FAULTS["partition"]}], 2, 1, max_down=2)
+    disturbed = Disturbance(events, scene, tmp_path / "journal.jsonl", time.monotonic_ns).start()
+    disturbed.wait(lambda: None)
+    verdict = coverage(disturbed.windows, [], 0)
+    assert "unknown" == verdict.valid
+    assert "still answers; expected it to hear nothing" in verdict.says
+    assert "" == scene.hosts[scene.order[0]].run("nft list tables")
+
+
+def test_an_effect_that_goes_away(scene: Scene, tmp_path: Path) -> None:
+    """Somebody else heals it on the node: whoever renews it is told, and what is said to be in effect is not."""
+    act = Act(read({"id": "it", **FAULTS["freeze"]}), scene, tmp_path / "journal.jsonl")
+    act.begin(20)
+    act.renew()
+    scene.hosts[scene.order[0]].run(held.heal("it"))
+    with pytest.raises(HostError, match="it"):
+        act.renew()
+    act.end()
+
+
+def test_a_service_that_does_not_run(scene: Scene, tmp_path: Path) -> None:
+    """There is nothing to kill: the node says so, and nothing is left of the fault."""
+    host = scene.hosts[scene.order[0]]
+    host.run(f"systemctl stop {UNIT}")
+    act = Act(read({"id": "it", **FAULTS["kill"]}), scene, tmp_path / "journal.jsonl")
+    with pytest.raises(HostError, match=f"{UNIT} does not run"):
+        act.begin(5)
+    assert "" == host.run(f"ls {held.ROOT} | grep -v '^healed$' || :")
+
+
+def test_a_unit_that_there_is_not(scene: Scene) -> None:
+    """Asked when planning, on every host, and nothing is done."""
+    with pytest.raises(UsageError, match=r"it: .* cannot do this: there is no unit nowhere"):
+        refuse_unable(plan([{"id": "it", "kind": "kill", "unit": "nowhere"}], 2, 1, max_down=2), scene)
+
+
+def test_heal(scene: Scene, pair: state.Testnet, cli: Run, tmp_path: Path) -> None:
+    """`testnet heal` undoes what nodes hold, by their own records; twice is fine."""
+    Act(read({"id": "it", **FAULTS["partition"]}), scene, tmp_path / "journal.jsonl").begin(20)
+    healed = cli("heal", "--name", pair.name)
+    assert (0, f"{pair.name}-n1: it healed\n{pair.name}-n2: it healed\n") == (healed.returncode, healed.stdout)
+    assert "" == scene.hosts[scene.order[0]].run("nft list tables")
+    assert "no node holds a fault\n" == cli("heal", "--name", pair.name).stdout
+
+
+def test_a_partition_of_nobody(scene: Scene, tmp_path: Path) -> None:
+    """Where the targets leave nobody to be cut off from nothing is proved."""
+    act = Act(Partition(id="it", mode="both_ways", side=["n1"], to=["n1"]), scene, tmp_path / "journal.jsonl")
+    with pytest.raises(NotProved, match="nobody to be cut off from"):
+        act.begin(1)
+    act.end()

@@ -1,0 +1,225 @@
+"""Faults as a plan: what a seed draws, who is cut off from whom, and what is no coverage. On nodes: tests/system/test_faults.py."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodewise.errors import UsageError
+from nodewise.model import Operation
+from nodewise.simulation.disturb import Window, coverage
+from nodewise.simulation.faults import held, targets
+from nodewise.simulation.faults.fault import seconds
+from nodewise.simulation.faults.host import Host, NotProved, Scene
+from nodewise.simulation.faults.partition import Deaf, Partition
+from nodewise.simulation.faults.registry import kinds, read
+from nodewise.simulation.schedule import lines, plan
+
+CUT: dict[str, Any] = {"id": "cut", "kind": "partition", "from": "leader", "at": "1..3s", "for": "5..9s"}
+PAUSE: dict[str, Any] = {"id": "still", "kind": "pause", "target": {"random": 1}, "after": "cut"}
+
+
+class Here:
+    """A host that nobody runs anything on."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.address = name, f"10.0.0.{name[4:]}"
+
+    def run(self, script: str, timeout: float = 20) -> str:
+        """Nothing is said."""
+        raise AssertionError(script, timeout)
+
+
+def scene(count: int, leader: str = "dev-n1") -> Scene:
+    """Hosts dev-n1, ..., drawn in that order."""
+    hosts: dict[str, Host] = {name: Here(name) for name in (f"dev-n{number}" for number in range(1, count + 1))}
+    return Scene(hosts, list(hosts), "etcd", lambda: leader)
+
+
+def hears(deaf: Deaf, every: list[str]) -> dict[str, set[str]]:
+    """Whom each host hears, itself among them."""
+    return {name: set(every) - deaf.get(name, set()) for name in every}
+
+
+def test_a_kind_is_a_file() -> None:
+    """Each file of the folder that defines a kind is found by its name."""
+    assert {"kill", "partition", "pause", "restart", "ssh_cut"} <= kinds().keys()
+    assert all(kind == read({"kind": kind, "id": "x"}).kind for kind in kinds())
+
+
+def test_the_same_seed_gives_the_same_bytes() -> None:
+    """And another seed another plan; one fault more changes nothing of the others."""
+    one, again, other = (msgspec.json.encode(plan([CUT, PAUSE], 5, seed)) for seed in (1, 1, 2))
+    assert one == again
+    assert one != other
+    assert plan([CUT], 5, 1) == plan([CUT, PAUSE], 5, 1)[:1]
+    (event,) = plan([CUT], 5, 1)
+    assert 1 <= event.at <= 3
+    assert 5 <= event.lasts <= 9
+    assert ["n1", "n2", "n3", "n4", "n5"] == sorted(event.order)
+
+
+def test_the_plan_in_words() -> None:
+    """What is symbolic stays so, and what was drawn is said."""
+    first, second = lines(plan([{**CUT, "at": 2, "for": 5}, PAUSE], 3, 1))
+    assert first.startswith("cut: partition (mode isolate, from leader) at 2 s, for 5 s; order n")
+    assert second.startswith("still: pause (how freeze, target 1 at random) at 0 s after cut was healed, for 8 s; order n")
+
+
+@pytest.mark.parametrize(
+    ("faults", "says"),
+    [
+        ([{**CUT, "kind": "partiton"}], r"no fault 'partiton' \(did you mean partition\?\); there are: kill, partition"),
+        ([{**CUT, "mode": "isolated"}], "fault cut: Invalid enum value 'isolated'"),
+        ([{**CUT, "form": "leader"}], "fault cut: Object contains unknown field `form`"),
+        ([{**CUT, "from": "n6"}], "no target 'n6'; expected one of leader, one, minority"),
+        ([{**CUT, "from": ["n1", "n9"]}], "no node"),
+        ([{**CUT, "from": {"random": 9}}], "from 1 to 5"),
+        ([{**CUT, "for": "-3s"}], "'-3s' is no time: expected such as 8, 8s, 200ms or 8..15s"),
+        ([{**CUT, "for": "9..5s"}], "a range from more to less"),
+        ([{**CUT, "id": "Cut!"}], "'Cut!' is no name for a fault"),
+        ([CUT, CUT], "two faults have one id: cut, cut"),
+        ([PAUSE], "still comes after 'cut', which is no other fault"),
+        ([{**CUT, "after": "still"}, PAUSE], "faults wait for each other: cut after still after cut"),
+        ([{**CUT, "from": "majority"}], "may take away 3 of 5 members at once; max_down allows 2"),
+        ([{**CUT, "at": 1}, *({**PAUSE, "id": f"p{n}", "after": "", "at": 2} for n in "12")], "take away 3 of 5"),
+        ([CUT, {**PAUSE, "after": ""}, {**PAUSE, "id": "late", "after": "", "step": "switch"}], "take away 3 of 5"),
+    ],
+)
+def test_what_is_refused(faults: list[dict[str, Any]], says: str) -> None:
+    """In one line, when the plan is made."""
+    with pytest.raises(UsageError, match=says) as raised:
+        plan(faults, 5, 1)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_ring_needs_five() -> None:
+    """In four no two majorities differ enough."""
+    with pytest.raises(UsageError, match="a majority ring of 4 nodes; expected 5 or more"):
+        plan([{"id": "r", "kind": "partition", "mode": "ring"}], 4, 1)
+
+
+def test_what_may_go_together() -> None:
+    """Faults after each other take away one at a time; more at once is allowed where it is said."""
+    assert plan([{**CUT, "from": "minority"}, {**PAUSE, "target": "minority"}], 5, 1)
+    assert plan([{**CUT, "from": "majority"}], 5, 1, max_down=3)
+
+
+@pytest.mark.parametrize(
+    ("span", "expected"),
+    [(8, (8, 8)), ("8", (8, 8)), ("1.5s", (1.5, 1.5)), ("200ms", (0.2, 0.2)), ("8..15s", (8, 15)), ("1m", (60, 60))],
+)
+def test_a_time(span: str | float, expected: tuple[float, float]) -> None:
+    """The least and the most, in seconds."""
+    assert expected == seconds(span)
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("leader", ["dev-n4"]),
+        ("one", ["dev-n1"]),
+        ("minority", ["dev-n1", "dev-n2"]),
+        ("minority_with_leader", ["dev-n4", "dev-n1"]),
+        ("majority", ["dev-n1", "dev-n2", "dev-n3"]),
+        ({"random": 2}, ["dev-n1", "dev-n2"]),
+        (["n5", "n2"], ["dev-n5", "dev-n2"]),
+        ("n3", ["dev-n3"]),
+    ],
+)
+def test_a_target(target: targets.Target, expected: list[str]) -> None:
+    """Roles are those of the moment; the rest comes from what was drawn."""
+    assert expected == targets.resolve(target, scene(5, "dev-n4"))
+
+
+@given(count=st.integers(5, 12))
+def test_a_ring(count: int) -> None:
+    """Each host hears a majority, no two the same, and nobody hears all."""
+    here = scene(count)
+    heard = hears(Partition(id="r", mode="ring").deaf(here), list(here.order))
+    assert {count // 2 + 1} == {len(whom) for whom in heard.values()}
+    assert all(name in whom for name, whom in heard.items())
+    assert count == len({frozenset(whom) for whom in heard.values()})
+
+
+def test_sides() -> None:
+    """Both ways, one way, a bridge between two halves, and a host alone."""
+    here = scene(5)
+    every = list(here.order)
+    short = {name: name[5:] for name in every}
+
+    def heard(fault: Partition) -> dict[str, str]:
+        return {short[name]: "".join(sorted(short[one] for one in whom)) for name, whom in hears(fault.deaf(here), every).items()}
+
+    both = Partition(id="x", mode="both_ways", side=["n1", "n2"])
+    assert {"1": "12", "2": "12", "3": "345", "4": "345", "5": "345"} == heard(both)
+    deaf = Partition(id="x", mode="one_way", side="leader", to="one")
+    assert {"1": "12345", "2": "2345", "3": "12345", "4": "12345", "5": "12345"} == heard(deaf)
+    bridge = Partition(id="x", mode="bridge", side="n3")
+    assert {"1": "123", "2": "123", "3": "12345", "4": "345", "5": "345"} == heard(bridge)
+    alone = Partition(id="x", side="n2")
+    assert {"1": "1345", "2": "2", "3": "1345", "4": "1345", "5": "1345"} == heard(alone)
+
+
+def test_rules_are_the_fault_s_own() -> None:
+    """A table of its name, which the undo deletes; nothing is flushed, and SSH is left alone."""
+    means = Partition(id="cut-1", side="n2", ports=[2380]).on(scene(3))
+    assert {"dev-n1": ("dev-n2",), "dev-n2": ("dev-n1", "dev-n3"), "dev-n3": ("dev-n2",)} == {n: m.peers for n, m in means.items()}
+    assert "table inet nodewise_cut_1 {" in means["dev-n1"].inject
+    assert "ip saddr 10.0.0.n2 tcp sport { 2380 } drop" in means["dev-n1"].inject
+    assert means["dev-n1"].inject.index("tcp dport 22 accept") < means["dev-n1"].inject.index("drop")
+    assert means["dev-n1"].undo.startswith("nft delete table inet nodewise_cut_1 ")
+    assert "flush" not in means["dev-n1"].inject + means["dev-n1"].undo
+
+
+def test_nobody_leads() -> None:
+    """A fault of the leader is not done to anybody else."""
+
+    def nobody() -> str:
+        raise NotProved("nobody leads")
+
+    here = scene(3)
+    with pytest.raises(NotProved, match="nobody leads"):
+        Partition(id="x", side="leader").deaf(Scene(here.hosts, here.order, here.unit, nobody))
+
+
+def test_a_host_that_is_no_test_host() -> None:
+    """The host itself refuses, in one line, before anything is written: this machine is none."""
+    done = subprocess.run(
+        ["sh", "-s"], input=held.arm("x", "touch /tmp/never", ":", 1), capture_output=True, text=True, check=False
+    )
+    assert 9 == done.returncode
+    assert "is no test host: it has no /etc/testnet" in done.stderr
+    assert 9 == subprocess.run(["sh", "-s"], input=held.heal_all(), capture_output=True, text=True, check=False).returncode
+
+
+@pytest.mark.parametrize(
+    ("window", "valid", "says"),
+    [
+        (Window("cut", "partition", 0, 100, "", healed=True), "valid", "cut 3 operations"),
+        (Window("cut", "partition", 0, 20, "", healed=True), "unknown", "cut: 1 operations ended in it, expected 3 or more"),
+        (Window("cut", "partition", 0, 100, ""), "unknown", "cut: not proved to be healed"),
+        (Window("cut", "partition"), "unknown", "cut: it never began"),
+        (Window("cut", "partition", None, 5, "n2 still answers"), "unknown", "cut: n2 still answers"),
+    ],
+)
+def test_coverage(window: Window, valid: str, says: str) -> None:
+    """A fault that was not proved, or that nobody was at work in, is no coverage: unknown, and never valid."""
+    done = [Operation(0, kind, "read", "k", None, at) for at in (10, 30, 60) for kind in ("invoke", "ok")]  # type: ignore[arg-type]
+    verdict = coverage({"cut": window}, done, 3)
+    assert valid == verdict.valid
+    assert says in verdict.says
+
+
+def test_a_plan_is_plain_data() -> None:
+    """It goes through JSON and back, and says the same."""
+    (event,) = plan([CUT], 5, 1)
+    again = msgspec.convert(json.loads(msgspec.json.encode(event)), type(event))
+    assert event == again
+    assert event.read() == read(CUT)
