@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 UNFIT = re.compile(r"[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # controls, and what UTF-8 and XML 1.0 lack
 BREAK = re.compile(r"\s|(?<=[,;])")
@@ -22,3 +24,9 @@ def cut(text: str, width: int) -> str:
         return text
     at = max((found.start() for found in BREAK.finditer(text[:width])), default=0)
     return text[: at if at >= width // 2 else width - 1].rstrip(" \t\n,;:") + "…"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """What a word that is not known may have been meant to be, for a message; empty where nothing is near."""
+    close = get_close_matches(word, list(known), 1)
+    return f" (did you mean {close[0]}?)" if close else ""

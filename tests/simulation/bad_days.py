@@ -12,7 +12,10 @@ from typing import Any
 
 from nodewise.model import good
 from nodewise.simulation.checkers.registry import judge, merge
+from nodewise.simulation.faults.act import in_effect
+from nodewise.simulation.faults.registry import read
 from nodewise.simulation.harness import clients_of, data_verdict
+from nodewise.simulation.hosts import scene_of
 from nodewise.simulation.workloads.final import final_reads
 from nodewise.simulation.workloads.history import History, read_history
 from nodewise.simulation.workloads.load import Load, Shape
@@ -110,6 +113,14 @@ def bad_day(cluster: Cluster, name: str, through: Sequence[str] = ()) -> Iterato
     _serves(day, well[0])
     assert dict.fromkeys(well, "") == {node: cluster.left_behind(node) for node in well}
     assert dict.fromkeys(well) == {node: cluster.lease(node) for node in well}
+
+
+@contextmanager
+def fault(cluster: Cluster, kind: str, longest: float = 300, **fields: Any) -> Iterator[None]:
+    """A fault of the product's own around what happens inside, proved before it and proved to be healed after it."""
+    given = read({"id": f"bad-{kind.replace('_', '-')}", "kind": kind, **fields})
+    with in_effect(given, scene_of(cluster.net, clients_of(cluster.net)), cluster.runs / "faults.jsonl", longest):
+        yield
 
 
 def _wait_for(load: Load) -> None:

@@ -6,14 +6,10 @@ import time
 
 import pytest
 
-from tests.simulation.bad_days import Day, bad_day
+from tests.simulation.bad_days import Day, bad_day, fault
 from tests.system.etcd_cluster import NEW, Cluster, Running, in_a_switch
 
-# Cuts a member off from its peers, and from nobody else.
-CUT = """nft add table inet bad; for way in input output; do
-nft add chain inet bad $way "{ type filter hook $way priority 0; }"; nft add rule inet bad $way tcp dport 2380 drop
-nft add rule inet bad $way tcp sport 2380 drop; done"""
-HEAL = "nft delete table inet bad"
+PEERS = 2380  # the port on which members speak to each other
 PID = "systemctl show -P MainPID etcd"
 
 
@@ -93,10 +89,9 @@ def test_a_partition_that_heals(cluster: Cluster) -> None:
     """The current node is waited for until its deadline."""
     with bad_day(cluster, "partition of the current node heals") as day:
         running, node, began = begun(cluster)
-        cluster.root(node, CUT)
-        time.sleep(8)
-        assert running.process.poll() is None
-        cluster.root(node, HEAL)
+        with fault(cluster, "partition", **{"from": node, "ports": [PEERS]}):
+            time.sleep(8)
+            assert running.process.poll() is None
         day.ended(running.ended(), "upgraded", began=began)
         day.restarted = dict.fromkeys(cluster.names, 1)
 
@@ -106,8 +101,7 @@ def test_a_partition_that_does_not_heal(cluster: Cluster) -> None:
     """At its deadline the node is taken back or the run pauses, and the others serve; healed, the same command ends well."""
     with bad_day(cluster, "partition of the current node, does not heal") as day:
         running, node, began = begun(cluster, deadline=15)
-        cluster.root(node, CUT)
-        ended = running.ended()
-        cluster.root(node, HEAL)
+        with fault(cluster, "partition", **{"from": node, "ports": [PEERS]}):
+            ended = running.ended()
         day.ended(ended, "rolled_back", "paused", began=began)
         again(day, {node: 2 + day.restarts().get(node, 0)})  # brought back first, then upgraded

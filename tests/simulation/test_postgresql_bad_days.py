@@ -13,20 +13,16 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.simulation.bad_days import Day, bad_day
+from tests.simulation.bad_days import Day, bad_day, fault
 from tests.simulation.bad_packages import installed, offered
-from tests.system.cluster import Running, in_a_switch, short_lived, until
+from tests.system.cluster import LONGEST, Running, in_a_switch, short_lived, until
 from tests.system.postgresql_cluster import NEW, OLD, Cluster, healthy
 from tests.system.tarballs import Shop, opened
 
 # The service's machine is gone as far as the others can tell: neither Patroni nor PostgreSQL come back by themselves.
 DIE = "systemctl kill --signal=KILL patroni; pkill -9 -x postgres; systemctl stop patroni"
 LIVE = "systemctl reset-failed patroni; systemctl start patroni"
-# Cuts a member's PostgreSQL and Patroni off from the other members, and from nobody else.
-CUT = """nft add table inet bad; for way in input output; do
-nft add chain inet bad $way "{{ type filter hook $way priority 0; }}"; for end in sport dport; do
-nft add rule inet bad $way ip saddr {others} tcp $end '{{5432, 8008}}' drop
-nft add rule inet bad $way ip daddr {others} tcp $end '{{5432, 8008}}' drop; done; done"""
+PORTS = [5432, 8008]  # on which members' PostgreSQL and Patroni speak to each other
 HEAL = "nft delete table inet bad"
 SLEEP = "begin isolation level repeatable read; select 1; select pg_sleep(900)"
 SLEEPER = f"nohup runuser -u postgres -- psql -XAtqc '{SLEEP}' >/dev/null 2>&1 &"
@@ -168,7 +164,8 @@ def test_the_primary_is_killed(cluster: Cluster) -> None:
     with bad_day(cluster, "the primary killed in the roll") as day:
         leader = cluster.leader()
         running, _node, began = begun(cluster)
-        cluster.root(leader, "systemctl kill --signal=KILL patroni; pkill -9 -x postgres || true")
+        with fault(cluster, "kill", target=leader):
+            pass  # systemd starts it again at once
         day.ended(running.ended(), "rolled_back", "paused", "upgraded", began=began)
         healthy(cluster)
         again(day)
@@ -309,11 +306,8 @@ def test_the_store_loses_a_member(cluster: Cluster) -> None:
     with bad_day(cluster, "the store loses a member in the roll") as day:
         running, node, began = begun(cluster)
         lost = next(name for name in cluster.names if name != node)
-        cluster.root(lost, "systemctl stop etcd")
-        try:
+        with fault(cluster, "stop", target=lost, unit="etcd"):
             day.ended(running.ended(), "upgraded", began=began)
-        finally:
-            cluster.root(lost, "systemctl start etcd")
         day.restarted = dict.fromkeys(cluster.names, 1)
     assert {NEW} == cluster.versions()
 
@@ -342,14 +336,12 @@ def test_a_partition_of_the_current_node(cluster: Cluster, heals: bool, outcomes
     """It is waited for until its deadline, then taken back, or the run pauses; the others serve."""
     with bad_day(cluster, f"partition of the current node{' heals' if heals else ', does not heal'}") as day:
         running, node, began = begun(cluster, nodewise_deadline=120 if heals else 20)
-        others = ", ".join(other.address for other in cluster.net.nodes if other.name != node)
-        cluster.root(node, CUT.format(others=f"'{{{others}}}'"))
-        if heals:
-            time.sleep(10)
-            cluster.root(node, HEAL)
+        with fault(cluster, "partition", **{"from": node, "ports": PORTS}):
+            if heals:
+                time.sleep(10)
+            else:
+                running.process.wait(LONGEST)
         ended = running.ended()
-        if not heals:
-            cluster.root(node, HEAL)
         day.ended(ended, *outcomes, began=began)
         healthy(cluster, 120)
         again(day)

@@ -16,7 +16,7 @@ import yaml
 
 from nodewise.testnet import ssh
 from nodewise.testnet.inventory import tree
-from tests.simulation.bad_days import bad_day
+from tests.simulation.bad_days import bad_day, fault
 from tests.system.cluster import short_lived, until
 from tests.system.etcd_cluster import NEW, OLD, Cluster
 from tests.system.tarballs import Shop, opened
@@ -147,7 +147,7 @@ def test_a_stopped_member(cluster: Cluster) -> None:
     """A member that does not serve is named, by status, too; stopping another would end the cluster, and a limit hides nothing."""
     node = third(cluster)
     with bad_day(cluster, "a member stopped") as day:
-        with undone(cluster, node, "systemctl stop etcd", "systemctl start etcd"):
+        with fault(cluster, "stop", target=node):
             day.refused(f'members_serving: not every member serves; found [{{"name":"{node}"')
             status = cluster.play("status")
             assert 2 == status.code
@@ -155,7 +155,7 @@ def test_a_stopped_member(cluster: Cluster) -> None:
             assert "members_serving: not every member serves" in status.said
         day.before[node] += 1  # by this test
     with bad_day(cluster, "--limit to one, another member stopped") as day:
-        with undone(cluster, node, "systemctl stop etcd", "systemctl start etcd"):
+        with fault(cluster, "stop", target=node):
             first = next(name for name in cluster.names if name != node)
             day.refused("--limit leaves out ", node, words=["--limit", first])
         day.before[node] += 1  # by this test

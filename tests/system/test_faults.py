@@ -45,6 +45,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "one way": {"kind": "partition", "mode": "one_way", "from": "n1"},
     "a port": {"kind": "partition", "from": "n1", "ports": [4711]},
     "kill": {"kind": "kill", "target": "n1"},
+    "stopped": {"kind": "stop", "target": "n1"},
     "restart": {"kind": "restart", "target": "n1"},
     "freeze": {"kind": "pause", "target": "all"},
     "stop": {"kind": "pause", "how": "stop", "target": "n1"},

@@ -49,7 +49,7 @@ def hears(deaf: Deaf, every: list[str]) -> dict[str, set[str]]:
 
 def test_a_kind_is_a_file() -> None:
     """Each file of the folder that defines a kind is found by its name."""
-    assert {"kill", "partition", "pause", "restart", "ssh_cut"} <= kinds().keys()
+    assert {"kill", "partition", "pause", "restart", "ssh_cut", "stop"} <= kinds().keys()
     assert all(kind == read({"kind": kind, "id": "x"}).kind for kind in kinds())
 
 

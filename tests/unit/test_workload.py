@@ -12,12 +12,13 @@ import pytest
 
 from nodewise.errors import SetupError, UnknownResult, UsageError
 from nodewise.model import Operation
-from nodewise.simulation.checkers.registry import judge, merge
+from nodewise.simulation.checkers.registry import CHECKERS, judge, merge
 from nodewise.simulation.workloads import register
 from nodewise.simulation.workloads.client import Client, Noop, Scans
 from nodewise.simulation.workloads.final import final_reads
 from nodewise.simulation.workloads.history import History, read_history
 from nodewise.simulation.workloads.load import Load, Shape
+from nodewise.simulation.workloads.registry import workload_named, workloads_known
 from nodewise.simulation.workloads.stats import Latencies, Tally
 from nodewise.simulation.workloads.worker import Around, Worker
 
@@ -81,6 +82,26 @@ def test_the_same_seed_gives_the_same_operations() -> None:
     first, again, other = (list(islice(register.operations(seed, 1, 3, 9, "/p/"), 200)) for seed in (7, 7, 8))
     assert first == again
     assert first != other
+
+
+def test_workloads_are_found_by_their_files() -> None:
+    """Each says who judges it; one that there is not is refused with the nearest."""
+    assert {"register", "set"} == workloads_known().keys()
+    assert all(set(one.checkers) <= CHECKERS.keys() for one in workloads_known().values())
+    with pytest.raises(UsageError, match=r"no workload 'sets' \(did you mean set\?\); there are: register, set"):
+        workload_named("sets")
+
+
+def test_a_set_grows_and_is_read_again() -> None:
+    """No key is added twice or shared, and a client reads what it has added before."""
+    first, again, other = (list(islice(workload_named("set").operations(7, process, 3, 9, "/p/"), 300)) for process in (1, 1, 2))
+    assert first == again
+    added = [o.key for o in first + other if o.f == "add"]
+    assert len(added) == len(set(added)) > 300
+    seen: set[str] = set()
+    for operation in first:
+        assert operation.f == "add" or operation.key in seen
+        seen.add(operation.key)
 
 
 def test_one_writer_a_register_and_every_value_once() -> None:

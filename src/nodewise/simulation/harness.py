@@ -28,6 +28,7 @@ from nodewise.simulation.workloads.data import seed_data, verify_data
 from nodewise.simulation.workloads.final import final_reads
 from nodewise.simulation.workloads.history import History, read_history
 from nodewise.simulation.workloads.load import Load, Shape
+from nodewise.simulation.workloads.registry import workload_named
 from nodewise.systems import catalog
 from nodewise.testnet import image, lifecycle
 from nodewise.testnet.request import Request
@@ -75,7 +76,7 @@ class Rehearsal:
         expected = seed_data(factory(nodes[0]), self.seed)
         with History(self.run.folder / "history.jsonl") as history:
             shape = Shape(self.prefix, self.seed, spec.clients, spec.keys, spec.rate)
-            work = Load(factory, nodes, history, shape).start()
+            work = Load(factory, nodes, history, shape, workload_named(spec.name)).start()
             faults = Disturbance(self.events, scene, self.run.journal, history.now)
             with showing(self.run, show, work):
                 self._pause(spec.warmup)

@@ -13,10 +13,10 @@ import msgspec
 import yaml
 
 from nodewise.errors import UsageError
-from nodewise.simulation.checkers.registry import CHECKERS
-from nodewise.simulation.faults.registry import nearest
 from nodewise.simulation.schedule import Event, plan
+from nodewise.simulation.workloads.registry import workload_named
 from nodewise.testnet.home import checkout
+from nodewise.text import nearest
 
 
 class ClusterSpec(msgspec.Struct, forbid_unknown_fields=True):
@@ -36,9 +36,9 @@ class UpgradeSpec(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class WorkloadSpec(msgspec.Struct, forbid_unknown_fields=True):
-    """Clients at work: how many, on how many registers, with how many operations a second in all."""
+    """Clients at work: at what (a file of simulation/workloads), how many, on how many keys, operations a second in all."""
 
-    name: Literal["register"] = "register"
+    name: str = "register"
     clients: int = 6
     keys: int = 30
     rate: float = 200.0
@@ -53,7 +53,7 @@ class Progress(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Scenario(msgspec.Struct, forbid_unknown_fields=True):
-    """A file of `scenarios/`. `safety` names the checkers that judge the history."""
+    """A file of `scenarios/`."""
 
     name: str
     cluster: ClusterSpec
@@ -64,7 +64,7 @@ class Scenario(msgspec.Struct, forbid_unknown_fields=True):
     max_down: int | None = None  # members that faults may take away at once; a majority has to be left unless it is said
     coverage: int = 20  # operations that must end while a fault is in effect, for it to count
     progress: Progress = msgspec.field(default_factory=Progress)
-    safety: list[str] = msgspec.field(default_factory=lambda: list(CHECKERS))
+    safety: list[str] = []  # checkers of the history; those of the workload, unless it is said
 
     def on(self, nodes: int | None, system: str | None, version: str | None) -> Scenario:
         """The same on another cluster, where one is asked for."""
@@ -93,6 +93,8 @@ def load(word: str) -> Scenario:
         known = f"no scenario {word!r}{nearest(word, names)}; there are: {', '.join(names)}"
         raise UsageError(f"{known}. A file of your own is named by its path, ending in .yml")
     try:
-        return msgspec.convert(yaml.safe_load(path.read_text()), Scenario)
+        scenario = msgspec.convert(yaml.safe_load(path.read_text()), Scenario)
     except (msgspec.ValidationError, yaml.YAMLError) as error:
         raise UsageError(f"{path} is no scenario: {str(error).splitlines()[0]}") from error
+    workload = workload_named(scenario.workload.name)
+    return msgspec.structs.replace(scenario, safety=scenario.safety or list(workload.checkers))

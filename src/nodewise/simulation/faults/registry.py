@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Iterable
-from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -17,6 +15,7 @@ import msgspec
 from nodewise.errors import UsageError
 from nodewise.simulation import faults
 from nodewise.simulation.faults.fault import Fault
+from nodewise.text import nearest
 
 
 @cache
@@ -39,9 +38,3 @@ def read(given: Any) -> Fault:
         return msgspec.convert({key: value for key, value in given.items() if key != "kind"} | {"kind": kind}, kinds()[kind])
     except msgspec.ValidationError as error:
         raise UsageError(f"fault {given.get('id', kind)}: {error}") from error
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """What a word that is not known may have been meant to be, for a message."""
-    close = get_close_matches(word, list(known), 1)
-    return f" (did you mean {close[0]}?)" if close else ""

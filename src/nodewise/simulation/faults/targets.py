@@ -41,7 +41,7 @@ def most(target: Target, nodes: int) -> int:
 
 def resolve(target: Target, scene: Scene) -> list[str]:
     """The names of its hosts now. Raises NotProved where the leader is asked for and nobody leads."""
-    drawn, full = list(scene.order), {name.rpartition("-")[2]: name for name in scene.hosts}
+    drawn, full = list(scene.order), {short: name for name in scene.hosts for short in (name, name.rpartition("-")[2])}
     if isinstance(target, list):
         return [full[name] for name in target]
     if isinstance(target, str) and target in full:

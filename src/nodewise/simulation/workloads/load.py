@@ -14,6 +14,7 @@ from nodewise.errors import SetupError, UnknownResult
 from nodewise.simulation.workloads import register
 from nodewise.simulation.workloads.client import ClientFactory
 from nodewise.simulation.workloads.history import History
+from nodewise.simulation.workloads.registry import Workload
 from nodewise.simulation.workloads.stats import Stats, Tally
 from nodewise.simulation.workloads.worker import Around, Worker
 
@@ -26,7 +27,7 @@ class Shape(NamedTuple):
     clients: int = 6
     keys: int = 30  # registers
     rate: float = 200.0  # operations a second, of all clients together
-    deadline: float = 5.0  # seconds until an operation is given up
+    deadline: float | None = None  # seconds until an operation is given up, instead of the workload's own
 
     def check(self) -> None:
         """Raise `SetupError` for a load that would do nothing."""
@@ -41,7 +42,9 @@ class Load:
     however well the next one goes.
     """
 
-    def __init__(self, factory: ClientFactory, nodes: Sequence[str], history: History, shape: Shape) -> None:
+    def __init__(
+        self, factory: ClientFactory, nodes: Sequence[str], history: History, shape: Shape, workload: Workload = register
+    ) -> None:
         shape.check()
         if not nodes:
             raise SetupError("a load on no nodes: expected the names of the cluster's members.")
@@ -50,10 +53,11 @@ class Load:
         self._crashes: list[str] = []
         self._interval = shape.clients / shape.rate
         self._workers = []
+        deadline = workload.deadline if shape.deadline is None else shape.deadline
         for process in range(shape.clients):
-            todo = register.operations(shape.seed, process, shape.clients, shape.keys, shape.prefix)
+            todo = workload.operations(shape.seed, process, shape.clients, shape.keys, shape.prefix)
             around = Around(factory, [nodes[(process + n) % len(nodes)] for n in range(len(nodes))])
-            self._workers.append(Worker(process, todo, around, history, self._tally, shape.deadline))
+            self._workers.append(Worker(process, todo, around, history, self._tally, deadline))
         self._threads = [threading.Thread(target=self._run, args=(worker,), daemon=True) for worker in self._workers]
 
     def start(self) -> Load:

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 
 from nodewise.model import Operation
 
-name = "register"
 checkers = ("durable", "once", "no_phantom", "monotonic", "traffic")
+deadline = 5.0
 
 
 def operations(seed: int, process: int, clients: int, keys: int, prefix: str) -> Iterator[Operation]:
