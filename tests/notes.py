@@ -38,6 +38,13 @@ class Notes:
         path.write_text(json.dumps(state))
         return state
 
+    def cluster(self, **fields: Any) -> dict[str, Any]:
+        """What all members share, after the given fields were changed."""
+        path = self.folder / "cluster.json"
+        state = {**(json.loads(path.read_text()) if path.exists() else {}), **fields}
+        path.write_text(json.dumps(state))
+        return state
+
     def next_run(self) -> None:
         """A folder of its own for the next run."""
         self.run_dir = self.run_dir.with_name(f"{self.run_dir.name}+")

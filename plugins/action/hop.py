@@ -9,7 +9,6 @@ from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     ApprovingAction,
-    Paused,
     halt,
     installs,
     msgspec,
@@ -35,7 +34,7 @@ class ActionModule(ApprovingAction):
             asks = hop.no_return is not None and not task_vars["nodewise_run"]["approve"]
             return {"ansible_facts": {**release, **self.begin(run, made, args, asks=asks)}}
         if args["state"] == "finalizing":
-            return self.finalizing(run, made, hop, task_vars)
+            return self.pass_by(run, made, hop, "finalize", task_vars)
         return self.end(run, made, args["index"])
 
     def begin(self, run: Any, made: Any, args: dict[str, Any], *, asks: bool) -> dict[str, Any]:
@@ -43,7 +42,7 @@ class ActionModule(ApprovingAction):
         index = args["index"]
         hop, observations = made.hops[index], run.observations()
         if roll.done(made, hop, observations):
-            return {"nodewise_hop": {"index": index, "batches": [], "done": True}}
+            return {"nodewise_hop": {"index": index, "batches": [], "parts": []}}
         acts_as = {group: seen.cluster.version for group, seen in observations.items()}
         run.note(f"hop {index + 1} of {len(made.hops)}: {hop.start} → {hop.to}", hop=index, acts_as=acts_as)
         count = len([batch for batch in order.batches(made, observations) if batch.to == hop.to])
@@ -53,21 +52,12 @@ class ActionModule(ApprovingAction):
         about = {
             "index": index,
             "batches": list(range(1, count + spare + 1)),
-            "done": False,
+            "parts": roll.parts(made, hop, observations),
             "finalize": msgspec.to_builtins(made.finalize),
             "soak": made.settings.soak,
             "wait": args["package_wait"] if installs(hop) else 0.0,
         }
         return {"nodewise_hop": about}
-
-    def finalizing(self, run: Any, made: Any, hop: Any, task_vars: dict[str, Any]) -> dict[str, Any]:
-        """Ask where going back ends with the finalization."""
-        if hop.no_return and hop.no_return.before == "finalize":
-            try:
-                self.approve(run, made, hop, task_vars)
-            except Paused as problem:
-                return halt(run, "paused", str(problem), problem.reason_code)
-        return {}
 
     def end(self, run: Any, made: Any, index: int) -> dict[str, Any]:
         """The next hop, the good end, or a pause."""

@@ -26,7 +26,7 @@ class ActionModule(EngineAction):
         hop = run.hop()
         made = run.read_plan()
         to = args["version"] or (made.hops[hop["hop"]].to if hop else made.to)
-        watched = self.watched(run, to, task_vars) if args["name"] == "soak" else {}
+        watched = self.watched(run, to, task_vars) if args["name"] == "soak" else of_cluster(run, args["name"])
         successor = plain(task_vars.get("nodewise_step") or {}).get("successor")
         return {"ansible_facts": end_step(run, args["name"], args["gates"], node, to, successor=successor, **watched)}
 
@@ -36,3 +36,9 @@ class ActionModule(EngineAction):
         host = self.host(task_vars)
         baseline = task_vars["hostvars"][host if host in old else old[0]].get("nodewise_baseline") if old else None
         return {"changed": False, "regressions": soak.regressions(plain(baseline), plain(task_vars.get("nodewise_soaked")))}
+
+
+def of_cluster(run: Run, name: str) -> dict[str, Any]:
+    """What a step of the cluster is compared with: what was seen before it began."""
+    begun = [r["seq"] for r in run.records("step", "begin") if r["step"] == name and r.get("cluster")]
+    return {"since": run.observations(begun[-1])} if begun else {}

@@ -40,7 +40,7 @@ class ActionModule(EngineAction):
         if not foreign and (data := roll.diverged(seen)):
             return halt(run, "paused", f"{why}\n{node} was not put back, which would not fix it: {data}", "data_differs")
         acts_as = foreign["acts_as"] if foreign else seen.cluster.version
-        against = roll.why_not_back(hop, begun["acts_as"][group], acts_as)
+        against = roll.why_not_back(made, hop, begun["acts_as"][group], acts_as)
         if against and not foreign:
             unknown = acts_as is None
             outcome = "paused" if unknown else "intervention_required"
@@ -64,7 +64,7 @@ class ActionModule(EngineAction):
             now = run.observations()[made.group_of(node)]
             back = seen and any((m.name, m.version, m.serving) == (node, old, True) for m in now.members)
             found = f"It runs {old} again, but not all is as it was: {off}" if back else f"It could not be put back on {old}: {off}"
-            return halt(run, roll.stuck(now, node), f"{failure}\n{found}", "undo_failed")
+            return halt(run, roll.stuck(made, now, node), f"{failure}\n{found}", "undo_failed")
         seen_too = [f"Noticed, which no undo changes: {line}" for line in noticed(run, node, old)]
         text = "\n".join([failure, roll.back_on(made, node, old, step["verbs"]), *seen_too])
         return halt(run, "rolled_back", text) if made.kind == "upgrade" else halt(run, "paused", text, "step_failed")

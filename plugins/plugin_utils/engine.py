@@ -43,7 +43,7 @@ try:
     from nodewise.upgrade.judging import judge_back, judge_step, noticed
     from nodewise.upgrade.observing import unseen
     from nodewise.upgrade.path import Resolver, hops_through, recovered_to, versions_ahead, way_back
-    from nodewise.upgrade.preflight import busy, installs, refuse_short_window, refuse_unfit, refuse_unready, waived
+    from nodewise.upgrade.preflight import busy, holds, installs, refuse_short_window, refuse_unfit, refuse_unready, waived
     from nodewise.views.plan import describe
     from nodewise.views.status import status
     from nodewise.views.summary import ending
@@ -56,7 +56,7 @@ except ImportError as missing:
     __version__ = ahead = approval = Artifact = attempt = backups = components = decide = declaration = describe = None
     ending = good = Hop = hops_through = judge_back = judge_step = lease = load_rules = memory = msgspec = new_folder = None
     Observation = order = Outcome = Plan = plan = pypi = refuse_short_window = refuse_unfit = refuse_unready = recovered_to = None
-    busy = earlier = files = installs = midway = noticed = ReasonCode = renamed = None
+    busy = earlier = files = holds = installs = midway = noticed = ReasonCode = renamed = None
     Resolver = roll = Run = Settings = smoke_finish = smoke_report = smoke_session = smoke_suite = smoke_verdict = None
     soak = sources = status = Step = Subject = summarized = unseen = Version = versions_ahead = None
     waived = way_back = worth_collecting = None
@@ -95,6 +95,7 @@ __all__ = [
     "files",
     "good",
     "halt",
+    "holds",
     "hops_through",
     "installs",
     "judge_back",
@@ -240,6 +241,15 @@ class ApprovingAction(EngineAction):
             raise Paused("approval_needed", text)
         run.note(f"past the point of no return of {way}: approved by {word or 'the operator at the terminal'}", approved=hop.to)
         return not word
+
+    def pass_by(self, run: Run, made: Plan, hop: Hop, what: str, task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Ask where going back ends before this, the finalization or a step of the cluster; pause the run where nobody said yes."""
+        if hop.no_return and hop.no_return.before == what:
+            try:
+                self.approve(run, made, hop, task_vars)
+            except Paused as problem:
+                return halt(run, "paused", str(problem), problem.reason_code)
+        return {}
 
     def begun_by(self, made: Plan, task_vars: dict[str, Any]) -> list[str | None]:
         """Who began this upgrade, as the nodes remember it; none while it is this run that begins it."""

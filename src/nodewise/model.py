@@ -158,18 +158,27 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class NoReturn(msgspec.Struct, forbid_unknown_fields=True):
-    """When going back ends. `says` is one line; it lies before the batch of the last member, or before finalizing."""
+    """When going back ends. `says` is one line; it lies before the last member's batch, finalizing, or a step of the cluster."""
 
-    before: Literal["last_member", "finalize"]
+    before: str  # last_member, finalize, or the name of a step of the cluster
     says: str
 
 
+Trait = Literal["quorum", "leader", "fingerprint"]  # what not every system has
+
+
 class Declaration(msgspec.Struct, forbid_unknown_fields=True):
-    """A role's meta/upgrade.yml: how one node of its system is upgraded, as plain data."""
+    """A role's meta/upgrade.yml: how its system is upgraded, as plain data.
+
+    Steps of the cluster are done by one member, in each hop. One whose gates hold is done: that is how a run is resumed.
+    """
 
     ready: list[str]  # gates that must hold before anything begins
-    steps: list[Step]
+    steps: list[Step]  # of one node
     finalize: Step
+    before_first: list[Step] = []  # of the cluster, before the first node
+    after_last: list[Step] = []  # of the cluster, after the last node
+    lacks: list[Trait] = []  # what the system does not have: its null in an observation is not applicable, and not unknown
     gates: dict[str, Any] = {}
     point_of_no_return: NoReturn | None = None
     back: list[str] = msgspec.field(default_factory=lambda: [*BACK])  # gates that must hold when a node was put back
@@ -234,6 +243,9 @@ class Plan(msgspec.Struct, forbid_unknown_fields=True):
     recover: dict[str, Release] = {}  # member that is down and brought back first -> release to bring it back with
     gaps: list[str] = []  # what will not be watched or checked, and why
     ids: dict[str, str | None] = {}  # group -> its cluster's id before the first change
+    before_first: list[Step] = []  # of the cluster
+    after_last: list[Step] = []
+    lacks: list[Trait] = []
     ready: list[str] = []  # gates that held before anything began
     back: list[str] = []  # gates that must hold when a node was put back
     component: str = ""  # the part of the system that is upgraded, when it is not the system itself

@@ -280,6 +280,22 @@ def test_a_component_is_upgraded_on_its_own(notes: Played) -> None:
     assert dict.fromkeys(NAMES, 0) == notes.starts()
 
 
+@pytest.mark.parametrize("jams", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_steps_of_the_cluster(notes: Played, jams: bool) -> None:
+    """One member does what comes before the first node and after the last; what fails is taken back, and no node is touched."""
+    for name in NAMES:
+        notes.member(name, page="1.0")
+    notes.cluster(width=1, narrow=True, stays="width" if jams else "")
+    words = ["-e", "nodewise_component=page", "-e", "nodewise_to=1.1"]
+    if jams:
+        assert "It was taken back, and 2 gates hold as before" in ends(notes, "rolled_back", *words, code=2)
+        assert ["1.0"] * 3 == [notes.member(name)["page"] for name in NAMES]
+        return
+    ends(notes, "upgraded", *words)
+    assert ["1.1"] * 3 == [notes.member(name)["page"] for name in NAMES]
+    assert (2, False, 2) == tuple(map(notes.cluster().get, ("width", "narrow", "changes")))
+
+
 @pytest.mark.slow
 def test_data_is_verified_in_depth_where_that_is_asked_for(notes: Played) -> None:
     """Every member's, at the end; damage that is found holds the run, as the members run the target already."""

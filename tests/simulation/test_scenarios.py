@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from nodewise.record import journal
+from nodewise.simulation import scenario
 from nodewise.testnet import state
 from nodewise.testnet.home import checkout
 from tests.conftest import Run
@@ -50,17 +51,17 @@ def test_a_scenario(cli: Run, new_name: NewName, tmp_path: Path, name: str) -> N
     net = new_name()
     done = cli("run", name, "--name", net, "--seed", SEED, cwd=tmp_path, timeout=600)
     assert 0 == done.returncode, done.stdout + done.stderr
-    summary = judged(tmp_path, faults_of(name))
-    assert summary["outcome"] == ("upgraded" if name.startswith("upgrade-") else "passed")
+    upgrade = scenario.load(name).upgrade
+    assert judged(tmp_path, faults_of(name))["outcome"] in (upgrade.ends if upgrade else ["passed"])
     assert state.find(net) is None
 
 
 def test_up_with_a_scenario(cli: Run, new_name: NewName, tmp_path: Path) -> None:
     """The cluster is made, disturbed, judged, and left up; the nodes hold nothing any more."""
-    net, scenario = new_name(), "replication-under-partition"
-    done = cli("up", "--nodes", "5", "--scenario", scenario, "--name", net, cwd=tmp_path)
+    net, name = new_name(), "replication-under-partition"
+    done = cli("up", "--nodes", "5", "--scenario", name, "--name", net, cwd=tmp_path)
     assert 0 == done.returncode, done.stdout + done.stderr
-    assert "passed" == judged(tmp_path, faults_of(scenario))["outcome"]
+    assert "passed" == judged(tmp_path, faults_of(name))["outcome"]
     assert "passed: " in done.stdout
     assert 5 == len(state.load(net).nodes)
     assert "no node holds a fault\n" == cli("heal", "--name", net).stdout

@@ -37,6 +37,7 @@ DEFAULTS: dict[str, Any] = {
     "approvers": 1,
     "change": "",
 }  # of begin, as roles/upgrade has them
+PARTS = {"refill": "ink", "turn": "page"}  # what a verb of a component changes
 SAMPLE: dict[str, Any] = {
     "seconds": 5.0,
     "restarts": 0,
@@ -145,14 +146,55 @@ class Simulated(Notes):
         """Roll through one hop, and finish it."""
         self.once("hop", index=index, state="begun", package_wait=self.package_wait)
         hop = self.vars[self.first()]["nodewise_hop"]
-        if not hop["done"]:
-            self.once("step", name="roll", state="begun")
-            for _each in hop["batches"]:
-                self.batch()
-            self.once("step", name="roll", state="done")
-            self.finalize(index, hop)
+        for part in hop["parts"]:
+            if part["file"] == "cluster_step":
+                self.cluster_step(part["step"])
+            elif part["file"] == "roll":
+                self.roll(hop)
+            else:
+                self.finalize(index, hop)
         self.once("hop", index=index, state="ended")
         self.go_on()
+
+    def roll(self, hop: dict[str, Any]) -> None:
+        """One batch after the other."""
+        self.once("step", name="roll", state="begun")
+        for _each in hop["batches"]:
+            self.batch()
+        self.once("step", name="roll", state="done")
+
+    def cluster_step(self, step: dict[str, Any]) -> None:
+        """A step of the cluster, unless it is done; taken back when it fails."""
+        self.look()
+        self.once("cluster_step", step=step, state="begun")
+        self.go_on()
+        if self.vars[self.first()]["nodewise_step"]:
+            self.cluster_change(step)
+        self.go_on()
+
+    def cluster_change(self, step: dict[str, Any]) -> None:
+        """Change, observation, gates; or the way back."""
+        try:
+            self.shared(step["verb"])
+            self.meanwhile(step["name"])
+            self.look()
+            self.once("judge", name=step["name"], gates=step["after"])
+        except NodewiseError as failed:
+            self.once("cluster_step", step=step, state="failed", why=str(failed))
+            why = ""
+            try:
+                for verb in self.vars[self.first()]["nodewise_step"]["verbs"]:
+                    self.shared(verb)
+            except NodewiseError as again:
+                why = str(again)
+            self.look()
+            self.once("cluster_step", step=step, state="undone", why=why)
+
+    def shared(self, verb: str) -> None:
+        """Have the toy system's module change what all members share."""
+        change = {"widen": {"width": 2}, "narrow": {"width": 1}, "throw_away": {"narrow": False}}[verb]
+        if message := self.module(f"{THEIRS}.modules.notes_cluster", folder=str(self.folder), **change).get("msg"):
+            raise NodewiseError(message)
 
     def batch(self) -> None:
         """Resolve the next batch, change its nodes, and judge."""
@@ -188,7 +230,7 @@ class Simulated(Notes):
         if step["name"] == "drain":
             self.look(node, changes=True, handover=[node, self.vars[node]["nodewise_step"]["successor"]])
         else:
-            self.put(node, "ink" if step["name"] == "refill" else "version")
+            self.put(node, PARTS.get(step["name"], "version"))
         self.meanwhile(step["name"])
         if not step["observes"]:
             self.look(node)
@@ -213,7 +255,7 @@ class Simulated(Notes):
                 self.vars[node]["notes_aside"] = {"kept": f"/data/{node}.apart", "revision": 115}
                 self.member(node, serving=False, apart=None)
             else:
-                self.put(node, "ink" if verb == "refill" else "version")
+                self.put(node, PARTS.get(verb, "version"))
         self.look(node)
         self.act("undo", node, state="ended")
 

@@ -40,7 +40,8 @@ def missing(role: Path) -> list[str]:
     files = {verb: role / "tasks" / f"{verb}.yml" for verb in VERBS}
     lacking = [f"tasks/{verb}.yml" for verb, file in files.items() if not file.exists()]
     lacking += [f"argument_specs: {verb}" for verb in VERBS if verb not in specs]
-    steps = [step for name in ("", *components(role)) for step in declaration(role, name).steps]
+    parts = [declaration(role, name) for name in ("", *components(role))]
+    steps = [step for part in parts for step in (*part.steps, *part.before_first, *part.after_last)]
     named = sorted({name for step in steps for name in (step.verb, step.undo) if name})
     own = [name for name in named if name not in VERBS]
     lacking += [f"tasks/{name}.yml" for name in own if not (role / "tasks" / f"{name}.yml").exists()]

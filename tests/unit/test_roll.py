@@ -79,7 +79,7 @@ def test_who_sees_no_majority_is_not_believed() -> None:
 @pytest.mark.parametrize(("version", "may"), [("3.4", True), ("3.5", False), (None, False)])
 def test_going_back_is_legal_until_the_cluster_moved(version: str | None, may: bool) -> None:
     """The old version is put back only on a cluster that still acts as the old one; not knowing is no permission."""
-    assert may == (roll.why_not_back(hop(made()), "3.4", version) is None)
+    assert may == (roll.why_not_back(made(), hop(made()), "3.4", version) is None)
 
 
 def test_drain_is_for_leaders_alone() -> None:
@@ -126,9 +126,9 @@ def test_a_canary_whose_soak_nobody_saw_is_watched_again() -> None:
 def test_a_node_that_does_not_come_back_is_held_while_the_others_serve() -> None:
     """It can be brought back as long as there is a quorum; when there is none, or nobody knows, a human is needed."""
     down = {"serving": False}
-    assert roll.stuck(observation(n1=down), "n1") == "paused"
-    assert roll.stuck(observation(n1=down, n3=down), "n1") == "intervention_required"
-    assert roll.stuck(observation({"quorum": None}, n1=down), "n1") == "intervention_required"
+    assert roll.stuck(made(), observation(n1=down), "n1") == "paused"
+    assert roll.stuck(made(), observation(n1=down, n3=down), "n1") == "intervention_required"
+    assert roll.stuck(made(), observation({"quorum": None}, n1=down), "n1") == "intervention_required"
 
 
 def test_a_node_that_is_cut_off_is_not_believed() -> None:

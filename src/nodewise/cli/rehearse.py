@@ -42,7 +42,7 @@ def _rehearse(scenario: Scenario, keep: bool, name: str, seed: int | None) -> in
             said = rehearsal.perform(net, show)
         outcome, *rest = ending(said, rehearsal.run.folder)
         click.echo("\n".join(rest if scenario.upgrade else [outcome, *rest]))  # of an upgrade the view has told it
-        return exit_code(said)
+        return exit_code(said, scenario.upgrade.ends) if scenario.upgrade else exit_code(said)
     finally:
         farewell(name, keep)
 

@@ -41,6 +41,8 @@ def midway(run: Run) -> str:
     begun = {r.get("node"): r["step"] for r in run.records("step", "begin")}
     ended = {(r.get("node"), r["step"]) for r in run.records("step", "end") if r.get("node")}
     open_ = [f"{step} of {node}" for node, step in begun.items() if node and step not in HARMLESS and (node, step) not in ended]
+    over = {r["step"] for r in run.records("step", "end")}
+    open_ += [f"{r['step']} of the cluster" for r in run.records("step", "begin") if r.get("cluster") and r["step"] not in over]
     if open_:
         return f"the run ended in the middle of {', '.join(open_)}, whose end was not seen"
     return "the run ended between two changes" if changed(run) else "the run ended before anything was changed"
@@ -48,7 +50,7 @@ def midway(run: Run) -> str:
 
 def changed(run: Run) -> bool:
     """Whether a step was begun that changes what runs."""
-    return any(r.get("node") and r["step"] not in HARMLESS for r in run.records("step"))
+    return any(r.get("cluster") or (r.get("node") and r["step"] not in HARMLESS) for r in run.records("step"))
 
 
 def worth_collecting(run: Run) -> bool:

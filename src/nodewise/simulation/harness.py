@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -192,15 +192,16 @@ def showing(run: Run, show: View, work: Load) -> Iterator[None]:
         thread.join(5)
 
 
-def exit_code(summary: dict[str, Any]) -> int:
+def exit_code(summary: dict[str, Any], ends: Collection[str] = GOOD) -> int:
     """0 when everything promised was kept; 1 when something was broken; 3 when it could not be judged; 4 when it never began.
 
-    An upgrade that was refused changed nothing: the scenario does not fit what is there, such as a mirror with one version only.
+    `ends`: the outcomes of an upgrade that does what it should. One that was refused changed nothing: the scenario does not fit
+    what is there, such as a mirror with one version only.
     """
     if summary["verdict"] == "invalid":
         return 1
     if summary["outcome"] == "refused":
         return SetupError.exit_code
-    if summary["outcome"] not in (*GOOD, "failed"):  # failed: there was no upgrade, and the verdict says it
+    if summary["outcome"] not in (*ends, "failed"):  # failed: there was no upgrade, and the verdict says it
         return 1
     return EXIT_CODES[summary["verdict"]]

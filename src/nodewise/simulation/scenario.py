@@ -13,6 +13,7 @@ import msgspec
 import yaml
 
 from nodewise.errors import UsageError
+from nodewise.model import Outcome
 from nodewise.simulation.schedule import Event, plan
 from nodewise.simulation.workloads.registry import workload_named
 from nodewise.testnet.home import checkout
@@ -33,6 +34,8 @@ class UpgradeSpec(msgspec.Struct, forbid_unknown_fields=True):
 
     to: str
     component: str = ""
+    # outcomes of a run that does what it should: rolled_back, where a fault is to be noticed
+    ends: list[Outcome] = msgspec.field(default_factory=lambda: ["upgraded"])
 
 
 class WorkloadSpec(msgspec.Struct, forbid_unknown_fields=True):

@@ -18,6 +18,7 @@ from nodewise.gates.judgement import evidence
 from nodewise.model import Plan
 
 CLOCK = re.compile(r"\d{1,2}:\d{2}")  # a time that a clock shows
+OPTIONAL = ("before_first", "after_last", "lacks")  # what few systems declare: where they do not, a plan's hash is what it was
 UNCOVERED = ("batches", "recover", "gaps", "hash")  # of a plan: what changes between a run and its resumption
 
 
@@ -26,7 +27,8 @@ def covered(plan: Plan) -> dict[str, Any]:
     fields = msgspec.to_builtins(plan)
     # What is staged for going back is what runs, from wherever it can be had today.
     fields["hops"] = [{key: value for key, value in hop.items() if key != "back"} for hop in fields["hops"]]
-    return {key: value for key, value in fields.items() if key not in UNCOVERED}
+    absent = [key for key in OPTIONAL if not fields[key]]
+    return {key: value for key, value in fields.items() if key not in (*UNCOVERED, *absent)}
 
 
 def digest(plan: Plan) -> str:
@@ -37,7 +39,8 @@ def digest(plan: Plan) -> str:
 def drift(approved: Plan, now: Plan) -> list[str]:
     """What differs between a plan that was approved and the one that the cluster asks for now, a line each."""
     before, after = covered(approved), covered(now)
-    return [line for key in before for line in _differences(key, before[key], after.get(key))]
+    keys = dict.fromkeys([*before, *after])
+    return [line for key in keys for line in _differences(key, before.get(key), after.get(key))]
 
 
 def _differences(path: str, before: Any, after: Any) -> Iterator[str]:

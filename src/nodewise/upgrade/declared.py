@@ -5,17 +5,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import jmespath
 import msgspec
 import yaml
 
 from nodewise import renamed
 from nodewise.errors import Refused
 from nodewise.gates.vocabulary import builtin_gates, parse_gates
-from nodewise.model import Declaration, Gate
+from nodewise.model import Declaration, Gate, Trait
 
 
 def declaration(role: Path, component: str = "") -> Declaration:
@@ -25,11 +26,15 @@ def declaration(role: Path, component: str = "") -> Declaration:
     """
     path = role / "meta" / component / "upgrade.yml"
     try:
-        declared = msgspec.convert(renamed.declaration(yaml.safe_load(path.read_text())), Declaration)
+        said = renamed.declaration(yaml.safe_load(path.read_text()))
+        declared = msgspec.convert(said, Declaration)
     except FileNotFoundError:
         raise Refused(f"{role.name} declares no upgrade: expected {path}") from None
     except (msgspec.ValidationError, yaml.YAMLError) as error:
         raise Refused(f"{path} cannot be read: {error}") from error
+    if "back" not in said:
+        known = builtin_gates()
+        declared.back = [name for name in declared.back if not lacked(known[name], declared.lacks)]
     if not component:
         return declared
     return msgspec.structs.replace(declared, gates={**declaration(role).gates, **declared.gates})
@@ -43,9 +48,36 @@ def components(role: Path) -> list[str]:
 def vocabulary(declared: Declaration, own: Mapping[str, Any]) -> dict[str, Gate]:
     """Every gate that can be asked: the engine's, the system's, the operator's. Raises Refused for a name that nobody defines."""
     known = {**builtin_gates(), **parse_gates(declared.gates), **parse_gates(dict(own))}
-    asked = [*declared.ready, *declared.back, *declared.finalize.after, *(name for step in declared.steps for name in step.after)]
+    of_cluster = [*declared.before_first, *declared.after_last]
+    steps = [*declared.steps, *of_cluster]
+    asked = [*declared.ready, *declared.back, *declared.finalize.after, *(name for step in steps for name in step.after)]
     if unknown := sorted(set(asked) - set(known)):
         raise Refused(
             f"meta/upgrade.yml names gates that nobody defines: {', '.join(unknown)}; known are {', '.join(sorted(known))}"
         )
+    for name in dict.fromkeys([*asked, *own]):
+        if lacking := lacked(known[name], declared.lacks):
+            raise Refused(f"gate {name} asks for a {lacking[0]}, which the system does not have (lacks: in meta/upgrade.yml)")
+    if "leader" in declared.lacks and (leading := [step.name for step in declared.steps if step.only == "leader"]):
+        raise Refused(f"step {leading[0]} is for the leader, which the system does not have (lacks: in meta/upgrade.yml)")
+    if undeclared := [step.name for step in of_cluster if not step.after]:
+        raise Refused(f"step {undeclared[0]} of the cluster has no gates; one that shows that it is done is expected in after:")
+    ends = ("last_member", "finalize", *(step.name for step in of_cluster))
+    if declared.point_of_no_return and declared.point_of_no_return.before not in ends:
+        raise Refused(f"the point of no return is before {declared.point_of_no_return.before}; expected one of {', '.join(ends)}")
     return known
+
+
+def lacked(gate: Gate, lacks: Iterable[Trait]) -> list[Trait]:
+    """What of the things that a system does not have a gate asks for."""
+    texts = [text for text in (gate.that, gate.measured, gate.bound) if isinstance(text, str)]
+    fields = {field for text in texts for field in _fields(jmespath.compile(text).parsed)}
+    return [trait for trait in lacks if fields & {trait, f"{trait}_at"}]
+
+
+def _fields(node: Mapping[str, Any]) -> Iterator[str]:
+    if node["type"] == "field":
+        yield node["value"]
+    for child in node.get("children", []):
+        if isinstance(child, dict):
+            yield from _fields(child)

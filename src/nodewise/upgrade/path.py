@@ -59,7 +59,8 @@ def way_back(rules: Rules, declared: Declaration, records: Mapping[str, Any], ob
         if not below:
             raise Refused(f"every member runs {low}, which is where the last upgrade began: there is nothing to go back to")
         low = below[-1]
-    against = _no_return(rules, declared, low, high)
+    no_return = _no_return(rules, declared, low, high)
+    against = no_return and no_return.before in ("last_member", "finalize")  # whether a step of the cluster is done its gates say
     unknown = [name for name, seen in observations.items() if seen.cluster.version is None]
     if against and unknown:
         raise Refused(

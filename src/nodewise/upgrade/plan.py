@@ -16,7 +16,7 @@ from nodewise.upgrade.approval import digest
 from nodewise.upgrade.declared import vocabulary
 from nodewise.upgrade.memory import Originals
 from nodewise.upgrade.order import batches
-from nodewise.upgrade.preflight import refuse_no_successor, refuse_outage, refuse_unready
+from nodewise.upgrade.preflight import refuse_no_successor, refuse_outage, refuse_past, refuse_unready
 from nodewise.upgrade.waivers import refuse_unwaivable
 
 
@@ -44,6 +44,8 @@ def make(
     be down.
     """
     known, to = vocabulary(declared, own_gates), route.hops[-1].to
+    if route.kind == "rollback":
+        refuse_past(declared, observations, subject.groups, known)
     refuse_unwaivable(settings.waive, known)
     refuse_unready(declared, observations, subject.groups, to, excused=route.recover, own_gates=own_gates, waive=settings.waive)
     running = {member.name: member.version for seen in observations.values() for member in seen.members if member.version}
@@ -63,6 +65,9 @@ def make(
         hops=route.hops,
         batches=[],
         steps=[msgspec.structs.replace(step, after=[*step.after, *own_gates]) for step in declared.steps],
+        before_first=declared.before_first if route.kind == "upgrade" else undone(declared.after_last),
+        after_last=declared.after_last if route.kind == "upgrade" else undone(declared.before_first),
+        lacks=declared.lacks,
         finalize=declared.finalize,
         ready=declared.ready,
         back=declared.back,
@@ -75,6 +80,11 @@ def make(
     refuse_no_successor(observations, plan)
     plan.hash = digest(plan)
     return plan
+
+
+def undone(steps: list[Step]) -> list[Step]:
+    """The steps that take steps of the cluster back, the last one first."""
+    return [Step(f"undo_{step.name}", step.undo, settled=step.settled) for step in reversed(steps) if step.undo]
 
 
 def architecture(nodes: Mapping[str, Any]) -> str:

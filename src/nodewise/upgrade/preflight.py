@@ -15,7 +15,7 @@ import msgspec
 from nodewise.errors import Refused
 from nodewise.gates.context import context
 from nodewise.gates.judgement import judge, numbers, unmet
-from nodewise.model import Declaration, Gate, Hop, Observation, Observations, Plan
+from nodewise.model import Declaration, Gate, Hop, Observation, Observations, Plan, Step
 from nodewise.upgrade.declared import vocabulary
 from nodewise.upgrade.order import barred, hands_over
 from nodewise.upgrade.waivers import way_to
@@ -175,7 +175,7 @@ def refuse_outage(observations: Observations, plan: Plan) -> None:
     for group, seen in observations.items():
         serving = sum(member.serving or member.name in plan.recover for member in seen.members)
         quorum = seen.cluster.quorum
-        if not plan.batches:
+        if not plan.batches or "quorum" in plan.lacks:
             return
         if quorum is None:
             raise Refused(f"the quorum of {group} could not be read, so no member may be stopped; look at the members' errors")
@@ -184,6 +184,22 @@ def refuse_outage(observations: Observations, plan: Plan) -> None:
                 f"{serving} of {len(seen.members)} members of {group} serve and {quorum} are needed: stopping one is an outage.\n"
                 f"Add members first, or let it pass in this run: {way_to('quorum_at_risk')}"
             )
+
+
+def refuse_past(
+    declared: Declaration, observations: Observations, groups: Mapping[str, list[str]], known: Mapping[str, Gate]
+) -> None:
+    """Raise Refused when a step of the cluster is done that is the point of no return: a rollback comes too late."""
+    no_return = declared.point_of_no_return
+    for step in [*declared.before_first, *declared.after_last]:
+        if no_return and step.name == no_return.before and holds(step, observations, groups, known):
+            raise Refused(f"step {step.name} of the cluster is done, {no_return.says}; there is no way back. Nothing was changed")
+
+
+def holds(step: Step, observations: Observations, groups: Mapping[str, list[str]], known: Mapping[str, Gate], to: str = "") -> bool:
+    """Whether every gate of a step of the cluster holds in each group: then it is done."""
+    asked = [context(seen, seen, groups[group], to=to) for group, seen in observations.items()]
+    return bool(step.after and asked) and all(judge(known[name], about).ok for about in asked for name in step.after)
 
 
 def refuse_short_window(plan: Plan, seconds: float | None, opens: datetime | None, closes: datetime | None, now: datetime) -> None:

@@ -15,6 +15,7 @@ from nodewise.gates.context import context
 from nodewise.gates.judgement import judge
 from nodewise.model import Batch, Hop, Observation, Observations, Outcome, Plan, Step
 from nodewise.upgrade.order import barred, behind, hands_over, pick, stands
+from nodewise.upgrade.preflight import holds
 
 
 def pending(plan: Plan, hop: Hop, observations: Observations) -> dict[str, list[str]]:
@@ -29,11 +30,24 @@ def done(plan: Plan, hop: Hop, observations: Observations) -> bool:
     if pending(plan, hop, observations):
         return False
     beyond = any(member.version != hop.to for seen in observations.values() for member in seen.members)
+    if not beyond and not all(holds(step, observations, plan.groups, plan.gates, hop.to) for step in plan.after_last if step.after):
+        return False
     return beyond or all(
         judge(plan.gates[name], context(seen, seen, plan.groups[group], to=hop.to), plan.settings.waive).passes
         for group, seen in observations.items()
         for name in plan.finalize.after
     )
+
+
+def parts(plan: Plan, hop: Hop, observations: Observations) -> list[dict[str, Any]]:
+    """What a hop consists of, in order, by the files of roles/upgrade/tasks; nothing where it is behind the cluster."""
+    if done(plan, hop, observations):
+        return []
+
+    def of(steps: list[Step]) -> list[dict[str, Any]]:
+        return [{"file": "cluster_step", "step": msgspec.to_builtins(step)} for step in steps]
+
+    return [*of(plan.before_first), {"file": "roll"}, *of(plan.after_last), {"file": "finalize"}]
 
 
 def next_batch(plan: Plan, hop: Hop, observations: Observations) -> Batch | None:
@@ -50,6 +64,8 @@ def next_batch(plan: Plan, hop: Hop, observations: Observations) -> Batch | None
     for group in left:
         seen = observations[group]
         quorum, count = seen.cluster.quorum, len(seen.members)
+        if "quorum" in plan.lacks:
+            continue
         if quorum is None or (count - 1 < quorum and "quorum_at_risk" not in plan.settings.waive):
             text = f"{count} members of {group} serve and the quorum is {quorum or 'unknown'}: no member may be stopped now"
             raise Paused("quorum_at_risk", text)
@@ -120,13 +136,15 @@ def _group(plan: Plan, observations: Observations, node: str) -> Observation:
     return observations[plan.group_of(node)]
 
 
-def why_not_back(hop: Hop, acted_as: str | None, now: str | None) -> str | None:
+def why_not_back(plan: Plan, hop: Hop, acted_as: str | None, now: str | None) -> str | None:
     """Why the old version may not be put back at this moment, or None when it may.
 
     `acted_as` is what the cluster acted as before the hop began, `now` what it acts as.
     """
-    if hop.no_return is None:
+    if hop.no_return is None or any(step.name == hop.no_return.before for step in plan.after_last):
         return None
+    if any(step.name == hop.no_return.before for step in plan.before_first):
+        return f"step {hop.no_return.before} of the cluster is behind it, {hop.no_return.says}"
     if now is None:
         return "the version that the cluster acts as could not be read"
     if now != acted_as:
@@ -134,9 +152,14 @@ def why_not_back(hop: Hop, acted_as: str | None, now: str | None) -> str | None:
     return None
 
 
-def stuck(seen: Observation, node: str) -> Outcome:
-    """What a run is whose node could not be put back: paused while the others serve with a quorum, so that it can be recovered."""
+def stuck(plan: Plan, seen: Observation, node: str) -> Outcome:
+    """What a run is whose node could not be put back: paused while the others serve with a quorum, so that it can be recovered.
+
+    Of a system that has no quorum all others must serve.
+    """
     serving = sum(member.serving for member in seen.members if member.name != node)
+    if "quorum" in plan.lacks:
+        return "paused" if serving == len(seen.members) - 1 else "intervention_required"
     return "paused" if seen.cluster.quorum is not None and serving >= seen.cluster.quorum else "intervention_required"
 
 

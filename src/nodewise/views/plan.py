@@ -34,9 +34,7 @@ def describe(plan: Plan, took: Took | None = None) -> list[str]:
         lines += _line("recover", f"{name}: brought back first, on {release.version}")
     for hop in plan.hops:
         lines += _hop(plan, hop)
-    for step in plan.steps:
-        who = "the leader only" if step.only == "leader" else "each node"
-        lines += _line(step.name, f"{who}; then asks {', '.join(step.after)}" if step.after else who)
+    lines += [line for head, text in _steps(plan) for line in _line(head, text)]
     if plan.settings.soak:
         lines += _line(
             "soak", f"{plan.settings.soak:g} s on the first node of each hop, against samples taken before the first change"
@@ -55,6 +53,17 @@ def describe(plan: Plan, took: Took | None = None) -> list[str]:
     lines += _line("end", f"asks {', '.join(plan.finalize.after)}")
     limit = f"; no node is waited for longer than {plan.settings.deadline:g} s after a change"
     return lines + _line("time", f"{estimate(plan, took)}{limit}" if plan.batches else "nothing to do")
+
+
+def _steps(plan: Plan) -> Iterator[tuple[str, str]]:
+    """The steps of the cluster and of a node, in order, and what is not asked."""
+    told = [(step, "the cluster, before the first node, unless it is done") for step in plan.before_first]
+    told += [(step, "the leader only" if step.only == "leader" else "each node") for step in plan.steps]
+    told += [(step, "the cluster, after the last node, unless it is done") for step in plan.after_last]
+    for step, who in told:
+        yield step.name, f"{who}; then asks {', '.join(step.after)}" if step.after else who
+    if plan.lacks:
+        yield "not asked", f"{', '.join(plan.lacks)}: the system has none"
 
 
 def _hop(plan: Plan, hop: Hop) -> Iterator[str]:

@@ -38,7 +38,9 @@ def observe(folder: pathlib.Path, names: list[str], version: str) -> dict[str, A
     data = {one["fingerprint"] for one in members}
     leaders = [one["name"] for one in members if one["role"] == "leader"]
     versions = [one["version"] for one in members if one["version"]]
+    shared = folder / "cluster.json"
     cluster = {
+        "details": {"width": 1, "narrow": True, **(json.loads(shared.read_text()) if shared.exists() else {})},
         "id": "notes" if not any(one["details"]["apart"] for one in members) else None,
         "version": min(versions) if versions else None,
         "leader": leaders[0] if len(leaders) == 1 else None,

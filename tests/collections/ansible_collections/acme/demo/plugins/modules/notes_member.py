@@ -17,6 +17,7 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "version": {"type": "str"},
             "ink": {"type": "str"},
+            "page": {"type": "str"},
         },
     )
     path = pathlib.Path(module.params["folder"]) / f"{module.params['name']}.json"
@@ -30,8 +31,9 @@ def main() -> None:
         state["alarm"] = state.get("alarm") or state.get("alarms_on", {}).get(module.params["version"])
         state["apart"] = state.get("apart_on", {}).get(module.params["version"])
         state["data"] = "gone" if module.params["version"] == state.get("forgets_on") else state["data"]
-    if module.params["ink"]:
-        state.update(ink=module.params["ink"])
+    state.update({part: module.params[part] for part in ("ink", "page") if module.params[part]})
+    if module.params["page"] in state.get("tears_on", []):
+        state.update(serving=False)
     path.write_text(json.dumps(state))
     module.exit_json(changed=True)
 
