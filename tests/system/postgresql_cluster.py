@@ -155,5 +155,11 @@ def made(runs: Path, nodes: int = 3, version: str = OLD, **variables: Any) -> It
 
 
 def healthy(cluster: Cluster, seconds: float = 60) -> None:
-    """Wait until there is one primary, and all others stream from it."""
-    any_cluster.until(lambda: len(cluster.streaming()) == len(cluster.names) - 1, seconds)
+    """Wait until there is one primary, and all others stream from it, as they say, too: it believes in a dead one for a minute."""
+
+    def streams() -> bool:
+        replicas = [name for name in cluster.names if name != cluster.leader()]
+        said = [cluster.sql(name, "select status from pg_stat_wal_receiver") for name in replicas]
+        return set(replicas) == cluster.streaming() and said == ["streaming"] * len(replicas)
+
+    any_cluster.until(streams, seconds)
