@@ -36,9 +36,10 @@ ExecStart=/bin/sleep infinity
 UNIT
 systemctl daemon-reload; systemctl restart {UNIT}"""
 GONE = f"systemctl stop {UNIT}; rm -f /run/systemd/system/{UNIT}.service; systemctl daemon-reload"
-# All that a fault may leave: its rules, units and records, and a service that stands still.
-LOOK = f"""nft list ruleset; ls {held.ROOT} | grep -v '^healed$'; systemctl list-units --all --plain --no-legend '{held.UNIT}*'
+# All that a fault may leave: its rules, units and records, and a service that stands still. The table of iptables stays, empty.
+LOOK = f"""nft list tables | grep -v 'ip mangle'; ls {held.ROOT} | grep -v '^healed$'; systemctl list-units --all --plain --no-legend '{held.UNIT}*'
 systemctl is-active {UNIT}; cat /proc/$(systemctl show -P MainPID {UNIT})/status | grep State:
+iptables-save -t mangle | grep NODEWISE; pgrep -fa late.py
 for root in /sys/fs/cgroup /sys/fs/cgroup/unified; do cat $root/system.slice/{UNIT}.service/cgroup.freeze 2>/dev/null; done; :"""
 FAULTS: dict[str, dict[str, Any]] = {
     "partition": {"kind": "partition", "mode": "both_ways", "from": "n1"},
@@ -49,6 +50,8 @@ FAULTS: dict[str, dict[str, Any]] = {
     "restart": {"kind": "restart", "target": "n1"},
     "freeze": {"kind": "pause", "target": "all"},
     "stop": {"kind": "pause", "how": "stop", "target": "n1"},
+    "late": {"kind": "slow_network", "target": "n1", "delay": "60ms", "jitter": "5ms"},
+    "lossy": {"kind": "slow_network", "target": "n1", "loss": 0.1},
     "ssh_cut": {"kind": "ssh_cut", "target": "n2"},
 }
 HELD = [name for name in FAULTS if name != "restart"]

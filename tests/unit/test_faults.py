@@ -49,7 +49,7 @@ def hears(deaf: Deaf, every: list[str]) -> dict[str, set[str]]:
 
 def test_a_kind_is_a_file() -> None:
     """Each file of the folder that defines a kind is found by its name."""
-    assert {"kill", "partition", "pause", "restart", "ssh_cut", "stop"} <= kinds().keys()
+    assert {"kill", "partition", "pause", "restart", "slow_network", "ssh_cut", "stop"} <= kinds().keys()
     assert all(kind == read({"kind": kind, "id": "x"}).kind for kind in kinds())
 
 
@@ -84,6 +84,8 @@ def test_the_plan_in_words() -> None:
         ([{**CUT, "for": "-3s"}], "'-3s' is no time: expected such as 8, 8s, 200ms or 8..15s"),
         ([{**CUT, "for": "9..5s"}], "a range from more to less"),
         ([{**CUT, "id": "Cut!"}], "'Cut!' is no name for a fault"),
+        ([{"id": "s", "kind": "slow_network"}], "expected a delay, with no more jitter than that, or a loss from 0 to 1"),
+        ([{"id": "s", "kind": "slow_network", "delay": "1ms", "jitter": "2ms"}], "expected a delay, with no more jitter"),
         ([CUT, CUT], "two faults have one id: cut, cut"),
         ([PAUSE], "still comes after 'cut', which is no other fault"),
         ([{**CUT, "after": "still"}, PAUSE], "faults wait for each other: cut after still after cut"),
