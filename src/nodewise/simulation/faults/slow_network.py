@@ -74,7 +74,7 @@ class SlowNetwork(Fault, tag="slow_network"):
         return "; ".join(f"{name}: {took * 1000:.1f} ms, nothing lost" for name, (took, _lost) in pinged.items())
 
     def _pinged(self, applied: Applied) -> dict[str, tuple[float, float]]:
-        """Of each host, to one of the others: seconds of a round trip as programs see it, in the mean, and the part that was lost."""
+        """Of each host, to one of the others: the mean seconds of a round trip as programs see it, and the part that was lost."""
         count = min(MOST_TRIES, round(LOST / self.loss)) if self.loss else TRIES
         peers = {name: applied.scene.hosts[means.peers[0]].address for name, means in applied.where.items()}
         said = applied.ask({name: f"ping -U -q -c {count} -i 0.002 -W 1 {peer} || :" for name, peer in peers.items()})
