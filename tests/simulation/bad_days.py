@@ -10,15 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from nodewise.model import good
-from nodewise.simulation.checkers.registry import judge, merge
+from nodewise.model import Verdict, good
+from nodewise.simulation.checkers.registry import CHECKERS, merge
 from nodewise.simulation.faults.act import in_effect
 from nodewise.simulation.faults.registry import read
-from nodewise.simulation.harness import clients_of, data_verdict
+from nodewise.simulation.harness import Work, at_work, clients_of
 from nodewise.simulation.hosts import scene_of
-from nodewise.simulation.workloads.final import final_reads
-from nodewise.simulation.workloads.history import History, read_history
-from nodewise.simulation.workloads.load import Load, Shape
+from nodewise.simulation.workloads.load import Shape
 from tests.system.cluster import SEED, Cluster, Ended
 
 RATE = 100.0  # operations a second: a write every few milliseconds that could be lost, and a machine with time for the upgrade
@@ -96,17 +94,15 @@ def bad_day(cluster: Cluster, name: str, through: Sequence[str] = ()) -> Iterato
     They write through all members, or those that are named: what one takes that has left the cluster is lost to the others.
     No acknowledged write is lost, the cluster serves, nothing is left behind, and only what the day names was restarted.
     """
-    day, prefix = Day(cluster, name, cluster.starts()), f"/nodewise/{secrets.token_hex(4)}/"
-    with History(cluster.runs / f"{secrets.token_hex(4)}.jsonl") as history:
-        load = Load(clients_of(cluster.net), list(through) or cluster.names, history, Shape(prefix, SEED, rate=RATE)).start()
-        try:
-            _wait_for(load)
-            yield day
-        finally:
-            load.stop()
+    day = Day(cluster, name, cluster.starts())
+    shape = Shape(f"/nodewise/{secrets.token_hex(4)}/", SEED, rate=RATE)
+    history = cluster.runs / f"{secrets.token_hex(4)}.jsonl"
+    with at_work(clients_of(cluster.net), list(through) or cluster.names, history, shape) as work:
+        _wait_for(work)
+        yield day
         well = [node for node in cluster.names if node not in day.down]
-        final_reads(clients_of(cluster.net), well, history, prefix)
-    lost = _judge(day, history, well)
+        work.read_back(well)
+    lost = _lost(work.judged(well, cluster.data, list(CHECKERS)))
     restarts = day.restarts()
     ROWS.append(Row(name, " → ".join(dict.fromkeys(day.outcomes)), day.seconds, _told(restarts, cluster), lost))
     assert day.restarted == restarts
@@ -123,17 +119,14 @@ def fault(cluster: Cluster, kind: str, longest: float = 300, **fields: Any) -> I
         yield
 
 
-def _wait_for(load: Load) -> None:
+def _wait_for(work: Work) -> None:
     until = time.monotonic() + 30
-    while load.stats().ok < ENOUGH:
+    while work.stats().ok < ENOUGH:
         assert time.monotonic() < until, "the clients never got to work"
         time.sleep(0.05)
 
 
-def _judge(day: Day, history: History, well: list[str]) -> int:
-    verdicts = judge(read_history(history.path))
-    if day.cluster.data:
-        verdicts.append(data_verdict(clients_of(day.cluster.net), well, day.cluster.data))
+def _lost(verdicts: list[Verdict]) -> int:
     merged = merge(verdicts)
     assert "valid" == merged.valid, merged.says
     return merged.lost

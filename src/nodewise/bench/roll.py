@@ -20,8 +20,8 @@ from nodewise.errors import SetupError
 from nodewise.record import journal
 from nodewise.record.journal import Record
 from nodewise.record.run import Run
-from nodewise.simulation.workloads.history import History, read_history
-from nodewise.simulation.workloads.load import Load, Shape
+from nodewise.simulation.harness import at_work
+from nodewise.simulation.workloads.load import Shape
 from nodewise.simulation.workloads.stats import Stats
 from nodewise.testnet import lifecycle, ssh
 from nodewise.testnet.request import Request
@@ -77,24 +77,22 @@ class Rolling:
     def under_load(self, upgrade: Callable[[], float], unstaged: str = "") -> Seen:
         """Seconds of an upgrade of the cluster as it was kept, and what clients saw. SetupError unless all run the target then."""
         self.fixture.put_back(unstaged)
-        with tempfile.TemporaryDirectory() as folder, History(Path(folder) / "history.jsonl") as history:
-            epoch = time.time_ns() - history.now()
-            work = Load(self.fixture.factory, self.fixture.names, history, Shape("/nodewise/bench/", SEED)).start()
-            try:
+        with tempfile.TemporaryDirectory() as folder:
+            path, shape = Path(folder) / "history.jsonl", Shape("/nodewise/bench/", SEED)
+            with at_work(self.fixture.factory, self.fixture.names, path, shape) as work:
+                epoch = time.time_ns() - work.history.now()
                 time.sleep(BREATH)
                 began = time.time_ns()
                 seconds = upgrade()
                 during = stalls.Wait(began, time.time_ns())
                 time.sleep(BREATH)
-            finally:
-                stats = work.stop()
-            waits = stalls.waits(read_history(history.path), epoch)
+            waits = stalls.waits(work.seen(), epoch)
         found = {member.version for member in self.fixture.status()}
         if found != {self.target}:
             raise SetupError(
                 f"the members run {', '.join(sorted(found))} after the upgrade, expected {self.target}; it has no figure"
             )
-        return Seen(seconds, stats, waits, during)
+        return Seen(seconds, work.stats(), waits, during)
 
 
 class Roll(Rolling):

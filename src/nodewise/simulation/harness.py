@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from nodewise.simulation.workloads.final import final_reads
 from nodewise.simulation.workloads.history import History, read_history
 from nodewise.simulation.workloads.load import Load, Shape
 from nodewise.simulation.workloads.registry import workload_named
+from nodewise.simulation.workloads.stats import Stats
 from nodewise.systems import catalog
 from nodewise.testnet import image, lifecycle
 from nodewise.testnet.request import Request
@@ -74,21 +76,18 @@ class Rehearsal:
         scene = scene_of(net, factory)
         refuse_unable(self.events, scene)
         expected = seed_data(factory(nodes[0]), self.seed)
-        with History(self.run.folder / "history.jsonl") as history:
-            shape = Shape(self.prefix, self.seed, spec.clients, spec.keys, spec.rate)
-            work = Load(factory, nodes, history, shape, workload_named(spec.name)).start()
-            faults = Disturbance(self.events, scene, self.run.journal, history.now)
+        shape = Shape(self.prefix, self.seed, spec.clients, spec.keys, spec.rate)
+        with at_work(factory, nodes, self.run.folder / "history.jsonl", shape, spec.name) as work:
+            faults = Disturbance(self.events, scene, self.run.journal, work.history.now)
             with showing(self.run, show, work):
                 self._pause(spec.warmup)
                 code = self._disturbed(net, faults, lambda: show.workload(work.stats()))
                 self._pause(spec.warmup)
                 told = [progress(work, factory, nodes, self.scenario.progress)] if self.events else []
-                stats = work.stop()
-                final_reads(factory, nodes, history, self.prefix)
-            whole = read_history(history.path)
-        told += [coverage(faults.windows, whole, self.scenario.coverage)] if self.events else []
-        told += [*judge(whole, self.scenario.safety), data_verdict(factory, nodes, expected)]
-        return self._conclude(code, msgspec.to_builtins(stats), told)
+                work.read_back(nodes)
+        told += [coverage(faults.windows, work.seen(), self.scenario.coverage)] if self.events else []
+        told += work.judged(nodes, expected, self.scenario.safety)
+        return self._conclude(code, msgspec.to_builtins(work.stats()), told)
 
     def _disturbed(self, net: Testnet, faults: Disturbance, tick: Callable[[], None]) -> int:
         """Upgrade while the faults happen; whatever ends it, they are healed. Returns ansible-playbook's exit code."""
@@ -131,6 +130,44 @@ class Rehearsal:
         threading.Event().wait(seconds)
 
 
+@dataclass
+class Work:
+    """Clients at work on a cluster, what they saw, and what is to be said of it."""
+
+    factory: ClientFactory
+    history: History
+    load: Load
+    prefix: str
+
+    def stats(self) -> Stats:
+        """What has happened until now, or until the clients were stopped."""
+        return self.load.stats()
+
+    def read_back(self, nodes: list[str]) -> None:
+        """Stop the clients, then read everything through each of these nodes. Raises UnknownResult when a client crashed."""
+        self.load.stop()
+        final_reads(self.factory, nodes, self.history, self.prefix)
+
+    def seen(self) -> list[Operation]:
+        """The history as it is on disk."""
+        return read_history(self.history.path)
+
+    def judged(self, nodes: list[str], expected: Any, safety: Sequence[str]) -> list[Verdict]:
+        """Verdicts of the checkers named, and on the data from before (`expected`), if there was any."""
+        return [*judge(self.seen(), safety), *([data_verdict(self.factory, nodes, expected)] if expected else [])]
+
+
+@contextmanager
+def at_work(factory: ClientFactory, nodes: list[str], history: Path, shape: Shape, workload: str = "register") -> Iterator[Work]:
+    """Clients at work through these nodes around a block, whatever happens in it: rehearsals, bad days and benchmarks alike."""
+    with History(history) as seen:
+        load = Load(factory, nodes, seen, shape, workload_named(workload)).start()
+        try:
+            yield Work(factory, seen, load, shape.prefix)
+        finally:
+            load.stop()
+
+
 def clients_of(net: Testnet) -> ClientFactory:
     """Clients of the cluster on a testnet, with what the operator shows: a certificate, or a password."""
     if not net.system:
@@ -152,7 +189,7 @@ def data_verdict(factory: ClientFactory, nodes: list[str], expected: Any) -> Ver
     return Verdict("data", "invalid", f"the data from before changed: {said}")
 
 
-def progress(work: Load, factory: ClientFactory, nodes: list[str], asked: Progress) -> Verdict:
+def progress(work: Work, factory: ClientFactory, nodes: list[str], asked: Progress) -> Verdict:
     """Whether clients get on once every fault is healed, and every member answers, in the time that the scenario gives them."""
     began, before, silent = time.monotonic(), work.stats().ok, nodes
     while (took := time.monotonic() - began) < asked.within:
@@ -179,7 +216,7 @@ def answers(factory: ClientFactory, node: str) -> bool:
 
 
 @contextmanager
-def showing(run: Run, show: View, work: Load) -> Iterator[None]:
+def showing(run: Run, show: View, work: Work) -> Iterator[None]:
     """Render the run's journal and the load while it happens."""
     stop = threading.Event()
     thread = threading.Thread(target=follow_journal, args=(run.journal, show.feed, stop), daemon=True)

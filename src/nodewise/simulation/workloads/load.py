@@ -72,12 +72,13 @@ class Load:
         return self._tally.stats(time.monotonic())
 
     def stop(self) -> Stats:
-        """Let each client finish its operation, at most until that one's deadline, and say what happened in all.
+        """Let each client finish its operation, at most until that one's deadline, and say what happened in all. Twice is fine.
 
         Raises `UnknownResult` when a client crashed: the rest of its history is missing.
         """
-        self._stop.set()
-        self._tally.end(time.monotonic())
+        if not self._stop.is_set():
+            self._stop.set()
+            self._tally.end(time.monotonic())
         for thread in self._threads:
             thread.join()
         if self._crashes:
