@@ -195,8 +195,9 @@ def test_heal(scene: Scene, pair: state.Testnet, cli: Run, tmp_path: Path) -> No
     assert "no node holds a fault\n" == cli("heal", "--name", pair.name).stdout
 
 
-def test_a_partition_of_nobody(scene: Scene, tmp_path: Path) -> None:
+def test_a_partition_of_nobody(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the targets leave nobody to be cut off from nothing is proved."""
+    monkeypatch.setattr("nodewise.simulation.faults.act.PROVING", 0.5)
     act = Act(Partition(id="it", mode="both_ways", side=["n1"], to=["n1"]), scene, tmp_path / "journal.jsonl")
     with pytest.raises(NotProved, match="nobody to be cut off from"):
         act.begin(1)
