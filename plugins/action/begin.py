@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible.utils.vars import load_extra_vars
 
+from ansible_collections.nodewise.cluster.plugins.plugin_utils import variables
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.clusters import find
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     EngineAction,
@@ -78,7 +80,22 @@ class ActionModule(EngineAction):
         same_version()
         cluster = find(args["cluster"], task_vars, self._loader)
         everybody(cluster, task_vars)
+        self.known_variables(cluster, task_vars["hostvars"])
         return {**cluster, "component": component_of(cluster, args["component"])}
+
+    def known_variables(self, cluster: dict[str, Any], hostvars: Any) -> None:
+        """Refuse what is misspelt with -e; warn of what the inventory misspells, or refuse that, too, where it is strict."""
+        hosts, role = [hostvars[name] for name in cluster["members"]], cluster["role"]
+        collections, parts = {role_path("nodewise.cluster.upgrade").parents[1]}, []
+        if role:
+            with suppress(NodewiseError):  # suites run on a cluster for which no role is installed, too
+                collections, parts = {*collections, role_path(role).parents[1]}, components(role_path(role))
+        there = variables.known(collections, parts)
+        variables.refuse_misspelt(load_extra_vars(self._loader), there, STATE)
+        if said := variables.misspelt(hosts, there, STATE):
+            if any(str(host.get("nodewise_strict")).lower() in renamed.YES for host in hosts):
+                raise NodewiseError(f"{said}, and nodewise_strict is set")
+            self.warn([said])
 
     def opened(self, args: dict[str, Any], cluster: dict[str, Any], mine: dict[str, Any]) -> Run:
         """A fresh record. A folder that has a journal already is another run's: its outcome must not become this one's."""

@@ -38,6 +38,7 @@ try:
     from nodewise.smoke import verdict as smoke_verdict
     from nodewise.smoke.finish import finish as smoke_finish
     from nodewise.smoke.finish import summarized
+    from nodewise.text import nearest
     from nodewise.upgrade import ahead, approval, backups, lease, memory, order, plan, roll, soak
     from nodewise.upgrade.declared import components, declaration
     from nodewise.upgrade.judging import judge_back, judge_step, noticed
@@ -56,7 +57,7 @@ except ImportError as missing:
     __version__ = ahead = approval = Artifact = attempt = backups = components = decide = declaration = describe = None
     ending = good = Hop = hops_through = judge_back = judge_step = lease = load_rules = memory = msgspec = new_folder = None
     Observation = order = Outcome = Plan = plan = pypi = refuse_short_window = refuse_unfit = refuse_unready = recovered_to = None
-    busy = earlier = files = holds = installs = midway = noticed = ReasonCode = renamed = None
+    busy = earlier = files = holds = installs = midway = nearest = noticed = ReasonCode = renamed = None
     Resolver = roll = Run = Settings = smoke_finish = smoke_report = smoke_session = smoke_suite = smoke_verdict = None
     soak = sources = status = Step = Subject = summarized = unseen = Version = versions_ahead = None
     waived = way_back = worth_collecting = None
@@ -104,6 +105,7 @@ __all__ = [
     "load_rules",
     "memory",
     "msgspec",
+    "nearest",
     "new_folder",
     "noticed",
     "options",

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 UNFIT = re.compile(r"[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # controls, and what UTF-8 and XML 1.0 lack
+NEAR = 0.7  # difflib's ratio of two words that one may be meant by the other
 BREAK = re.compile(r"\s|(?<=[,;])")
 
 
@@ -28,5 +29,5 @@ def cut(text: str, width: int) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """What a word that is not known may have been meant to be, for a message; empty where nothing is near."""
-    close = get_close_matches(word, list(known), 1)
+    close = get_close_matches(word, list(known), 1, NEAR)
     return f" (did you mean {close[0]}?)" if close else ""

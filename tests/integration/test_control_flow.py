@@ -316,6 +316,11 @@ def test_no_node_can_be_reached(notes: Played) -> None:
     assert f"{', '.join(NAMES)} did not answer" in refused(notes, *UP, code=4)  # Ansible's own, for hosts out of reach
 
 
+def test_a_variable_that_is_misspelt(notes: Played) -> None:
+    """With -e it is refused, with the nearest; nothing is begun."""
+    assert "there is no variable nodewise_soack (did you mean nodewise_soak?)" in refused(notes, *UP, "-e", "nodewise_soack=60")
+
+
 def test_staging_that_fails_on_one_node(notes: Played) -> None:
     """A checksum that does not match on one node ends the run before anything changes."""
     assert "n3: " in refused(notes, *UP, "-e", "notes_bad_stage=n3")
