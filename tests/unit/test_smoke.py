@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import msgspec
 import pytest
+import yaml
 
 from nodewise.errors import Refused, UsageError
 from nodewise.smoke import protocols, report, session, suite, verdict
@@ -40,6 +41,30 @@ def test_protocols(path: Path) -> None:
         return
     assert row["cases"] == [[case.name, case.status, case.reason] for case in reader(said)]
     assert path.parent.name == protocols.detect(said)
+
+
+RESULTS = CASES.parent / "results"
+
+
+@pytest.mark.parametrize(("name", "expected"), yaml.safe_load((RESULTS / "expected.yml").read_text()).items())
+def test_what_others_print(name: str, expected: dict[str, Any]) -> None:
+    """Results as real programs print or write them, after a banner, in colours, in subtests: this verdict, and these cases."""
+    said = (RESULTS / name).read_bytes().decode()
+    ended = Ended(script="one", code=0, **({"told": said} if expected.get("told") else {"stdout": said}))
+    result = verdict.judge(ended, Script(name="one"), "n1")
+    assert expected["status"] == result.status, result.reason
+    assert result.cases
+    if expected["cases"] != "any":
+        found = [("flaky" if case.flaky else case.status, case.name) for case in result.cases]
+        assert [status for status, _name in expected["cases"]] == [status for status, _name in found]
+        assert all(name.endswith(wanted) for (_, wanted), (_, name) in zip(expected["cases"], found, strict=True))
+
+
+def test_leaves_of_subtests_are_named() -> None:
+    """What failed within another is told by its own name."""
+    found = protocols.cases((RESULTS / "ktap-two-spaces.out").read_text())
+    assert found is not None
+    assert [("probe_suite / lock_group / periodic", "fail")] == [(c.name, c.status) for c in found if c.status == "fail"]
 
 
 @pytest.mark.parametrize("path", rows("verdict"))

@@ -16,12 +16,13 @@ REASON = 400  # characters of a reason
 
 
 class Case(msgspec.Struct, omit_defaults=True):
-    """One thing that was tried. `seconds` is None where nobody says."""
+    """One thing that was tried. `seconds` is None where nobody says; `flaky`: it passed after it had failed."""
 
     name: str
     status: Status
     reason: str = ""
     seconds: float | None = None
+    flaky: bool = False
 
 
 class Unparsable(Exception):

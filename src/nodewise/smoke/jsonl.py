@@ -26,16 +26,18 @@ def is_case(line: str) -> bool:
 
 
 def read(said: str) -> list[Case]:
-    """The cases in JSON lines. Raises Unparsable."""
-    found = []
-    for number, line in enumerate(said.splitlines(), 1):
+    """The cases in JSON lines, from the first on: what a script says before it begins is passed over. Raises Unparsable."""
+    found, began = [], ""
+    for number, line in enumerate(said.split("\n"), 1):  # a text in JSON may have other ends of lines in it
         if line.strip():
             try:
                 found.append(_case(line))
             except Unparsable as problem:
-                raise Unparsable(f"JSON lines: line {number} {problem}") from None
+                began = began or f"JSON lines: line {number} {problem}"
+                if found or line.lstrip().startswith("{"):
+                    raise Unparsable(f"JSON lines: line {number} {problem}") from None
     if not found:
-        raise Unparsable("JSON lines without a line")
+        raise Unparsable(began or "JSON lines without a line")
     return found
 
 
