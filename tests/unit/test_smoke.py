@@ -162,8 +162,28 @@ def test_what_a_suite_and_its_scripts_say(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("declared", "expected"),
     [
-        ("where: moon\n", "Invalid enum value 'moon'"),
-        ("speed: 1\n", "unknown field `speed`"),
+        ("where: moon\n", "where is 'moon'; expected each, one, versions, controller"),
+        ("speed: 1\n", "there is no speed; there are: where, parallel, serial, pinned, environment"),
+        ("timout: 1\n", r"there is no timout \(did you mean timeout\?\)"),
+        (
+            "scripts: {a: {timout: 1}}\n",
+            r"scripts: a: there is no timout \(did you mean timeout\?\)",
+        ),
+        ("scripts: {a: 5}\n", r"scripts: a is 5; expected a mapping"),
+        ("timeout: .nan\n", "timeout is nan; expected a number above 0"),
+        ("timeout: .inf\n", "timeout is inf"),
+        ("timeout: 0\n", "timeout is 0"),
+        ("timeout: '5'\n", "timeout is '5'"),
+        ("retries: -1\n", "retries is -1; expected a number from 0 on"),
+        ("output: true\n", "output is True"),
+        ("timeout: 1\ntimeout: 2\n", "timeout is there twice, in line 1"),
+        ("scripts: {a: {slow: true, slow: false}}\n", "slow is there twice"),
+        ("tier: bsic\n", r"tier is 'bsic' \(did you mean basic\?\); expected core, basic, full, stress"),
+        ("scripts: {a: {tier: bsic}}\n", r"scripts: a: tier is 'bsic' \(did you mean basic"),
+        ("scripts: {a: {expect: none}}\n", "Expected `array`, got `str`"),
+        ("environment: {A: 1.10}\n", "environment: A is 1.1; expected a text: put it in quotes"),
+        ("environment: {A: yes}\n", "environment: A is True"),
+        ("secrets: [A]\n", "expected a mapping by name"),
         ("- a\n", "expected a mapping"),
         ("scripts: [a]\n", "expected a mapping"),
         ("a: [\n", "cannot be read"),
@@ -175,6 +195,11 @@ def test_a_suite_that_cannot_be_read(tmp_path: Path, declared: str, expected: st
     """What is off in suite.yml is said before anything runs."""
     with pytest.raises(UsageError, match=expected):
         suite.load(make(tmp_path / "s", {"a": "#!/bin/sh\n"}, declared))
+
+
+def test_a_port_is_a_text(tmp_path: Path) -> None:
+    """A whole number in the environment is what it looks like."""
+    assert {"PORT": "5432"} == suite.load(make(tmp_path / "s", {"a": "#!/bin/sh\n"}, "environment: {PORT: 5432}\n")).environment
 
 
 def test_a_suite_without_executables(tmp_path: Path) -> None:
@@ -200,7 +225,7 @@ def test_a_suite_of_ones_own_goes_first(tmp_path: Path) -> None:
     assert str(tmp_path / "b/s") == suite.find(str(tmp_path / "b/s"), []).folder
 
 
-@pytest.mark.parametrize("name", ["no-run-bit", "link", "spoken-of", "comment", "yaml"])
+@pytest.mark.parametrize("name", ["no-run-bit", "link", "spoken-of", "comment"])
 def test_a_script_that_cannot_be_run_is_counted(tmp_path: Path, name: str) -> None:
     """It is expected, and fails with the reason; the rest of the suite runs."""
     folder = make(tmp_path / "s", {"good": "#!/bin/sh\n"}, "scripts: {spoken-of: {tier: core}}\n" if name == "spoken-of" else None)
@@ -210,8 +235,6 @@ def test_a_script_that_cannot_be_run_is_counted(tmp_path: Path, name: str) -> No
         (folder / name).symlink_to("nowhere")
     elif name == "comment":
         make(folder, {name: "#!/bin/sh\n# smoke: timeout=soon\n"})
-    elif name == "yaml":
-        make(folder, {name: "#!/bin/sh\n"}, "scripts: {yaml: {expect: many}}\n")
     expected = {
         "no-run-bit": "has no run bit: chmod",
         "link": "a link to nowhere",

@@ -15,13 +15,14 @@ import re
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
-import yaml
 
 from nodewise.errors import UsageError
+from nodewise.smoke.declared import read
 from nodewise.smoke.protocols import Protocol
+from nodewise.text import nearest
 
 Tier = Literal["core", "basic", "full", "stress"]
 Where = Literal["each", "one", "versions", "controller"]
@@ -79,6 +80,12 @@ class Suite(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         return made.getvalue()
 
 
+CHOICES: dict[str, tuple[str, ...]] = {"tier": TIERS, "where": get_args(Where), "protocol": get_args(Protocol)}
+HOW = {name: CHOICES.get(name, ()) for name in Script.__struct_fields__ if name not in ("name", "problem")}  # of a script
+OURS = ("name", "folder", "files", "digest")  # of a suite, and not for it to say
+SETTINGS = {**{name: CHOICES.get(name, ()) for name in Suite.__struct_fields__ if name not in OURS}, **HOW}
+
+
 def find(word: str, places: Iterable[Path]) -> Suite:
     """A suite by its name in one of some folders, or by the path of its own folder. Raises UsageError."""
     places = list(places)
@@ -99,14 +106,14 @@ def names(places: Iterable[Path]) -> list[str]:
 def load(folder: Path) -> Suite:
     """Read a suite. Raises UsageError when it has nothing to run, or when its suite.yml cannot be read."""
     folder = folder.resolve()
-    declared = _declared(folder / DECLARED)
+    declared = read(folder / DECLARED, SETTINGS, HOW)
     said = declared.pop("scripts", None) or {}
-    defaults = {
-        key: declared.pop(key) for key in list(declared) if key in Script.__struct_fields__ and key not in ("name", "problem")
-    }
+    defaults = {key: declared.pop(key) for key in list(declared) if key in HOW}
     files = _files(folder)
     digest = hashlib.sha256("".join(f"{name}\0{value}\n" for name, value in sorted(files.items())).encode()).hexdigest()
     try:
+        for name, own in {**said, "": {}}.items():  # what suite.yml says is refused, and not left to each script to fail by
+            msgspec.convert({**defaults, **(own or {}), "name": name}, Script)
         found = {one: _script(folder, one, defaults, said.get(one)) for one in _scripts(folder)}
         for name in sorted(said.keys() - found.keys()):
             found[name] = Script(name=name, problem=_absent(folder / name))
@@ -125,19 +132,6 @@ def _refuse(suite: Suite) -> None:
     wrong = [name for name in (*suite.environment, *suite.variables, *suite.secrets) if not ENVIRONMENT.match(name)]
     if wrong:
         raise UsageError(f"{suite.folder}/{DECLARED}: {', '.join(wrong)} is no name of an environment variable")
-
-
-def _declared(path: Path) -> dict[str, Any]:
-    try:
-        found = yaml.safe_load(path.read_text()) if path.exists() else {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UsageError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
-    if found is not None and (not isinstance(found, dict) or not isinstance(found.get("scripts") or {}, dict)):
-        raise UsageError(f"{path} cannot be read: expected a mapping, and in it scripts as a mapping by name")
-    for ours in ("name", "folder", "files", "digest"):
-        if ours in (found or {}):
-            raise UsageError(f"{path}: {ours} is not for a suite to say")
-    return dict(found or {})
 
 
 def _scripts(folder: Path) -> list[str]:
@@ -173,8 +167,8 @@ def _header(head: bytes) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for word in found[1].split() if found else ():
         key, given, value = word.partition("=")
-        if key not in Script.__struct_fields__ or key in ("name", "problem"):
-            raise ValueError(f"{word} (in its comment smoke:)")
+        if key not in HOW:
+            raise ValueError(f"{word}{nearest(key, HOW)} (in its comment smoke:); there are: {', '.join(HOW)}")
         told[key] = [int(code) for code in value.split(",")] if key == "expect" else value if given else True
     return told
 
