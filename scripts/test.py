@@ -108,6 +108,7 @@ class Runner:
         with scratch() as folder:
             env = {**self.env, "TMPDIR": folder}
             code = subprocess.run([*command, *seed, *self.given.words], cwd=ROOT, env=env, check=False).returncode
+            remove_testnets(Path(folder))
         if junit.exists():
             result.cases += layers.cases(junit)
         if code not in ENDED:
@@ -122,6 +123,13 @@ class Runner:
                 print(f"--- {layer.name}: {layer.what}", flush=True)
                 results.append(self.layer(layer))
         return results
+
+
+def remove_testnets(folder: Path) -> None:
+    """Remove what tests left up: processes of pytest that are interrupted together do not always come to it."""
+    for home in folder.glob("home*"):
+        command = [str(Path(sys.executable).with_name("testnet")), "down", "--all"]
+        subprocess.run(command, env={**os.environ, "NODEWISE_HOME": str(home)}, check=False)
 
 
 @contextmanager

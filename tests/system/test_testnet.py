@@ -82,6 +82,23 @@ def test_status_tells_a_failed_unit_and_a_dead_node(cli: Run, new_name: NewName)
     assert "exited" in ill.stdout
 
 
+def test_a_node_off_and_on(cli: Run, new_name: NewName) -> None:
+    """Killed or shut down it is off, and on again it has its disk and its address; all is known before one is touched."""
+    name = new_name()
+    assert 0 == cli("up", "--name", name, "--nodes", "2").returncode
+    net = load(name)
+    net.run("n2", "echo kept >kept; sync")
+    assert f"has no node '{name}-n3'" in cli("stop", f"{name}-n2", f"{name}-n3").stderr
+    assert f"{name}-n2: stopped\n" == cli("stop", "--kill", "n2", "--name", name).stdout
+    told = cli("status", "--name", name, "--json")
+    assert (1, [True, False]) == (told.returncode, [node["ok"] for node in json.loads(told.stdout)])
+    assert ["degraded"] == [one["state"] for one in json.loads(cli("list", "--json").stdout) if one["name"] == name]
+    assert f"{name}-n2: started\n" == cli("start", f"{name}-n2").stdout
+    assert "kept\n" == net.run("n2", "cat kept").stdout
+    assert f"{name}-n1, {name}-n2: restarted\n" == cli("restart", f"{name}-n1", f"{name}-n2").stdout
+    assert 0 == cli("status", "--name", name).returncode
+
+
 def test_logs_are_the_journal_of_a_node(cli: Run, pair: known.Testnet) -> None:
     """What a program on the node logs is there."""
     pair.run("n2", "echo the quick brown fox | systemd-cat --identifier fable; sudo journalctl --sync")

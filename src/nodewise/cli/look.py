@@ -9,18 +9,24 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from typing import NoReturn
 
 import click
 
 one_name = click.option("--name", help="The testnet, where several are up.")
+as_json = click.option("--json", "json_", is_flag=True, help="As JSON, for programs.")
 
 
 @click.command("list")
-def list_() -> None:
+@as_json
+def list_(json_: bool) -> None:
     """List all testnets of this machine, whole or half-made."""
     from nodewise.testnet import overview
 
+    if json_:
+        click.echo(json.dumps([asdict(known) for known in overview.everything()], indent=2))
+        return
     rows = [["NAME", "NODES", "STATE", "SUBNET", "SYSTEM", "MADE FROM"]]
     rows += [[k.name, k.nodes, k.state, k.subnet, k.system, k.elsewhere or "here"] for k in overview.everything()]
     _table(rows) if len(rows) > 1 else click.echo("no testnets; make one with: testnet up --nodes 3", err=True)
@@ -28,7 +34,8 @@ def list_() -> None:
 
 @click.command()
 @one_name
-def status(name: str | None) -> None:
+@as_json
+def status(name: str | None, json_: bool) -> None:
     """Show the nodes of the testnets that are up: container, SSH, failed units, what is installed.
 
     Exit code 1 if a node is not as it should be.
@@ -39,7 +46,12 @@ def status(name: str | None) -> None:
     reports = [report for testnet in ([load(name)] if name else ups()) for report in overview.nodes(testnet)]
     rows = [["NODE", "ADDRESS", "CONTAINER", "SSH", "FAILED UNITS", "INSTALLED"]]
     rows += [[r.name, r.address, r.container, r.ssh, r.failed_units, r.installed] for r in reports]
-    _table(rows) if reports else click.echo("no testnets; make one with: testnet up --nodes 3", err=True)
+    if json_:
+        click.echo(json.dumps([{**asdict(report), "ok": report.ok} for report in reports], indent=2))
+    elif reports:
+        _table(rows)
+    else:
+        click.echo("no testnets; make one with: testnet up --nodes 3", err=True)
     if not all(report.ok for report in reports):
         sys.exit(1)
 

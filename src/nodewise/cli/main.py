@@ -11,12 +11,15 @@ from copy import copy
 import click
 
 from nodewise import __version__, renamed
-from nodewise.cli import bench, check, lifecycle, look, run, runs, smoke
+from nodewise.cli import bench, check, lifecycle, look, power, run, runs, smoke
 from nodewise.errors import NodewiseError
 
 ON_TESTNETS = [
     lifecycle.up,
     lifecycle.down,
+    power.start,
+    power.stop,
+    power.restart,
     lifecycle.image,
     look.list_,
     look.status,

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import shutil
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -17,8 +19,9 @@ from nodewise.testnet.interrupt import interruptible
 from nodewise.testnet.podman import Podman
 from nodewise.testnet.provider import LABEL_HOME, LABEL_TESTNET, Container, Network, Provider
 from nodewise.testnet.request import Request
-from nodewise.testnet.state import Testnet
+from nodewise.testnet.state import Node, Testnet
 
+START_SECONDS = 60  # until a node that was started has to answer
 BUSY_SECONDS = 120  # how long `down` waits for an `up` that is at work on the same testnet
 
 Say = Callable[[str], None]
@@ -63,6 +66,24 @@ def down(name: str, provider: Provider | None = None) -> int:
             hint = f"Remove it with: NODEWISE_HOME={other} testnet down --name {name}"
             raise UsageError(f"testnet {name} was made from {other}, not from {home()}.\n{hint}")
         return _remove(name, provider)
+
+
+def power(
+    testnet: Testnet, nodes: Sequence[Node], *, off: bool, on: bool, kill: bool = False, provider: Provider | None = None
+) -> None:
+    """Shut nodes down (or end them at once), start them, or both; returns when those that are on answer over SSH. SetupError."""
+    provider = provider or Podman()
+    provider.check()
+    names = [node.name for node in nodes]
+    with locked(f"testnet-{testnet.name}"):
+        if off:
+            provider.stop_nodes(names, kill=kill)
+        ssh.close(testnet.name)  # a connection to a node that is off would be waited for
+        if on:
+            provider.start_nodes(names)
+            deadline = time.monotonic() + START_SECONDS
+            for node in nodes:
+                ssh.wait_reachable(testnet, node, deadline, threading.Event())
 
 
 def of(name: str, things: Sequence[Thing]) -> list[Thing]:

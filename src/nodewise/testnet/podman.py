@@ -23,6 +23,7 @@ from nodewise.testnet.provider import LABEL_TESTNET, Container, Network, NodeSpe
 CONF = Path(__file__).with_name("containers.conf")
 LABEL_IMAGE = "nodewise.image"
 PULL_SECONDS = 15  # a registry that answers slower than this is not worth waiting for: the mirror takes half a minute
+STOP_SECONDS = 20  # until a node that does not shut down is ended
 SETTLE_SECONDS = 60
 
 
@@ -76,6 +77,15 @@ class Podman:
         """All in one command: podman removes them side by side."""
         if names:
             self._podman("rm", "-f", "-i", "-v", "-t", "0", *names, timeout=60 + 2 * len(names))
+
+    def stop_nodes(self, names: Sequence[str], *, kill: bool) -> None:
+        """In one command: podman stops them one after the other, but without grace where they are killed."""
+        grace = "0" if kill else str(STOP_SECONDS)
+        self._podman("stop", "-i", "-t", grace, *names, timeout=60 + STOP_SECONDS * len(names))
+
+    def start_nodes(self, names: Sequence[str]) -> None:
+        """With the network and the address that they were made with."""
+        self._podman("start", *names, timeout=60)
 
     def settle(self, testnet: str) -> None:
         """A `podman run` whose parent was killed goes on, and its container would appear after we had looked."""

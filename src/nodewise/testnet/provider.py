@@ -78,6 +78,12 @@ class Provider(Protocol):
     def remove_nodes(self, names: Sequence[str]) -> None:
         """End them at once, without grace."""
 
+    def stop_nodes(self, names: Sequence[str], *, kill: bool) -> None:
+        """Shut them down, or end them at once; one that does not run is no error."""
+
+    def start_nodes(self, names: Sequence[str]) -> None:
+        """Start them, with the disks and addresses that they had; one that runs is no error."""
+
     def settle(self, testnet: str) -> None:
         """Wait until commands that a killed `up` of this testnet left running have ended."""
 
