@@ -13,9 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from nodewise.testnet import provision, ssh
+from nodewise.errors import SetupError
+from nodewise.testnet import lifecycle, making, provision, ssh
 from nodewise.testnet import state as known
 from nodewise.testnet.home import checkout
+from nodewise.testnet.podman import Podman
+from nodewise.testnet.request import Request
 from nodewise.testnet.state import load
 from tests.conftest import COMMAND, Run
 
@@ -301,3 +304,18 @@ def test_when_provisioning_fails_nothing_is_left(cli: Run, new_name: NewName, te
     assert "Traceback" not in failed.stderr
     assert (testnet_home / "logs" / f"provision-{name}.log").exists()
     _nothing_left(name, testnet_home)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_failed_is_kept_where_that_is_asked_for(new_name: NewName, monkeypatch: pytest.MonkeyPatch, kept: bool) -> None:
+    """Nodes that are not reached in time are evidence: with keep_failed they are there, and `down` removes them."""
+    name, said = new_name(), list[str]()
+    monkeypatch.setattr(making, "REACHABLE_SECONDS", 0.0)
+    with pytest.raises(SetupError, match="was not reachable over SSH"):
+        lifecycle.up(Request(name, nodes=1, keep_failed=kept), said.append)
+    there = [node.name for node in lifecycle.of(name, Podman().nodes())]
+    assert ([f"{name}-n1"] if kept else []) == there
+    word = f"kept what was made of testnet {name}; remove it with: testnet down --name {name}"
+    assert kept == (word in said)
+    lifecycle.down(name)
+    assert [] == lifecycle.of(name, Podman().nodes())

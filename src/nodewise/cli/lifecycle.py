@@ -40,7 +40,7 @@ def variables(given: tuple[str, ...]) -> dict[str, Any]:
 @click.option("--system", metavar="NAME", help="Provision a cluster of this system on it, such as etcd, or a role's FQCN.")
 @click.option("--version", metavar="V", help="The version of the system.  [default: what its role says, if it does]")
 @click.option("--var", metavar="KEY=VALUE", multiple=True, help="A variable for Ansible, such as nodewise_soak=5.")
-@click.option("--keep-failed", is_flag=True, help="Keep the nodes when provisioning fails, to look at them.")
+@click.option("--keep-failed", is_flag=True, help="Keep what was made when something fails, to look at it.")
 @click.option("--scenario", metavar="NAME", help="Run this scenario on it, on the cluster that it names unless --system names one.")
 def up(nodes: int | None, name: str, scenario: str | None, **more: Any) -> None:
     """Make a testnet and wait until every node is reachable over SSH.

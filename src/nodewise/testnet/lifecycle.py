@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from nodewise.errors import UsageError
-from nodewise.testnet import image, making, provision, ssh, state
+from nodewise.errors import SetupError, UsageError
+from nodewise.testnet import image, limits, making, provision, ssh, state
 from nodewise.testnet.home import home, locked, state_folder
 from nodewise.testnet.interrupt import interruptible
 from nodewise.testnet.podman import Podman
@@ -31,7 +31,7 @@ Thing = TypeVar("Thing", Container, Network)
 def up(request: Request, say: Say = lambda _: None, provider: Provider | None = None) -> Testnet:
     """Make a testnet; return it when a command ran on each node over SSH and the cluster, if asked for, is provisioned.
 
-    On failure, Ctrl-C and SIGTERM all that was made is removed again, unless `keep_failed` is set and the nodes are up. UsageError:
+    On failure, Ctrl-C and SIGTERM all that was made is removed again, unless `keep_failed` is set and something failed. UsageError:
     nothing was touched; SetupError: something failed; KeyboardInterrupt.
     """
     request.check()
@@ -39,16 +39,17 @@ def up(request: Request, say: Say = lambda _: None, provider: Provider | None = 
     provider.check()
     with interruptible(), locked(f"testnet-{request.name}"):
         _refuse_if_used(request.name, provider)
+        limits.check(request.nodes, sum(node.state == "running" for node in provider.nodes()))
         tag = image.ensure(provider, say)
-        keep = False
         try:
             testnet = making.make(request, tag, provider)
-            keep = request.keep_failed
             if testnet.system:
                 say(f"provisioning {testnet.system} {testnet.version or ''}".rstrip())
                 testnet = provision.provision(testnet)
-        except BaseException:
-            if not keep and _remove(request.name, provider):
+        except BaseException as failed:
+            if request.keep_failed and isinstance(failed, SetupError):
+                say(f"kept what was made of testnet {request.name}; remove it with: testnet down --name {request.name}")
+            elif _remove(request.name, provider):
                 say(f"removed what was made of testnet {request.name}")
             raise
     return testnet
