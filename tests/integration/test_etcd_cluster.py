@@ -46,6 +46,21 @@ def test_a_healthy_cluster_is_seen_whole(cluster: EtcdCluster) -> None:
     assert (2, []) == (found.cluster.quorum, found.cluster.alarms)
 
 
+def test_the_node_s_own_environment_tells_etcdctl_nothing(cluster: EtcdCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Endpoints, certificates and proxies that root's environment has for somebody else: the members are asked all the same."""
+    nowhere = "http://127.0.0.1:1"
+    for name in ("ETCDCTL_ENDPOINTS", "ETCD_NAME", "HTTP_PROXY", "HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, nowhere)
+    for name, value in (
+        ("ETCDCTL_CACERT", "/nowhere"),
+        ("ETCDCTL_API", "2"),
+        ("ETCDCTL_WRITE_OUT", "table"),
+        ("LANG", "tr_TR.UTF-8"),
+    ):
+        monkeypatch.setenv(name, value)
+    assert cluster.healthy()["cluster"]["fingerprint"]
+
+
 def test_an_idle_cluster_compacted_at_its_head_has_equal_fingerprints(cluster: EtcdCluster) -> None:
     """Where no revision is left to hash at the heads are compared, also when a member has restarted since; nothing is written."""
     revision = cluster.healthy()["cluster"]["fingerprint_at"]

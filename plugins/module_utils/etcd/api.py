@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-import os
 import ssl
 import subprocess
 from typing import Any
@@ -112,8 +111,13 @@ def members_of(parameters: dict[str, Any]) -> list[Member]:
     return [Member(member["name"], member["url"], context, parameters["timeout"]) for member in parameters["members"]]
 
 
+# Of etcdctl and etcdutl, and nothing of the node's own: ETCDCTL_ENDPOINTS beside a flag is an error, and a proxy is no member.
+# The API's version is told because 3.3 speaks the older one unless it is.
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "ETCDCTL_API": "3"}
+
+
 class Etcdctl:
-    """The staged etcdctl. Its API version is set because 3.3 speaks the older one unless told."""
+    """The staged etcdctl."""
 
     def __init__(self, path: str, tls: Tls, timeout: float) -> None:
         self.path, self.tls, self.timeout = path, tls, timeout
@@ -122,11 +126,10 @@ class Etcdctl:
         """Run a command on `urls`; returns exit code, standard output and standard error."""
         limit = timeout or self.timeout
         command = [self.path, *list(words), "--endpoints", ",".join(urls), "--command-timeout", f"{limit:.3f}s"]
-        environment = dict(os.environ, ETCDCTL_API="3")
         try:
             done = subprocess.run(
                 command + self.tls.arguments(),
-                env=environment,
+                env=ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 # etcdctl asks one member after the other, each within its command timeout.

@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import (
+    ENVIRONMENT,
     Etcdctl,
     EtcdError,
     Member,
@@ -115,9 +116,7 @@ def inspect(etcdctl: str, part: str) -> dict[str, Any]:
     beside = os.path.join(os.path.dirname(etcdctl), "etcdutl")
     tool = beside if os.path.exists(beside) else etcdctl
     command = [tool, "snapshot", "status", part, "--write-out", "json"]
-    done = subprocess.run(
-        command, env=dict(os.environ, ETCDCTL_API="3"), stdin=subprocess.DEVNULL, capture_output=True, check=False
-    )
+    done = subprocess.run(command, env=ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     try:
         found: dict[str, Any] = json.loads(done.stdout)
         return {"revision": int(found["revision"]), "totalKey": int(found["totalKey"]), "hash": int(found["hash"])}
