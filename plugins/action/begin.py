@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible import constants as C  # noqa: N812  (Ansible's own name for it)
+from ansible import context
 from ansible.utils.vars import load_extra_vars
 
 from ansible_collections.nodewise.cluster.plugins.plugin_utils import variables
@@ -51,6 +53,7 @@ class ActionModule(EngineAction):
     """Choose the cluster and forget the last run; for one that changes the cluster, open its record."""
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        refuse_settings()
         mine = {"kind": args["kind"], "controller": lease.me(os.getppid())}  # ansible-playbook, while it is its workers' parent
         if not args["record"]:
             cluster = self.chosen(args, task_vars)
@@ -125,6 +128,26 @@ class ActionModule(EngineAction):
             text = f"the change window opens at {opens.isoformat(' ', 'minutes')}; nothing was begun"
             raise Paused("window_closed", text)
         return {"window_start": opens.isoformat() if opens else "", "window_end": closes.isoformat() if closes else ""}
+
+
+def refuse_settings() -> None:
+    """Raise NodewiseError for settings under which a run would leave out a part of itself, or could not see its own facts.
+
+    A play of which `--tags` selects nothing ends well in Ansible's eyes. Of other settings the plays say what they need.
+    """
+    words = context.CLIARGS
+    partly = ["--tags"] if {*words.get("tags", ())} - {"all", "always"} else []
+    partly += ["--skip-tags"] if words.get("skip_tags") else []
+    partly += [option for option in ("--start-at-task", "--step") if words.get(option.strip("-").replace("-", "_"))]
+    if partly:
+        raise NodewiseError(
+            f"{' and '.join(partly)}: nothing of this playbook may be left out; run it again without. Nothing was begun"
+        )
+    if not C.INJECT_FACTS_AS_VARS:
+        raise NodewiseError(
+            "inject_facts_as_vars is false, and the tasks of a run tell each other by facts; for this run, put "
+            "ANSIBLE_INJECT_FACT_VARS=true before the command. Nothing was begun"
+        )
 
 
 def killed(run: Run, cluster: str) -> list[str]:

@@ -41,7 +41,7 @@ class Played(Notes):
             "ANSIBLE_COLLECTIONS_PATH": f"{ROOT}:{ROOT}/tests/collections",
             "NODEWISE_RUN_DIR": str(self.run_dir),
             "ANSIBLE_BECOME_ASK_PASS": "false",
-            "ANSIBLE_STDOUT_CALLBACK": "default",
+            "ANSIBLE_STDOUT_CALLBACK": os.environ.get("ANSIBLE_STDOUT_CALLBACK", "default"),
         }
         program = str(Path(sys.executable).parent / "ansible-playbook")
         given = ["-i", str(self.folder / "hosts.yml"), "-e", "nodewise_approve=any", *words]
@@ -314,6 +314,49 @@ def test_no_node_can_be_reached(notes: Played) -> None:
     """A run in which nobody answers is judged, too, and says who did not."""
     notes.inventory(notes=dict.fromkeys(NAMES, FAR))
     assert f"{', '.join(NAMES)} did not answer" in refused(notes, *UP, code=4)  # Ansible's own, for hosts out of reach
+
+
+@pytest.mark.parametrize(
+    ("words", "env", "says"),
+    [
+        (("--tags", "switch"), {}, "--tags: nothing of this playbook may be left out"),
+        (("--skip-tags", "backup"), {}, "--skip-tags: nothing"),
+        ((), {"ANSIBLE_INJECT_FACT_VARS": "false"}, "ANSIBLE_INJECT_FACT_VARS=true before the command"),
+        (("--start-at-task", "Say how it ended"), {}, "there is no run: nodewise.cluster.begin must be the first task"),
+    ],
+)
+def test_what_would_leave_out_a_part(
+    notes: Played, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], env: dict[str, str], says: str
+) -> None:
+    """A run over which Ansible would do nothing, or half, and end well: it fails in one line, and nothing is begun."""
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    ended = notes.upgrade(*UP, *words)
+    assert 2 == ended.returncode
+    assert says in ended.stdout + ended.stderr
+    assert dict.fromkeys(NAMES, 0) == notes.starts()
+
+
+SETTINGS = {
+    "strategy": {"ANSIBLE_STRATEGY": "free"},
+    "any errors are fatal": {"ANSIBLE_ANY_ERRORS_FATAL": "true"},
+    "facts are gathered": {"ANSIBLE_GATHERING": "implicit"},
+    "another output": {"ANSIBLE_STDOUT_CALLBACK": "minimal"},
+    "tags": {"ANSIBLE_RUN_TAGS": "all"},
+    "no colour, no cows, no pipelining": {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_PIPELINING": "false", "ANSIBLE_FORKS": "1"},
+    "another language": {"LC_ALL": "C.UTF-8", "LANG": "tr_TR.UTF-8", "LANGUAGE": "tr"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SETTINGS)
+def test_settings_of_others(notes: Played, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A node that fails goes back, and nobody else is touched, whatever somebody's ansible.cfg says."""
+    for variable, value in SETTINGS[name].items():
+        monkeypatch.setenv(variable, value)
+    notes.member("n3", breaks_on=["1.1.0"])
+    assert "n3" in ends(notes, "rolled_back", *UP, code=2)
+    assert {"n1": 1, "n2": 0, "n3": 2} == notes.starts()
 
 
 def test_a_variable_that_is_misspelt(notes: Played) -> None:
