@@ -206,6 +206,7 @@ def test_a_host_that_is_no_test_host() -> None:
     [
         (Window("cut", "partition", 0, 100, "", healed=True), "valid", "cut 3 operations"),
         (Window("cut", "partition", 0, 20, "", healed=True), "unknown", "cut: 1 operations ended in it, expected 3 or more"),
+        (Window("again", "restart", 40, 40, "", healed=True, instant=True), "valid", "again 0 operations"),
         (Window("cut", "partition", 0, 100, ""), "unknown", "cut: not proved to be healed"),
         (Window("cut", "partition"), "unknown", "cut: it never began"),
         (Window("cut", "partition", None, 5, "n2 still answers"), "unknown", "cut: n2 still answers"),

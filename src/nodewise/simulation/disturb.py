@@ -32,13 +32,15 @@ class Window:
     ended: int | None = None
     why: str = "it never began"  # what is missing, where it was not proved
     healed: bool = False
+    instant: bool = False  # over at once: nobody can be at work in it
 
 
 class Disturbance:
     """The faults of a plan, each in a thread of its own. `now` is the clock of the history."""
 
     def __init__(self, events: Sequence[Event], scene: Scene, record: Path, now: Callable[[], int]) -> None:
-        self.windows = {event.id: Window(event.id, event.fault["kind"]) for event in events}
+        faults = {event.id: event.read() for event in events}
+        self.windows = {name: Window(name, fault.kind, instant=fault.holds == "once") for name, fault in faults.items()}
         self._scene, self._record, self._now = scene, record, now
         self._stop, self._no_more_steps = threading.Event(), threading.Event()
         self._over = {event.id: threading.Event() for event in events}
@@ -131,7 +133,7 @@ def coverage(windows: Mapping[str, Window], history: Sequence[Operation], least:
             missing.append(f"{window.fault}: {window.why}")
         elif not window.healed:
             missing.append(f"{window.fault}: not proved to be healed")
-        elif done < least and window.kind != "restart":
+        elif done < least and not window.instant:
             missing.append(f"{window.fault}: {done} operations ended in it, expected {least} or more")
         told.append(f"{window.fault} {done} operations")
     if missing:
