@@ -5,13 +5,7 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import urllib.parse
-
-MASK = b"********"
-SHORTEST = 4  # bytes: a shorter secret would mask half of any text
-LINE = 8  # bytes: a line of a longer secret (a key in PEM) that is masked by itself, too
+from ansible_collections.nodewise.cluster.plugins.module_utils.smoke.secrets import Secrets
 
 
 class Output:
@@ -20,9 +14,9 @@ class Output:
     A secret is masked before anything is cut, so that no cut lets the half of one through.
     """
 
-    def __init__(self, cap: int, masks: list[bytes]) -> None:
-        self.cap, self.masks, self.size = cap, masks, 0
-        self._slack = max(map(len, masks), default=0)
+    def __init__(self, cap: int, secrets: Secrets) -> None:
+        self.cap, self.secrets, self.size = cap, secrets, 0
+        self._slack = secrets.longest
         self._head, self._tail = bytearray(), bytearray()
 
     def add(self, data: bytes) -> None:
@@ -44,50 +38,20 @@ class Output:
     def kept(self) -> bytes:
         """Return head, mark and tail, masked; everything when it is short enough."""
         if not self.cut:
-            return masked(bytes(self._head), self.masks)
+            return self.secrets.hide(bytes(self._head))
         half = self.cap // 2
         head, tail = bytes(self._head), bytes(self._tail[-(half + self._slack) :])
         head = head[: self._before(head, half)]
         tail = tail[self._after(tail, len(tail) - half) :]
         mark = f"\n[... {self.size - len(head) - len(tail)} bytes were cut here ...]\n".encode()
-        return masked(head, self.masks) + mark + masked(tail, self.masks)
+        return self.secrets.hide(head) + mark + self.secrets.hide(tail)
 
     def text(self) -> str:
         """Return the same as text; what is no UTF-8 is shown as such."""
         return self.kept().decode("utf-8", "replace")
 
     def _before(self, data: bytes, at: int) -> int:
-        return min([at] + [start for start, end in spans(data, self.masks) if start < at < end])
+        return min([at] + [start for start, end in self.secrets.spans(data) if start < at < end])
 
     def _after(self, data: bytes, at: int) -> int:
-        return max([at] + [end for start, end in spans(data, self.masks) if start < at < end])
-
-
-def spans(data: bytes, masks: list[bytes]) -> list[tuple[int, int]]:
-    """Return where in the data secrets stand."""
-    found = []
-    for mask in masks:
-        at = data.find(mask)
-        while at >= 0:
-            found.append((at, at + len(mask)))
-            at = data.find(mask, at + 1)
-    return found
-
-
-def masked(data: bytes, masks: list[bytes]) -> bytes:
-    """Return the data with every secret replaced."""
-    for mask in masks:
-        data = data.replace(mask, MASK)
-    return data
-
-
-def masks_of(secrets: list[str]) -> list[bytes]:
-    """Return what to look for: each secret as it is, and as it looks in a URL, in JSON and in base64; the longest first."""
-    found = set()
-    for secret in secrets:
-        lines = [line.strip() for line in secret.splitlines()]
-        for text in [secret, secret.strip(), *(line for line in lines if len(line) >= LINE)]:
-            forms = [text, urllib.parse.quote(text, safe=""), urllib.parse.quote_plus(text), json.dumps(text)[1:-1]]
-            found |= {form.encode("utf-8", "surrogateescape") for form in forms}
-            found.add(base64.b64encode(text.encode("utf-8", "surrogateescape")).rstrip(b"="))
-    return sorted((mask for mask in found if len(mask) >= SHORTEST), key=len, reverse=True)
+        return max([at] + [end for start, end in self.secrets.spans(data) if start < at < end])

@@ -21,6 +21,7 @@ from typing import Any, Callable
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.process import adopt_orphans, children, descendants, named
 from ansible_collections.nodewise.cluster.plugins.module_utils.smoke.output import Output
+from ansible_collections.nodewise.cluster.plugins.module_utils.smoke.secrets import Secrets
 
 F_SETPIPE_SZ = 1031
 GRACE = 2.0  # seconds from SIGTERM to SIGKILL
@@ -33,14 +34,14 @@ class Cancelled(BaseException):
     """The run was called off."""
 
 
-def run_script(job: dict[str, Any], masks: list[bytes]) -> dict[str, Any]:
+def run_script(job: dict[str, Any], secrets: Secrets) -> dict[str, Any]:
     """Run one script; return how it ended. To be called in a process of its own, which adopts what the script leaves behind.
 
     `job`: name, path, folder, environment, timeout (seconds), cap (bytes of each stream that are kept).
     """
     adopt_orphans()
     answer: dict[str, Any] = {"script": job["name"], "code": None, "signal": None, "timeout": False, "error": "", "left": []}
-    streams = {"stdout": Output(job["cap"], masks), "stderr": Output(job["cap"], masks)}
+    streams = {"stdout": Output(job["cap"], secrets), "stderr": Output(job["cap"], secrets)}
     began = time.monotonic()
     try:
         process = start(job)
@@ -51,6 +52,8 @@ def run_script(job: dict[str, Any], masks: list[bytes]) -> dict[str, Any]:
     answer["seconds"] = round(time.monotonic() - began, 3)
     for name, stream in streams.items():
         answer[name], answer[name + "_cut"] = stream.text(), stream.cut
+    for name in ("left", "alive"):  # processes, whose names are their own
+        answer[name] = [secrets.text(title) for title in answer.get(name, [])]
     return answer
 
 

@@ -23,8 +23,9 @@ from typing import Any, NoReturn
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.caller import Called
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.process import adopt_orphans, began, end_with_parent
-from ansible_collections.nodewise.cluster.plugins.module_utils.smoke.output import Output, masks_of
+from ansible_collections.nodewise.cluster.plugins.module_utils.smoke.output import Output
 from ansible_collections.nodewise.cluster.plugins.module_utils.smoke.script import Cancelled, clear, run_script
+from ansible_collections.nodewise.cluster.plugins.module_utils.smoke.secrets import Secrets
 
 PREFIX = "nodewise-smoke-"
 PLACES = ("/var/tmp", "/tmp", "/dev/shm", "/opt")  # noqa: S108  the first that lets programs run
@@ -39,14 +40,14 @@ class SmokeError(Failure):
 
 def run_suite(given: dict[str, Any]) -> dict[str, Any]:
     """Return what the module smoke_scripts returns: how each script ended, and the files to keep."""
-    masks = masks_of(list(given["secrets"].values()))
+    secrets = Secrets(list(given["secrets"].values()))
     with Called() as called, Scratch(given["scratch"]) as scratch:
         unpack(given, scratch.suite)
         jobs = [job(given, one, scratch) for one in given["scripts"]]
-        answers = Pool(jobs, max(1, given["workers"]), masks, called).run()
+        answers = Pool(jobs, max(1, given["workers"]), secrets, called).run()
         for one, answer in zip(jobs, answers):
-            answer.update(results_of(one, masks))
-        return {"results": answers, "files": Files(masks).of(jobs, given["keep"], scratch.suite)}
+            answer.update(results_of(one, secrets))
+        return {"results": answers, "files": Files(secrets).of(jobs, given["keep"], scratch.suite)}
 
 
 def unpack(given: dict[str, Any], folder: str) -> None:
@@ -141,8 +142,8 @@ def runs_programs(place: str) -> bool:
 class Pool:
     """Runs jobs, so many at a time, each by a process of its own that answers through a pipe."""
 
-    def __init__(self, jobs: list[dict[str, Any]], workers: int, masks: list[bytes], called: Called) -> None:
-        self.jobs, self.workers, self.masks, self.called = jobs, workers, masks, called
+    def __init__(self, jobs: list[dict[str, Any]], workers: int, secrets: Secrets, called: Called) -> None:
+        self.jobs, self.workers, self.secrets, self.called = jobs, workers, secrets, called
         self.running: dict[int, tuple[int, int, bytearray]] = {}  # descriptor -> (number of the job, process, what it answered)
         self.answers: dict[int, dict[str, Any]] = {}
 
@@ -170,7 +171,7 @@ class Pool:
         pid = os.fork()
         if pid == 0:
             os.close(ours)
-            supervise(self.jobs[number], self.masks, theirs)
+            supervise(self.jobs[number], self.secrets, theirs)
         os.close(theirs)
         self.running[ours] = (number, pid, bytearray())
 
@@ -206,7 +207,7 @@ class Pool:
         clear(set())
 
 
-def supervise(job: dict[str, Any], masks: list[bytes], answer_to: int) -> NoReturn:
+def supervise(job: dict[str, Any], secrets: Secrets, answer_to: int) -> NoReturn:
     """Be the process that runs one script: answer through the pipe, and end."""
     status = 1
     try:
@@ -216,7 +217,7 @@ def supervise(job: dict[str, Any], masks: list[bytes], answer_to: int) -> NoRetu
         end_with_parent(signal.SIGTERM)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # here, as a hook before exec would cost a copy of our memory
         os.set_inheritable(answer_to, False)
-        answer = run_script(job, masks)
+        answer = run_script(job, secrets)
         with open(answer_to, "wb") as stream:
             stream.write(json.dumps(answer).encode())
         status = 0
@@ -238,17 +239,17 @@ def blank(name: str, error: str) -> dict[str, Any]:
     return {"script": name, "code": None, "signal": None, "timeout": False, "error": error, **nothing}
 
 
-def results_of(job: dict[str, Any], masks: list[bytes]) -> dict[str, Any]:
+def results_of(job: dict[str, Any], secrets: Secrets) -> dict[str, Any]:
     """Return what a script wrote to $NODEWISE_RESULTS; None when it did not."""
-    output = read(job["results"], RESULTS_CAP, masks)
+    output = read(job["results"], RESULTS_CAP, secrets)
     return {"told": None if output is None else output.text(), "told_cut": output.cut if output else 0}
 
 
-def read(path: str, cap: int, masks: list[bytes]) -> Output | None:
+def read(path: str, cap: int, secrets: Secrets) -> Output | None:
     """Return head and tail of a regular file, masked; None when there is none."""
     if not os.path.isfile(path):
         return None
-    output = Output(cap, masks)
+    output = Output(cap, secrets)
     try:
         with open(path, "rb") as stream:
             while output.size <= 64 * FILES_CAP:  # the head of what is larger is enough, and its tail not worth the wait
@@ -264,8 +265,8 @@ def read(path: str, cap: int, masks: list[bytes]) -> Output | None:
 class Files:
     """What is kept of a host: at most so much of each file, and of all."""
 
-    def __init__(self, masks: list[bytes]) -> None:
-        self.masks, self.room = masks, FILES_CAP
+    def __init__(self, secrets: Secrets) -> None:
+        self.secrets, self.room = secrets, FILES_CAP
         self.kept: list[dict[str, Any]] = []
 
     def of(self, jobs: list[dict[str, Any]], keep: list[str], suite: str) -> list[dict[str, Any]]:
@@ -279,11 +280,11 @@ class Files:
         return self.kept
 
     def _keep(self, path: str, script: str | None, name: str) -> None:
-        found = read(path, FILE_CAP, self.masks)
+        found = read(path, FILE_CAP, self.secrets)
         if found is None:
             return
         content = found.kept()
         fits = len(content) <= self.room
         self.room -= len(content) if fits else 0
         told = {"size": found.size, "cut": found.cut, "content": base64.b64encode(content).decode() if fits else None}
-        self.kept.append({"script": script, "name": name, **told})
+        self.kept.append({"script": script, "name": self.secrets.text(name), **told})
