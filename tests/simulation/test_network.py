@@ -26,13 +26,16 @@ def cluster(shared: Cluster) -> Cluster:
     return shared
 
 
-def begun(cluster: Cluster, deadline: int = 120) -> tuple[Running, str, float]:
-    """An upgrade in whose first switch the old process is gone: the playbook, the current node, and since when."""
+def begun(cluster: Cluster, deadline: int = 120, *, gone: bool = True) -> tuple[Running, str, float]:
+    """An upgrade in whose first switch the old process is `gone`, or which begins that: the playbook, the current node, since when.
+
+    A fault takes a second to be proved, in which the new process would have settled.
+    """
     pids = cluster.everywhere(PID)
     began, running = time.monotonic(), cluster.start(nodewise_deadline=deadline)
     record = running.until(in_a_switch)
     assert record
-    while pids[record["node"]] == cluster.root(record["node"], PID):
+    while gone and pids[record["node"]] == cluster.root(record["node"], PID):
         assert running.process.poll() is None
         time.sleep(0.02)
     return running, record["node"], began
@@ -88,7 +91,7 @@ def test_ssh_that_is_cut(cluster: Cluster) -> None:
 def test_a_partition_that_heals(cluster: Cluster) -> None:
     """The current node is waited for until its deadline."""
     with bad_day(cluster, "partition of the current node heals") as day:
-        running, node, began = begun(cluster)
+        running, node, began = begun(cluster, gone=False)
         with fault(cluster, "partition", **{"from": node, "ports": [PEERS]}):
             time.sleep(8)
             assert running.process.poll() is None
@@ -100,7 +103,7 @@ def test_a_partition_that_heals(cluster: Cluster) -> None:
 def test_a_partition_that_does_not_heal(cluster: Cluster) -> None:
     """At its deadline the node is taken back or the run pauses, and the others serve; healed, the same command ends well."""
     with bad_day(cluster, "partition of the current node, does not heal") as day:
-        running, node, began = begun(cluster, deadline=15)
+        running, node, began = begun(cluster, deadline=15, gone=False)
         with fault(cluster, "partition", **{"from": node, "ports": [PEERS]}):
             ended = running.ended()
         day.ended(ended, "rolled_back", "paused", began=began)
