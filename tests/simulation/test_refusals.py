@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import ssl
+import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,8 +15,9 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from nodewise.testnet import ssh
+from nodewise.testnet import lifecycle, ssh
 from nodewise.testnet.inventory import tree
+from nodewise.testnet.request import Request
 from tests.simulation.bad_days import bad_day, fault
 from tests.system.cluster import short_lived, until
 from tests.system.etcd_cluster import NEW, OLD, Cluster
@@ -336,3 +338,27 @@ def test_all_nodes_unreachable(cluster: Cluster) -> None:
         for node in cluster.names:
             stack.enter_context(undone(cluster, node, "systemctl stop ssh", "systemctl start ssh"))
         day.refused(f"{', '.join(cluster.names)} did not answer", code=4)
+
+
+@pytest.mark.slow
+def test_wiped_beside_another(cluster: Cluster, new_name: Callable[[], str]) -> None:
+    """A cluster is wiped whose authority lies in this one's folder: what this one has there stays to the letter, and it serves."""
+    name, folder = new_name(), cluster.net.pki
+    other = Cluster(
+        lifecycle.up(Request(name, 1, system="etcd", version=OLD, variables={"nodewise_pki_dir": str(folder)})), cluster.runs
+    )
+
+    def ours() -> dict[str, bytes]:
+        files = (path for path in folder.rglob("*") if path.is_file() and name not in path.name)
+        return {str(path): path.read_bytes() for path in files}
+
+    before = ours()
+    with bad_day(cluster, "wipe beside another cluster's authority") as day:
+        began = time.monotonic()
+        ended = other.play("wipe", nodewise_confirm=name)
+        assert 0 == ended.code, ended.said
+        day.outcomes.append("wiped")
+        day.seconds = time.monotonic() - began
+        assert before == ours()
+        assert not list(folder.rglob(f"*{name}*"))
+        assert "" == other.root(other.names[0], "ls -d /opt/nodewise/etcd /etc/nodewise/etcd 2>/dev/null || true")
