@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from nodewise.errors import UsageError
 from nodewise.simulation import scenario
 from nodewise.simulation.harness import exit_code
+from nodewise.simulation.schedule import plan
 from nodewise.simulation.workloads.registry import workload_named
 from nodewise.testnet import roles
 
@@ -64,3 +66,9 @@ def test_a_scenario_that_is_not_there() -> None:
         UsageError, match=r"did you mean patroni\?\); there are: leader-isolated, majority-ring, patroni, .*, rolling-upgrade, "
     ):
         scenario.load("patron")
+
+
+def test_the_faults_in_the_docs() -> None:
+    """The example of docs/simulation.md makes a plan."""
+    block = (Path(__file__).parents[2] / "docs/simulation.md").read_text().partition("```yaml\n")[2].partition("```")[0]
+    assert ["cut", "deaf", "still"] == [event.id for event in plan(yaml.safe_load(block)["faults"], 5, 1)]
