@@ -27,7 +27,7 @@ QUICK = {  # ARGS that make a target short, for pytest also by reading few files
 }
 WITH_NODES = {
     "test": "-k test_one_version '--ignore-glob=*/test_[!h]*'",  # no nodes, but each layer's pytest
-    "test-simulation": "-k test_a_verification_that_there_is_not",
+    "test-simulation": "-k test_what_is_refused",
     "test-e2e": "-k test_a_target_that_there_is_not",
     "test-benchmark": "-k test_nodes_are_measured",
     "bench": "--only nodes --rounds 1",
