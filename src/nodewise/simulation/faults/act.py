@@ -26,7 +26,7 @@ class Act:
 
     def __init__(self, fault: Fault, scene: Scene, record: Path) -> None:
         self.fault = fault
-        self._record = record
+        self._record, self._injected = record, False
         self._applied = Applied(scene, _until(lambda: fault.on(scene)))  # who leads is not known while members elect
 
     def begin(self, seconds: float, lease: float = held.LEASE) -> None:
@@ -42,7 +42,8 @@ class Act:
             name: held.arm(self.fault.id, means.inject, means.undo, lasts, wait=wait) for name, means in self._applied.where.items()
         }
         times = {}
-        for name, said in self._applied.ask(scripts).items():
+        answers, self._injected = self._applied.ask(scripts), True
+        for name, said in answers.items():
             if wait:
                 first, _, self._applied.said[name] = said.partition("\n")
                 times[name] = float(first)
@@ -66,8 +67,12 @@ class Act:
                 if time.monotonic() > patience:
                     raise
                 time.sleep(POLL)
+        times = {name: _times(text) for name, text in said.items()}
+        if not self._injected:  # not on every host: there is no end of an effect to prove, and each host has undone what it did
+            self.write("end", "undone", on_nodes=times)
+            return
         evidence = _until(lambda: self.fault.healed(self._applied))
-        self.write("end", "healed", on_nodes={name: _times(text) for name, text in said.items()}, evidence=evidence)
+        self.write("end", "healed", on_nodes=times, evidence=evidence)
 
     def write(self, phase: Literal["begin", "end"], state: str, **more: Any) -> None:
         """A record of the journal."""

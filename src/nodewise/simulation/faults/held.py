@@ -79,7 +79,7 @@ def heal(name: str) -> str:
     return f"""set -eu
 systemctl stop {UNIT}{name} 2>/dev/null || :
 [ ! -e {folder} ] || /bin/sh {folder}/take-back {name} || {{ echo "not undone: $(tail -n 3 {folder}/undone)" >&2; exit 8; }}
-awk '$1 == "{name}" {{ found = $2 " " $3 }} END {{ print found }}' {ROOT}/healed
+[ ! -e {ROOT}/healed ] || awk '$1 == "{name}" {{ found = $2 " " $3 }} END {{ print found }}' {ROOT}/healed
 """
 
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 from nodewise.errors import UsageError
 from nodewise.simulation.faults import targets
 from nodewise.simulation.faults.fault import Fault, Means
@@ -41,9 +43,9 @@ class OfService(Fault, kw_only=True):
             raise UsageError(f"{self.id}: the system does not say what its unit is; name it with unit:")
         return dict.fromkeys(targets.resolve(self.target, scene), self.means(unit))
 
+    @abstractmethod
     def means(self, unit: str) -> Means:
         """How a host does it to a unit."""
-        raise NotImplementedError
 
     def able(self) -> str:
         """Whether there is such a unit, where it is named here."""
