@@ -53,6 +53,7 @@ def test_what_others_print(name: str, expected: dict[str, Any]) -> None:
     ended = Ended(script="one", code=0, **({"told": said} if expected.get("told") else {"stdout": said}))
     result = verdict.judge(ended, Script(name="one"), "n1")
     assert expected["status"] == result.status, result.reason
+    assert result.flaky == any(case.flaky for case in result.cases)
     assert result.cases
     if expected["cases"] != "any":
         found = [("flaky" if case.flaky else case.status, case.name) for case in result.cases]

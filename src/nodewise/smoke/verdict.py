@@ -38,7 +38,7 @@ class Ended(msgspec.Struct, kw_only=True):
 
 
 class Result(msgspec.Struct, kw_only=True):
-    """One script on one host. `flaky`: it passed after it had failed; `reported`: False when nothing was heard of it."""
+    """One script on one host. `flaky`: it, or a case of it, passed after a failure; `reported`: False when nothing came of it."""
 
     script: str
     host: str
@@ -67,6 +67,7 @@ def judge(ended: Ended, script: Script, host: str) -> Result:
         timeout=ended.timeout,
         notes=_notes(ended),
         cases=found,
+        flaky=status == "pass" and any(case.flaky for case in found),
         lines=_lines(ended) if status == "fail" else [],
     )
 
