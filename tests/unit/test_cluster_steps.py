@@ -116,10 +116,10 @@ def test_one_that_fails_after_the_last_node(notes: Simulated) -> None:
 def test_a_node_that_fails_between_them(notes: Simulated) -> None:
     """It goes back without a cluster's version being asked, though one may not go back after the last step."""
     notes.member("n1", tears_on=["1.1"])
-    outcome = notes.upgrade("1.1", **TO)
-    assert "1.0" == notes.member("n1")["page"]
-    assert "paused" == outcome  # n1 does not serve: it is torn, and no undo of this toy mends it
-    assert "n1: switch" not in reason(notes)
+    assert "rolled_back" == notes.upgrade("1.1", **TO)
+    assert ["1.0"] * 3 == pages(notes)
+    assert "n1: turn failed: settled: the cluster did not settle in time" in reason(notes)
+    assert "It is back on 1.0, 3 gates hold as before" in reason(notes)
 
 
 def test_a_run_that_ends_in_the_middle(notes: Simulated) -> None:

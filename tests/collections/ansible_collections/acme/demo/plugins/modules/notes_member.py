@@ -32,8 +32,8 @@ def main() -> None:
         state["apart"] = state.get("apart_on", {}).get(module.params["version"])
         state["data"] = "gone" if module.params["version"] == state.get("forgets_on") else state["data"]
     state.update({part: module.params[part] for part in ("ink", "page") if module.params[part]})
-    if module.params["page"] in state.get("tears_on", []):
-        state.update(serving=False)
+    if module.params["page"]:
+        state.update(serving=module.params["page"] not in state.get("tears_on", []))
     path.write_text(json.dumps(state))
     module.exit_json(changed=True)
 
