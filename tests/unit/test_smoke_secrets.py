@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import textwrap
+import time
 import urllib.parse
 from collections.abc import Callable
 from xml.sax.saxutils import escape, quoteattr
@@ -107,6 +108,19 @@ def test_results_can_still_be_read() -> None:
 def test_what_is_too_short_is_no_secret() -> None:
     """Three characters would mask half of any text."""
     assert "a yes and a no" == said("yes", "a yes and a no")
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_much_that_looks_like_base64(wrapped: bool) -> None:
+    """One line of them, or many: a second for 4 MB, not the square of it."""
+    secret, line = "correct horse battery staple", b"QUJD" * 19
+    told = base64.b64encode(secret.encode() * 4)
+    data = (line + (b"\n" if wrapped else b"")) * 50_000 + b".\n" + told[:70] + b"\n" + told[70:]
+    began = time.monotonic()
+    left = Secrets([secret]).hide(data)
+    assert time.monotonic() - began < 5
+    assert told[4:40] not in left
+    assert b"********" in left
 
 
 def test_names_of_processes_and_files() -> None:

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import base64
+import bisect
+import itertools
 import json
 import re
 import urllib.parse
@@ -22,7 +24,8 @@ QUOTES: tuple[dict[str, str], ...] = (
     {},
 )
 # Lines of base64 as programs wrap it: a secret in it may begin on one and end on another.
-_WRAPPED = re.compile(rb"[A-Za-z0-9+/_-]{16,}(?:\r?\n[ \t]*[A-Za-z0-9+/_-]{2,}={0,2})+")
+# It begins where a run of its characters does: from everywhere in one, a long line would take the square of its length.
+_WRAPPED = re.compile(rb"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{16,}(?:\r?\n[ \t]*[A-Za-z0-9+/_-]{2,}={0,2})+")
 _BREAK = re.compile(rb"\r?\n[ \t]*")
 
 
@@ -57,14 +60,18 @@ class Secrets:
 
     def _wrapped(self, block: re.Match[bytes]) -> list[tuple[int, int]]:
         """Where secrets stand in lines that belong together."""
-        places: list[int] = []
-        joined, at = b"", 0
-        for gap in [*_BREAK.finditer(block[0]), None]:
-            line = block[0][at : gap.start() if gap else None]
-            places += range(block.start() + at, block.start() + at + len(line))
-            joined += line
-            at = gap.end() if gap else at
-        return [(places[start], places[end - 1] + 1) for form in self._base64 for start, end in _finds(joined, form)]
+        text = block[0]
+        gaps = [gap.span() for gap in _BREAK.finditer(text)]
+        begins = [0, *(end for _start, end in gaps)]  # of lines, in the block
+        lines = [text[at:end] for at, end in zip(begins, [*(start for start, _end in gaps), None])]
+        joins = [0, *itertools.accumulate(map(len, lines))]  # where each line begins once they are joined
+        joined = b"".join(lines)
+
+        def place(at: int) -> int:
+            line = bisect.bisect_right(joins, at, hi=len(lines)) - 1
+            return block.start() + begins[line] + at - joins[line]
+
+        return [(place(start), place(end - 1) + 1) for form in self._base64 for start, end in _finds(joined, form)]
 
 
 def written(text: str) -> set[bytes]:
