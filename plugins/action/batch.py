@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     ApprovingAction,
     Paused,
+    Run,
     halt,
+    lease,
     msgspec,
     order,
     plain,
@@ -27,10 +30,27 @@ class ActionModule(ApprovingAction):
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         if args["state"] == "waited":
             return {"ansible_facts": {"nodewise_halted": bool(run_of(task_vars).outcome())}}
-        return self.begin(task_vars) if args["state"] == "begun" else self.end(task_vars)
+        if args["state"] == "ended":
+            return self.end(task_vars, last=args["last"])
+        found = self.begin(args, task_vars) if args["state"] == "begun" else self.resolve(task_vars)
+        if found.get("ansible_facts", {}).get("nodewise_halted"):
+            found["ansible_facts"]["nodewise_batch"] = todo(task_vars, "end")
+        return found
 
-    def begin(self, task_vars: dict[str, Any]) -> dict[str, Any]:
-        """Resolve the nodes, their steps and who takes over leadership."""
+    def begin(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Resolve the batch at once where the cluster was just looked at and stays ours for as long as it takes."""
+        run, hop = run_of(task_vars), plain(task_vars["nodewise_hop"])
+        if run.outcome():  # a batch before went wrong
+            return {"ansible_facts": {"nodewise_halted": True}}
+        if args["first"]:
+            run.begin("roll")
+        leases = [plain(task_vars["hostvars"][name].get("nodewise_lease") or {}) for name in task_vars["nodewise_run"]["members"]]
+        if old(run, args["fresh"]) or any(lease.due(one, hop["soak"] + hop["wait"]) for one in leases):
+            return {"ansible_facts": {"nodewise_batch": todo(task_vars, "look_and_resolve")}}
+        return self.resolve(task_vars)
+
+    def resolve(self, task_vars: dict[str, Any]) -> dict[str, Any]:
+        """The nodes, their steps and who takes over leadership."""
         run, about = run_of(task_vars), plain(task_vars["nodewise_run"])
         if run.outcome():  # the cluster is not ours any more
             return {"ansible_facts": {"nodewise_halted": True}}
@@ -40,11 +60,11 @@ class ActionModule(ApprovingAction):
         try:
             batch = roll.again(made, hop, observations, soaked(run, begun)) or roll.next_batch(made, hop, observations)
             if batch is None:
-                return {"ansible_facts": {"nodewise_batch": {"nodes": []}}}
+                return {"ansible_facts": {"nodewise_batch": todo(task_vars)}}
             refuse_late(about["window_end"], serving(run))
             if roll.crosses(made, hop, batch, observations) and self.approve(run, made, hop, task_vars):
                 # Nobody knows how long the operator thought: the next batch looks at the cluster anew.
-                return {"ansible_facts": {"nodewise_batch": {"nodes": []}}}
+                return {"ansible_facts": {"nodewise_batch": todo(task_vars)}}
         except Paused as problem:
             return halt(run, "paused", str(problem), problem.reason_code)
         steps = {node: msgspec.to_builtins(some) for node, some in roll.steps_of(made, batch, observations).items()}
@@ -54,42 +74,67 @@ class ActionModule(ApprovingAction):
         run.note(f"batch {number} of {total}: {', '.join(batch.nodes)}, {batch.reason}", batch=number, nodes=batch.nodes)
         canary = roll.first(made, hop, observations) or not any(steps.values())
         mixed = roll.mixed(made, hop, batch, observations, f"/nodewise/proof/{run.id}/")
-        after = ["suites"] if made.settings.suites and any(steps.values()) else []
-        after += ["soak"] if canary and made.settings.soak else []
-        resolved = {
-            "nodes": batch.nodes,
-            "steps": steps,
-            "checks": {node: [*(["mixed_version_check"] if node in mixed else []), *after] for node in batch.nodes},
+        after = [{"file": "suites"}] if made.settings.suites and any(steps.values()) else []
+        after += [{"file": "soak"}] if canary and made.settings.soak else []
+        checked = {node: [{"file": "mixed_version_check"}] if node in mixed else [] for node in batch.nodes}
+        before = ["wait"] if plain(task_vars["nodewise_hop"])["wait"] else []
+        found = {
+            **todo(task_vars, *before, nodes=batch.nodes),
+            "work": {node: [*map(work, steps[node]), *checked[node], *after] for node in batch.nodes},
             "successor": {node: roll.successor(made, batch, observations, node) for node in batch.nodes},
             "mixed": mixed,
             "soak": made.settings.soak,
             "watched": [*dict.fromkeys(name for step in made.steps for name in step.after), "node_undisturbed", "no_regression"],
         }
-        return {"ansible_facts": {"nodewise_batch": resolved}}
+        return {"ansible_facts": {"nodewise_batch": found}}
 
-    def end(self, task_vars: dict[str, Any]) -> dict[str, Any]:
+    def end(self, task_vars: dict[str, Any], *, last: bool) -> dict[str, Any]:
         """Go on only when every node of the batch ended each of its steps well: one that is silent was lost."""
         run, batch = run_of(task_vars), plain(task_vars["nodewise_batch"])
         if run.outcome():
             return {"ansible_facts": {"nodewise_halted": True}}
-        if not batch["nodes"]:
-            return {}
+        if lost := self.lost(run, batch) if batch["nodes"] else []:
+            return halt(
+                run,
+                "paused",
+                f"{', '.join(lost)} was lost in the middle of its batch; no other member was touched.\n"
+                "Bring it back, then run the same command again",
+                "member_lost",
+            )
+        if last:
+            run.end("roll", ok=True)
+        return {}
+
+    def lost(self, run: Run, batch: dict[str, Any]) -> list[str]:
+        """Nodes of the batch that did not end each of its steps well."""
         since = max((r["seq"] for r in run.records("note") if "batch" in r), default=0)
         ended = {(r.get("node"), r["step"]) for r in run.records("step", "end") if r["ok"] and r["seq"] > since}
-        lost = sorted(
+        return sorted(
             node
             for node in batch["nodes"]
-            if any((node, name) not in ended for name in [*(step["name"] for step in batch["steps"][node]), *batch["checks"][node]])
+            if any((node, part.get("step", {}).get("name", part["file"])) not in ended for part in batch["work"][node])
         )
-        if not lost:
-            return {}
-        return halt(
-            run,
-            "paused",
-            f"{', '.join(lost)} was lost in the middle of its batch; no other member was touched.\n"
-            "Bring it back, then run the same command again",
-            "member_lost",
-        )
+
+
+def todo(task_vars: dict[str, Any], *files: str, nodes: list[str] | None = None) -> dict[str, Any]:
+    """What each member of the cluster does in a batch, by the files of roles/upgrade/tasks; `nodes` are changed in it."""
+    changed = nodes or []
+    members = plain(task_vars["nodewise_run"]["members"])
+    return {"nodes": changed, "todo": {name: [*files, *(["node"] if name in changed else [])] for name in members}}
+
+
+def work(step: dict[str, Any]) -> dict[str, Any]:
+    """A step of a node, by its file of roles/upgrade/tasks and the verbs that take it, the last of which observes and ends it."""
+    if not step["after"] and not step["observes"]:
+        return {"file": "step_without_gates", "step": step, "verbs": [step["verb"]]}
+    verbs = [*filter(None, [step["verb"]]), *([] if step["observes"] else ["observe"])]
+    return {"file": "step", "step": step, "verbs": verbs}
+
+
+def old(run: Run, fresh: float) -> bool:
+    """Whether a group of the cluster was not observed in the last `fresh` seconds."""
+    seen = {r["group"]: r["t"] for r in run.records("observe") if "group" in r}
+    return any(time.time_ns() - seen.get(group, 0) > fresh * 1e9 for group in run.read_plan().groups)
 
 
 def refuse_late(window_end: str, seen: str) -> None:

@@ -44,8 +44,8 @@ STATE: dict[str, Any] = {
     "nodewise_refused": "",
     **{name: {} for name in ("nodewise_lease", "nodewise_hop", "nodewise_batch", "nodewise_step", "nodewise_smoke")},
     **{name: {} for name in ("nodewise_waived", "nodewise_running")},
-    **{name: {} for name in ("nodewise_release", "nodewise_back", "nodewise_components", "nodewise_recovered", "nodewise_restore")},
-    **{name: [] for name in ("nodewise_missing", "nodewise_hops", "nodewise_leaders", "nodewise_lease_again")},
+    **{name: {} for name in ("nodewise_release", "nodewise_back", "nodewise_components", "nodewise_restore")},
+    **{name: [] for name in ("nodewise_missing", "nodewise_parts", "nodewise_leaders", "nodewise_lease_again")},
 }
 
 
@@ -70,12 +70,16 @@ class ActionModule(EngineAction):
         run.add(inventory=inventory_digest(cluster["members"], task_vars["hostvars"]))
         about = {**cluster, **mine, "dir": str(run.folder), "id": run.id, "window_start": "", "window_end": ""}
         about |= {key: args[key] for key in ("approve", "approvers")}
+        about["looks"] = ["preflight", *(["sample"] if args["soak"] else [])]
         facts = {**STATE, "nodewise_run": about}
         try:
             about |= self.ready(args, problem)
         except NodewiseError as error:
             waits = getattr(error, "reason_code", None)  # of a run that is paused
             facts.update(halt(run, "paused" if waits else "refused", str(error), waits)["ansible_facts"])
+        else:
+            if args["kind"] in ("upgrade", "rollback"):
+                run.begin("probe")
         return {"ansible_facts": facts}
 
     def chosen(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:

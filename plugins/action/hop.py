@@ -9,10 +9,14 @@ from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     ApprovingAction,
+    Hop,
+    Plan,
+    Run,
+    begin_phase,
     halt,
     installs,
     msgspec,
-    order,
+    resolved,
     roll,
     run_of,
 )
@@ -22,44 +26,49 @@ class ActionModule(ApprovingAction):
     """Make a hop's release the current one, begin the hop, go on to its end, or end it."""
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        run = run_of(task_vars)
+        run, index = run_of(task_vars), args["index"]
         made = run.read_plan()
-        hop = made.hops[args["index"]]
+        hop = made.hops[index]
         release = {"nodewise_release": msgspec.to_builtins(hop.release)}
         if args["state"] == "staged":
-            running = roll.to_keep(hop, run.observations(), args["index"] == 0)
+            begin_phase(run, "stage", made.members)
+            running = roll.to_keep(hop, run.observations(), index == 0)
             back = msgspec.to_builtins(hop.back) if hop.back else {}
             return {"ansible_facts": {**release, "nodewise_back": back, "nodewise_running": running}}
         if args["state"] == "begun":
-            asks = hop.no_return is not None and not task_vars["nodewise_run"]["approve"]
-            return {"ansible_facts": {**release, **self.begin(run, made, args, asks=asks)}}
+            return {"ansible_facts": {**release, **self.begin(run, made, args, str(task_vars["nodewise_run"]["role"]))}}
         if args["state"] == "finalizing":
-            return self.pass_by(run, made, hop, "finalize", task_vars)
-        return self.end(run, made, args["index"])
+            return self.finalize(run, made, hop, task_vars)
+        return self.end(run, made, index)
 
-    def begin(self, run: Any, made: Any, args: dict[str, Any], *, asks: bool) -> dict[str, Any]:
-        """The batches of a hop, none when it is behind the cluster already, what is waited for, and what is asked at its end."""
+    def begin(self, run: Run, made: Plan, args: dict[str, Any], role: str) -> dict[str, Any]:
+        """What is waited for in a hop, and what is asked and run at its end."""
         index = args["index"]
         hop, observations = made.hops[index], run.observations()
-        if roll.done(made, hop, observations):
-            return {"nodewise_hop": {"index": index, "batches": [], "parts": []}}
         acts_as = {group: seen.cluster.version for group, seen in observations.items()}
         run.note(f"hop {index + 1} of {len(made.hops)}: {hop.start} → {hop.to}", hop=index, acts_as=acts_as)
-        count = len([batch for batch in order.batches(made, observations) if batch.to == hop.to])
-        # A leader that moves between groups' batches may ask for other batches than were foreseen, a soak for one to watch again,
-        # and after a question a batch is resolved anew.
-        spare = 2 * (len(made.groups) > 1) + (made.settings.soak > 0) + asks
+        checks = [{"role": role, "verb": "deep_check"}] if made.settings.deep_check else []
+        checks += [{"role": "nodewise.cluster.smoke", "verb": "run"}] if made.settings.suites else []
         about = {
             "index": index,
-            "batches": list(range(1, count + spare + 1)),
-            "parts": roll.parts(made, hop, observations),
             "finalize": msgspec.to_builtins(made.finalize),
+            "checks": checks,
             "soak": made.settings.soak,
             "wait": args["package_wait"] if installs(hop) else 0.0,
         }
         return {"nodewise_hop": about}
 
-    def end(self, run: Any, made: Any, index: int) -> dict[str, Any]:
+    def finalize(self, run: Run, made: Plan, hop: Hop, task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Begin the hop's last step, unless the run has ended, or going back would end here and nobody approved that."""
+        if run.outcome():
+            return {"ansible_facts": {"nodewise_halted": True}}
+        if halted := self.pass_by(run, made, hop, "finalize", task_vars):
+            return halted
+        run.begin("finalize")
+        step = resolved(run, msgspec.to_builtins(made.finalize), None)
+        return {"ansible_facts": {"nodewise_step": {"name": "finalize", "node": None, **step}}}
+
+    def end(self, run: Run, made: Plan, index: int) -> dict[str, Any]:
         """The next hop, the good end, or a pause."""
         if run.outcome():
             return {"ansible_facts": {"nodewise_halted": True}}

@@ -77,7 +77,7 @@ class ActionModule(EngineAction):
     def kept(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Renew it when half of it is over, or when it has to last `seconds` longer; a run that lost it is paused."""
         own = plain(task_vars.get("nodewise_lease") or {})
-        if not own.get("granted") or own["expires"] - time.time() > own["ttl"] / 2 + args["seconds"]:
+        if not lease.due(own, args["seconds"]):
             return {}
         given = {"run": own["run"], "fence": own["fence"], "ttl": own["ttl"], "seconds": args["seconds"]}
         answer = self.ask("kept", given, task_vars)

@@ -50,16 +50,20 @@ class ActionModule(EngineAction):
         if settles:
             run.end("settle", ok=not missing, node=node)
         facts = {"nodewise_observation": msgspec.to_builtins(observation), "nodewise_missing": missing}
-        if node and step.get("observes"):  # the step that is under way ends here
+        if node and (step.get("observes") or self.said("nodewise_ends_step", task_vars)):  # the step that is under way ends here
             facts |= end_step(run, step["name"], step["after"], node, step["version"], successor=step["successor"])
         return {"changed": self.changed, "ansible_facts": facts}
+
+    def said(self, name: str, task_vars: dict[str, Any]) -> Any:
+        """A variable of whoever included the role's tasks."""
+        return self._templar.template(task_vars.get(name))
 
     def needless(self, run: Run | None, group: str, names: list[str], node: str | None, task_vars: dict[str, Any]) -> bool:
         """Whether another member observes the group, or did so less than `nodewise_max_age` seconds ago."""
         here = [name for name in names if name in task_vars["ansible_play_hosts"]]
         if not node and here[:1] != [self.host(task_vars)]:
             return True
-        age = float(self._templar.template(task_vars.get("nodewise_max_age") or 0))
+        age = float(self.said("nodewise_max_age", task_vars) or 0)
         seen = [r for r in run.records("observe") if r.get("group") == group] if run and age else []
         return bool(seen) and time.time_ns() - seen[-1]["t"] < age * 1e9
 

@@ -51,6 +51,7 @@ class ActionModule(EngineAction):
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         run, about = run_of(task_vars), plain(task_vars["nodewise_run"])
+        run.end("probe", ok=True)
         run.begin("plan")
         try:
             made = self.make(run, about, args, task_vars)
@@ -68,7 +69,7 @@ class ActionModule(EngineAction):
         run.note(lines[0], plan="\n".join(lines[1:]))
         run.end("plan", ok=True)
         self.tell(lines)
-        return self.ended(run, made)
+        return self.ended(run, made, asks=not about["approve"])
 
     def make(self, run: Run, about: dict[str, Any], args: dict[str, Any], task_vars: dict[str, Any]) -> Plan:
         """The plan; raises Refused."""
@@ -137,15 +138,14 @@ class ActionModule(EngineAction):
         lines = [line for one in baselines.values() for line in soak.gaps(one, bool(args["probe"]))]
         return [*found, *dict.fromkeys(f"not watched: {line}" for line in lines)]
 
-    def ended(self, run: Run, made: Plan) -> dict[str, Any]:
+    def ended(self, run: Run, made: Plan, *, asks: bool) -> dict[str, Any]:
         """Facts of a plan that is to be carried out, or the end of the run."""
         observations = run.observations()
         facts: dict[str, Any] = {
             "nodewise_release": msgspec.to_builtins(made.hops[-1].release),
-            "nodewise_hops": list(range(len(made.hops))),
             "nodewise_waived": made.settings.waive,
             "nodewise_leaders": sorted(seen.cluster.leader for seen in observations.values() if seen.cluster.leader),
-            "nodewise_recovered": {name: msgspec.to_builtins(release) for name, release in made.recover.items()},
+            "nodewise_parts": roll.parts(made, observations, asks=asks),
         }
         if not made.recover and all(roll.done(made, hop, observations) for hop in made.hops):
             ended = halt(run, "unchanged", f"every member of {made.cluster} runs {made.to} already")

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import EngineAction, Step, halt, plain, plan, run_of
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
+    EngineAction,
+    begin_phase,
+    halt,
+    plain,
+    resolved,
+    run_of,
+)
 
 
 class ActionModule(EngineAction):
@@ -16,35 +23,19 @@ class ActionModule(EngineAction):
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         run, name = run_of(task_vars), args["name"]
         node = self.host(task_vars) if args["node"] else None
-        if args["state"] == "begun":
-            run.begin(name, node=node)
-            return {
-                "ansible_facts": {"nodewise_step": {"name": name, "node": node, **self.resolved(args["step"], task_vars, node)}}
-            }
         members = plain(task_vars["nodewise_run"]["members"])
+        if args["state"] == "begun":
+            batch = plain(task_vars.get("nodewise_batch") or {})
+            run.begin(name, node=node)
+            step = resolved(run, args["step"], node, (batch.get("successor") or {}).get(node))
+            return {"ansible_facts": {"nodewise_step": {"name": name, "node": node, **step}}}
         if args["state"] == "phase_begun":
-            for each in (None, *members):
-                run.begin(name, node=each)
+            begin_phase(run, name, members)
             return {}
         if args["state"] == "phase_done":
             return self.everywhere(run, name, members, plain(task_vars["ansible_play_hosts"]))
-        run.end(name, ok=args["state"] == "done", node=node, **({"error": args["why"]} if args["why"] else {}))
+        run.end(name, ok=False, node=node, error=args["why"])
         return {"ansible_facts": {"nodewise_step": {"node": node} if node else {}}}
-
-    def resolved(self, declared: dict[str, Any], task_vars: dict[str, Any], node: str | None) -> dict[str, Any]:
-        """What the tasks of a step read as `nodewise_step`: the version to put there, who takes over, what to wait for."""
-        if not declared:
-            return {}
-        run, batch = run_of(task_vars), plain(task_vars.get("nodewise_batch") or {})
-        made = run.read_plan()
-        hop = made.hops[run.hop()["hop"]]
-        return {
-            **declared,
-            "version": hop.to,
-            "successor": (batch.get("successor") or {}).get(node),
-            "settled": plan.settled(Step(**declared), hop, node, hop.to),
-            "deadline": made.settings.deadline,
-        }
 
     def everywhere(self, run: Any, name: str, members: list[str], left: list[str]) -> dict[str, Any]:
         """End a phase. A node that is still in the play and did not fail has done it: the others wait for it at each task."""

@@ -14,18 +14,34 @@ short_description: Resolve the next batch
 version_added: 0.1.0
 description:
   - Chooses the nodes that are changed next from the cluster as it is at that moment, the leader last, and says who takes
-    leadership over. Sets the fact V(nodewise_batch).
+    leadership over. Sets the fact V(nodewise_batch), with what each member does in it (C(todo)).
   - A batch after the change window, or past a point of no return that nobody approved, is not begun; the run ends as paused.
   - Ends the run as paused when no member may be stopped, or when a node was lost in the middle of its batch.
 options:
   state:
-    description: Whether the batch begins or ends. With V(waited) the run goes on unless a node of the batch is not free yet.
+    description:
+      - Whether the batch begins or ends. With V(waited) the run goes on unless a node of the batch is not free yet.
+      - Where the last look at the cluster is too old for V(begun), or the lease is to be renewed, the batch is resolved by
+        V(looked), once that was done.
     type: str
     choices:
       - begun
+      - looked
       - waited
       - ended
     required: true
+  fresh:
+    description: Seconds that the last look at the cluster is good for.
+    type: float
+    default: 0
+  first:
+    description: Whether the roll begins with this batch.
+    type: bool
+    default: false
+  last:
+    description: Whether the roll ends with this batch.
+    type: bool
+    default: false
 author:
   - Nodewise maintainers (@nodewise)
 extends_documentation_fragment:

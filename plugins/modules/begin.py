@@ -64,6 +64,10 @@ options:
     description: The number of a ticket or change request, which is kept with the run.
     type: str
     default: ''
+  soak:
+    description: Seconds that the canary is watched for; a sample from before the first change is what it is judged by.
+    type: float
+    default: 0
 author:
   - Nodewise maintainers (@nodewise)
 extends_documentation_fragment:

@@ -13,7 +13,7 @@ module: hop
 short_description: Take a cluster through one hop of its way
 version_added: 0.1.0
 description:
-  - Sets the fact V(nodewise_release), the current release, and V(nodewise_hop) (index, batches, done, finalize, soak, wait).
+  - Sets the fact V(nodewise_release), the current release, and V(nodewise_hop) (index, finalize, checks, soak, wait).
   - Ends the run when the last hop was made, when one could not be finished, or when nobody approved to go on.
 options:
   index:
@@ -21,7 +21,9 @@ options:
     type: int
     required: true
   state:
-    description: V(staged) only makes its release the current one; the others are its begin, the moment before its end, and its end.
+    description:
+      - V(staged) only makes its release the current one, and begins to stage it.
+      - The others are its begin, its last step, which V(finalizing) begins, and its end.
     type: str
     choices:
       - staged

@@ -16,8 +16,8 @@ description:
   - Judges what was observed and resolves hops, release, order, steps and gates, before anything changes. The plan is printed
     and kept as V(plan.yaml) in the run's folder.
   - Ends the run as refused with every reason, as unchanged when there is nothing to do, and as planned in check mode.
-  - Sets the facts V(nodewise_hops) (their numbers), V(nodewise_release) (of the last hop), V(nodewise_leaders) and
-    V(nodewise_recovered).
+  - Sets the facts V(nodewise_release) (of the last hop), V(nodewise_leaders) and
+    V(nodewise_parts), which are the files of the role upgrade that carry it out.
 options:
   to:
     description: The target version of an upgrade; a rollback finds its own.

@@ -48,7 +48,7 @@ EXAMPLES = r"""
 - name: Begin to recover this member
   nodewise.cluster.recover:
     state: begun
-    release: "{{ nodewise_recovered.n3 }}"
+    release: "{{ upgrade_part.release }}"
 """
 
 RETURN = r"""#"""

@@ -27,7 +27,6 @@ options:
     type: str
     choices:
       - begun
-      - done
       - failed
       - phase_begun
       - phase_done

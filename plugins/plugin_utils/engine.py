@@ -85,6 +85,7 @@ __all__ = [
     "approval",
     "attempt",
     "backups",
+    "begin_phase",
     "busy",
     "components",
     "decide",
@@ -118,6 +119,7 @@ __all__ = [
     "refuse_unfit",
     "refuse_unready",
     "renamed",
+    "resolved",
     "role_path",
     "roll",
     "run_of",
@@ -336,6 +338,27 @@ def end_step(run: Run, name: str, gates: list[str], node: str | None, to: str, *
         raise GateFailed(failed)
     run.end(name, ok=True, node=node)
     return {"nodewise_step": {}}
+
+
+def begin_phase(run: Run, name: str, members: list[str]) -> None:
+    """Begin what is done on every member at once, for the cluster and for each of them."""
+    for each in (None, *members):
+        run.begin(name, node=each)
+
+
+def resolved(run: Run, declared: dict[str, Any], node: str | None, successor: str | None = None) -> dict[str, Any]:
+    """What the tasks of a step read as `nodewise_step`: the version to put there, who takes over, what to wait for."""
+    if not declared:
+        return {}
+    made = run.read_plan()
+    hop = made.hops[run.hop()["hop"]]
+    return {
+        **declared,
+        "version": hop.to,
+        "successor": successor,
+        "settled": plan.settled(Step(**declared), hop, node, hop.to),
+        "deadline": made.settings.deadline,
+    }
 
 
 def halt(run: Run, outcome: Outcome, text: str, reason_code: ReasonCode | None = None) -> dict[str, Any]:

@@ -72,6 +72,7 @@ class Simulated(Notes):
     meanwhile: Callable[[str], object] = staticmethod(lambda _step: None)
     limit: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()  # hosts that no connection reaches
+    fresh = 0.0  # seconds that a look is good for
     package_wait = 0.0  # seconds that another package manager is waited for
     bad_stage = ""  # a host on which staging fails
     warned: list[str]  # what an operator was warned of
@@ -116,24 +117,28 @@ class Simulated(Notes):
             self.act("lease", host, state="taken")
         self.once("lease", state="judged")
         self.go_on()
-        self.stage()
-        for name, release in self.vars[self.first()]["nodewise_recovered"].items():
-            self.recover(name, release)
-        for index in self.vars[self.first()]["nodewise_hops"]:
-            self.hop(index)
+        for part in self.vars[self.first()]["nodewise_parts"]:
+            getattr(self, part["file"])(part)
 
-    def stage(self) -> None:
+    def secure(self, _part: dict[str, Any]) -> None:
+        """The backup: these members have nothing to back up."""
+        self.once("step", name="secure", state="phase_begun")
+        self.once("step", name="secure", state="phase_done")
+        self.go_on()
+
+    def stage(self, part: dict[str, Any]) -> None:
         """One phase on every node at once."""
-        self.once("step", name="stage", state="phase_begun")
+        self.once("hop", index=part["hop"], state="staged")
         if self.bad_stage:
             self.act("step", self.bad_stage, name="stage", state="failed", node=True, why="sha256 is 1, expected 2")
         self.once("step", name="stage", state="phase_done")
         self.go_on()
 
-    def recover(self, node: str, release: dict[str, Any]) -> None:
+    def recover_node(self, part: dict[str, Any]) -> None:
         """Bring a member back before anything else."""
+        node = part["node"]
         try:
-            self.act("recover", node, state="begun", release=release)
+            self.act("recover", node, state="begun", release=part["release"])
             self.put(node)
             self.look(node)
             self.act("recover", node, state="ended")
@@ -142,29 +147,18 @@ class Simulated(Notes):
         self.once("recover", state="judged", node=node)
         self.go_on()
 
-    def hop(self, index: int) -> None:
-        """Roll through one hop, and finish it."""
-        self.once("hop", index=index, state="begun", package_wait=self.package_wait)
-        hop = self.vars[self.first()]["nodewise_hop"]
-        for part in hop["parts"]:
-            if part["file"] == "cluster_step":
-                self.cluster_step(part["step"])
-            elif part["file"] == "roll":
-                self.roll(hop)
-            else:
-                self.finalize(index, hop)
-        self.once("hop", index=index, state="ended")
+    def hop(self, part: dict[str, Any]) -> None:
+        """Begin a hop."""
+        self.once("hop", index=part["hop"], state="begun", package_wait=self.package_wait)
+
+    def hop_end(self, part: dict[str, Any]) -> None:
+        """End a hop."""
+        self.once("hop", index=part["hop"], state="ended")
         self.go_on()
 
-    def roll(self, hop: dict[str, Any]) -> None:
-        """One batch after the other."""
-        self.once("step", name="roll", state="begun")
-        for _each in hop["batches"]:
-            self.batch()
-        self.once("step", name="roll", state="done")
-
-    def cluster_step(self, step: dict[str, Any]) -> None:
+    def cluster_step(self, part: dict[str, Any]) -> None:
         """A step of the cluster, unless it is done; taken back when it fails."""
+        step = part["step"]
         self.look()
         self.once("cluster_step", step=step, state="begun")
         self.go_on()
@@ -196,45 +190,72 @@ class Simulated(Notes):
         if message := self.module(f"{THEIRS}.modules.notes_cluster", folder=str(self.folder), **change).get("msg"):
             raise NodewiseError(message)
 
-    def batch(self) -> None:
+    def batch(self, part: dict[str, Any]) -> None:
         """Resolve the next batch, change its nodes, and judge."""
+        self.once("batch", state="begun", first=part["first"], fresh=self.fresh)
+        self.do()
+        self.once("batch", state="ended", last=part["last"])
+
+    def do(self) -> None:
+        """What the members do in a batch, file by file."""
+        todo = self.vars[self.first()]["nodewise_batch"]["todo"]
+        files = list(dict.fromkeys(file for files in todo.values() for file in files))
+        for file in files:
+            hosts = [host for host, files in todo.items() if file in files]
+            {"end": self.end, "look_and_resolve": self.look_and_resolve, "wait": self.wait, "node": self.nodes}[file](hosts)
+
+    def end(self, _hosts: list[str]) -> None:
+        """No batch is begun any more."""
+        raise EndOfPlayError
+
+    def look_and_resolve(self, hosts: list[str]) -> None:
+        """Keep the cluster, look at it, and resolve the batch after that."""
+        for host in hosts:
+            self.act("lease", host, state="kept", seconds=0.0)
         self.look()
-        self.once("batch", state="begun")
-        self.go_on()
-        if wait := self.vars[self.first()]["nodewise_hop"]["wait"]:
-            for node in self.vars[self.first()]["nodewise_batch"]["nodes"]:
-                self.act("release_wait", node, wait_s=wait)
-            self.once("batch", state="waited")
-            self.go_on()
+        self.once("batch", state="looked")
+        self.do()
+
+    def wait(self, _hosts: list[str]) -> None:
+        """Until other package managers are done."""
         for node in self.vars[self.first()]["nodewise_batch"]["nodes"]:
-            self.node(node)
-        self.once("batch", state="ended")
+            self.act("release_wait", node, wait_s=self.vars[node]["nodewise_hop"]["wait"])
+        self.once("batch", state="waited")
         self.go_on()
+
+    def nodes(self, hosts: list[str]) -> None:
+        """The nodes of the batch, each through its steps."""
+        for host in hosts:
+            self.node(host)
 
     def node(self, node: str) -> None:
         """Take a node through its steps; take it back when one fails."""
         batch = self.vars[node]["nodewise_batch"]
         try:
-            for step in batch["steps"][node]:
-                self.step(node, step)
-            if "soak" in batch["checks"][node]:
-                self.soak(node, batch)
+            for part in batch["work"][node]:
+                if "step" in part:
+                    self.step(node, part)
+                elif part["file"] == "soak":
+                    self.soak(node, batch)
         except NodewiseError as failed:
             name = self.vars[node].get("nodewise_step", {}).get("name", "batch")
             self.act("step", node, name=name, state="failed", node=True, why=str(failed))
             self.undo(node)
 
-    def step(self, node: str, step: dict[str, Any]) -> None:
+    def step(self, node: str, part: dict[str, Any]) -> None:
         """Intent, change, observation, gates."""
+        step = part["step"]
         self.act("step", node, name=step["name"], state="begun", node=True, step=step)
         if step["name"] == "drain":
             self.look(node, changes=True, handover=[node, self.vars[node]["nodewise_step"]["successor"]])
         else:
             self.put(node, PARTS.get(step["name"], "version"))
         self.meanwhile(step["name"])
-        if not step["observes"]:
-            self.look(node)
-            self.act("judge", node, name=step["name"], gates=step["after"], node=True)
+        if "observe" in part["verbs"]:
+            with mock.patch.dict(self.vars[node], nodewise_ends_step=True):
+                self.look(node)
+        if part["file"] == "step_without_gates":
+            self.act("judge", node, name=step["name"], gates=[], node=True)
 
     def soak(self, node: str, batch: dict[str, Any]) -> None:
         """Watch the canary."""
@@ -259,14 +280,13 @@ class Simulated(Notes):
         self.look(node)
         self.act("undo", node, state="ended")
 
-    def finalize(self, index: int, hop: dict[str, Any]) -> None:
+    def finalize(self, part: dict[str, Any]) -> None:
         """Reach the end of a hop."""
-        self.once("hop", index=index, state="finalizing")
+        self.once("hop", index=part["hop"], state="finalizing")
         self.go_on()
         try:
-            self.once("step", name="finalize", state="begun", step=hop["finalize"])
             self.look()
-            self.once("judge", name="finalize", gates=hop["finalize"]["after"])
+            self.once("judge", name="finalize", gates=self.vars[self.first()]["nodewise_hop"]["finalize"]["after"])
         except NodewiseError as failed:
             self.once("step", name="finalize", state="failed", why=str(failed))
 

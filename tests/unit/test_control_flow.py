@@ -7,6 +7,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import yaml
@@ -224,6 +225,22 @@ def test_followers_first_and_the_leader_last(notes: Simulated) -> None:
     assert ["batch 1 of 3", "batch 2 of 3", "batch 3 of 3"] == [r["text"].split(":")[0] for r in notes.journal() if "batch" in r]
     assert dict.fromkeys(NAMES, 1) == notes.starts()
     assert "leader" == notes.member("n1")["role"]
+
+
+@pytest.mark.parametrize(("fresh", "due", "looks"), [(60.0, False, 0), (0.0, False, 3), (60.0, True, 3)])
+def test_a_batch_looks_first_where_it_has_to(
+    notes: Simulated, monkeypatch: pytest.MonkeyPatch, fresh: float, due: bool, looks: int
+) -> None:
+    """The last look is good for the next batch while it is fresh; where the lease is to be renewed, that is done before."""
+    monkeypatch.setattr("nodewise.upgrade.lease.due", lambda own, _seconds: due and own["granted"])
+    notes.fresh = fresh
+    with (
+        mock.patch.object(notes, "look_and_resolve", wraps=notes.look_and_resolve) as looked,
+        mock.patch.object(notes, "execute", wraps=notes.execute) as executed,
+    ):
+        assert "upgraded" == notes.upgrade("1.1.0")
+    renewed = [call for call in executed.call_args_list if call.kwargs["module_args"].get("state") == "kept"]
+    assert (looks, due * looks * len(NAMES)) == (looked.call_count, len(renewed))
 
 
 def test_check_mode_ends_with_the_plan(notes: Simulated) -> None:

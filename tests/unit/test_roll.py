@@ -46,6 +46,21 @@ def test_leadership_goes_to_an_upgraded_member() -> None:
     assert "n3" == roll.successor(made(), batch, {"c": observation(n1={"version": "3.5.16", "serving": False})}, "n2")
 
 
+def test_a_plan_is_carried_out_part_by_part() -> None:
+    """Backup and staging, then the hop with a batch for each member; where all is done only the end of the run is left."""
+    parts = roll.parts(made(), {"c": observation()}, asks=False)
+    assert ["secure", "stage", "hop", "batch", "batch", "batch", "finalize", "hop_end"] == [part["file"] for part in parts]
+    assert [(True, False), (False, False), (False, True)] == [(p["first"], p["last"]) for p in parts if p["file"] == "batch"]
+    done = observation({"version": "3.5"}, **{name: {"version": "3.5.16"} for name in NAMES})
+    assert ["secure", "stage", "hop_end"] == [part["file"] for part in roll.parts(made(), {"c": done}, asks=False)]
+
+
+def test_a_question_takes_a_batch_more() -> None:
+    """Nobody knows how long an operator thinks about the point of no return: after the answer the batch is resolved anew."""
+    counts = [sum(p["file"] == "batch" for p in roll.parts(made(), {"c": observation()}, asks=asks)) for asks in (False, True)]
+    assert [3, 4] == counts
+
+
 def test_a_member_left_in_the_middle_of_its_batch_takes_it_again() -> None:
     """Whatever it runs: what follows the switch may not have been done."""
     done = {"version": "3.5.16"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import pwd
 import socket
+import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,6 +79,11 @@ def verdict(answers: Mapping[str, Answer | None], members: list[str]) -> str:
     says = {name: (answers.get(name) or {}).get("says") or "no answer" for name in lost}
     why = "; ".join(f"{', '.join(name for name in lost if says[name] == one)}: {one}" for one in dict.fromkeys(says.values()))
     return f"The lease was not granted by {why}\nEvery member has to grant it before one is changed: see to that, then run it again"
+
+
+def due(own: Mapping[str, Any], seconds: float) -> bool:
+    """Whether what a node granted (`ttl`, `expires`: epoch) is to be renewed: half of it is over, or it ends in `seconds` more."""
+    return bool(own.get("granted")) and own["expires"] - time.time() <= own["ttl"] / 2 + seconds
 
 
 def held_by(holder: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from nodewise.errors import Paused
 from nodewise.gates.context import context
 from nodewise.gates.judgement import judge
 from nodewise.model import Batch, Hop, Observation, Observations, Outcome, Plan, Step
-from nodewise.upgrade.order import barred, behind, hands_over, pick, stands
+from nodewise.upgrade.order import barred, batches, behind, hands_over, pick, stands
 from nodewise.upgrade.preflight import holds
 
 
@@ -39,15 +39,38 @@ def done(plan: Plan, hop: Hop, observations: Observations) -> bool:
     )
 
 
-def parts(plan: Plan, hop: Hop, observations: Observations) -> list[dict[str, Any]]:
-    """What a hop consists of, in order, by the files of roles/upgrade/tasks; nothing where it is behind the cluster."""
-    if done(plan, hop, observations):
-        return []
+def parts(plan: Plan, observations: Observations, *, asks: bool) -> list[dict[str, Any]]:
+    """What is to be done, in order, by the files of roles/upgrade/tasks.
 
-    def of(steps: list[Step]) -> list[dict[str, Any]]:
-        return [{"file": "cluster_step", "step": msgspec.to_builtins(step)} for step in steps]
+    First backup and staging, then members are brought back, then one hop comes after the other. A hop that is behind the cluster
+    has no part; the last one has its end all the same, which is that of the run. `asks`: a point of no return was not approved
+    beforehand.
+    """
+    found: list[dict[str, Any]] = [{"file": "secure"}, *({"file": "stage", "hop": index} for index in range(len(plan.hops)))]
+    found += [
+        {"file": "recover_node", "node": name, "release": msgspec.to_builtins(release)} for name, release in plan.recover.items()
+    ]
+    foreseen = batches(plan, observations)
+    for index, hop in enumerate(plan.hops):
+        if not done(plan, hop, observations):
+            count = sum(one.to == hop.to for one in foreseen)
+            found += [{**part, "hop": index} for part in _of_hop(plan, hop, count, asks=asks)]
+        elif index + 1 == len(plan.hops):
+            found.append({"file": "hop_end", "hop": index})
+    return found
 
-    return [*of(plan.before_first), {"file": "roll"}, *of(plan.after_last), {"file": "finalize"}]
+
+def _of_hop(plan: Plan, hop: Hop, count: int, *, asks: bool) -> list[dict[str, Any]]:
+    # A leader that moves between groups' batches may ask for other batches than were foreseen, a soak for one to watch again, and
+    # after a question a batch is resolved anew.
+    most = count + 2 * (len(plan.groups) > 1) + (plan.settings.soak > 0) + (asks and hop.no_return is not None)
+    before, after = ([_cluster_step(step) for step in steps] for steps in (plan.before_first, plan.after_last))
+    rolled = [{"file": "batch", "first": number == 1, "last": number == most} for number in range(1, most + 1)]
+    return [{"file": "hop"}, *before, *rolled, *after, {"file": "finalize"}, {"file": "hop_end"}]
+
+
+def _cluster_step(step: Step) -> dict[str, Any]:
+    return {"file": "cluster_step", "step": msgspec.to_builtins(step)}
 
 
 def next_batch(plan: Plan, hop: Hop, observations: Observations) -> Batch | None:
