@@ -137,6 +137,22 @@ def test_two_that_overlap(scene: Scene, tmp_path: Path) -> None:
     assert "" == scene.hosts[scene.order[0]].run(TABLES)
 
 
+def test_a_name_that_is_taken(scene: Scene, tmp_path: Path) -> None:
+    """Of two runs with one name for their faults the second is refused, and its end leaves the first one's fault alone."""
+    first, second = (Act(read({"id": "it", **FAULTS["partition"]}), scene, tmp_path / "journal.jsonl") for _ in range(2))
+    first.begin(20)
+    with pytest.raises(HostError, match="a fault it of another run is there already"):
+        second.begin(20)
+    with pytest.raises(HostError):
+        second.renew()
+    second.end()
+    assert "undone" == journal.read(tmp_path / "journal.jsonl")[-1]["state"]
+    assert "table inet nodewise_it" == scene.hosts[scene.order[0]].run(TABLES)
+    first.renew()
+    first.end()
+    assert "" == scene.hosts[scene.order[0]].run(TABLES)
+
+
 class Idle(Partition, tag="idle"):
     """A partition whose injector does nothing."""
 
@@ -164,7 +180,7 @@ def test_an_effect_that_goes_away(scene: Scene, tmp_path: Path) -> None:
     act = Act(read({"id": "it", **FAULTS["freeze"]}), scene, tmp_path / "journal.jsonl")
     act.begin(20)
     act.renew()
-    scene.hosts[scene.order[0]].run(held.heal("it"))
+    scene.hosts[scene.order[0]].run(held.heal_all())
     with pytest.raises(HostError, match="it"):
         act.renew()
     act.end()

@@ -86,6 +86,8 @@ def test_the_plan_in_words() -> None:
         ([{**CUT, "id": "Cut!"}], "'Cut!' is no name for a fault"),
         ([{"id": "s", "kind": "slow_network"}], "expected a delay, with no more jitter than that, or a loss from 0 to 1"),
         ([{"id": "s", "kind": "slow_network", "delay": "1ms", "jitter": "2ms"}], "expected a delay, with no more jitter"),
+        ([{**PAUSE, "unit": "etcd; reboot"}], "still: 'etcd; reboot' is no name of a unit; expected letters, digits and"),
+        ([{**PAUSE, "unit": "--help"}], "still: '--help' is no name of a unit"),
         ([CUT, CUT], "two faults have one id: cut, cut"),
         ([PAUSE], "still comes after 'cut', which is no other fault"),
         ([{**CUT, "after": "still"}, PAUSE], "faults wait for each other: cut after still after cut"),
@@ -180,6 +182,12 @@ def test_rules_are_the_fault_s_own() -> None:
     assert "flush" not in means["dev-n1"].inject + means["dev-n1"].undo
 
 
+def test_a_unit_s_name_is_one_word_of_a_script() -> None:
+    """What systemd escapes in a name the shell leaves as it is."""
+    means = read({"id": "x", "kind": "pause", "how": "stop", "unit": r"data\x2done@1.service"}).on(scene(3))
+    assert r"--signal=STOP 'data\x2done@1.service'; " in means["dev-n1"].inject
+
+
 def test_nobody_leads() -> None:
     """A fault of the leader is not done to anybody else."""
 
@@ -194,7 +202,7 @@ def test_nobody_leads() -> None:
 def test_a_host_that_is_no_test_host() -> None:
     """The host itself refuses, in one line, before anything is written: this machine is none."""
     done = subprocess.run(
-        ["sh", "-s"], input=held.arm("x", "touch /tmp/never", ":", 1), capture_output=True, text=True, check=False
+        ["sh", "-s"], input=held.arm("x", "me", "touch /tmp/never", ":", 1), capture_output=True, text=True, check=False
     )
     assert 9 == done.returncode
     assert "is no test host: it has no /etc/testnet" in done.stderr

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ class Act:
 
     def __init__(self, fault: Fault, scene: Scene, record: Path) -> None:
         self.fault = fault
-        self._record, self._injected = record, False
+        self._record, self._injected, self._owner = record, False, secrets.token_hex(8)
         self._applied = Applied(scene, _until(lambda: fault.on(scene)))  # who leads is not known while members elect
 
     def begin(self, seconds: float, lease: float = held.LEASE) -> None:
@@ -39,7 +40,8 @@ class Act:
         wait = self.fault.holds != "whole"
         lasts = lease if wait else seconds
         scripts = {
-            name: held.arm(self.fault.id, means.inject, means.undo, lasts, wait=wait) for name, means in self._applied.where.items()
+            name: held.arm(self.fault.id, self._owner, means.inject, means.undo, lasts, wait=wait)
+            for name, means in self._applied.where.items()
         }
         times = {}
         answers, self._injected = self._applied.ask(scripts), True
@@ -53,7 +55,7 @@ class Act:
     def renew(self, lease: float = held.LEASE) -> None:
         """Have the nodes hold it for so many seconds from now. Raises HostError where one has healed already."""
         if self.fault.holds == "lease":
-            self._applied.ask(held.renew(self.fault.id, lease))
+            self._applied.ask(held.renew(self.fault.id, self._owner, lease))
 
     def end(self, lease: float = held.LEASE) -> None:
         """Undo it on all hosts, and return when that is proved. A host out of reach heals itself, and is asked until then."""
@@ -61,7 +63,7 @@ class Act:
         patience = time.monotonic() + lease + PROVING
         while True:
             try:
-                said = self._applied.ask(held.heal(self.fault.id))
+                said = self._applied.ask(held.heal(self.fault.id, self._owner))
                 break
             except HostError:
                 if time.monotonic() > patience:

@@ -6,6 +6,8 @@
 The undo is written down before anything is done. A transient unit, outside the cgroup of what is disturbed, injects, waits for the
 end of the lease (monotonic time) and then undoes; so does systemd when that unit is killed. A reboot ends the unit, and with /run
 its record; what a fault does must not outlive a reboot either. A host that is not marked as a test host is refused on the host.
+
+A fault belongs to whoever armed it, by a word of its own (`owner`): nobody else renews or heals one that has the same name.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ while {_UPTIME}; [ "$now" -lt "$(cat until)" ]; do sleep 0.1; done
 # What cannot be undone stays on record, and is found by whoever heals.
 _UNDO = f"""cd {ROOT}/$1 || exit 0
 sh -u ./undo >undone 2>&1 || {{ touch stuck; exit 1; }}
-echo "$1 $(cat began 2>/dev/null || echo -) $(date +%s.%N)" >>{ROOT}/healed
+echo "$(cat owner) $(cat began 2>/dev/null || echo -) $(date +%s.%N)" >>{ROOT}/healed
 cd /; exec rm -rf {ROOT}/$1
 """
 
@@ -42,7 +44,7 @@ def checked(name: str) -> str:
     return name
 
 
-def arm(name: str, inject: str, undo: str, lease: float, *, wait: bool = True) -> str:
+def arm(name: str, owner: str, inject: str, undo: str, lease: float, *, wait: bool = True) -> str:
     """Have a node inject a fault and hold it for `lease` seconds; prints when it began (epoch) and then what `inject` printed.
 
     Without `wait` it prints nothing: where the fault cuts off the connection that would bring the answer.
@@ -50,8 +52,8 @@ def arm(name: str, inject: str, undo: str, lease: float, *, wait: bool = True) -
     folder = f"{ROOT}/{checked(name)}"
     script = f"""set -eu
 {_ONLY_TEST_HOSTS}umask 077; mkdir -p {ROOT}
-mkdir {folder} 2>/dev/null || {{ echo "a fault {name} is there already" >&2; exit 9; }}
-cd {folder}
+mkdir {folder} 2>/dev/null || {{ echo "a fault {name} of another run is there already; testnet heal ends it" >&2; exit 9; }}
+cd {folder}; echo {owner} >owner
 {_file("undo", undo)}{_file("inject", inject)}{_file("hold", _HOLD)}{_file("take-back", _UNDO)}{_UPTIME}
 echo $((now + {round(lease * 100)})) >until
 systemd-run --quiet --collect --unit={UNIT}{name} --property=ExecStopPost="/bin/sh {folder}/take-back {name}" \\
@@ -68,18 +70,21 @@ cat began said
 """
 
 
-def renew(name: str, lease: float) -> str:
+def renew(name: str, owner: str, lease: float) -> str:
     """Have it held for `lease` seconds from now; fails when it has ended."""
-    return f"set -eu; cd {ROOT}/{checked(name)}; {_UPTIME}; echo $((now + {round(lease * 100)})) >until.new; mv until.new until"
+    until = f"{_UPTIME}; echo $((now + {round(lease * 100)})) >until.new; mv until.new until"
+    return f"set -eu; cd {ROOT}/{checked(name)}; grep -qx {owner} owner; {until}"
 
 
-def heal(name: str) -> str:
+def heal(name: str, owner: str) -> str:
     """Undo it; prints when it began and when it was healed (epoch), also when the node was first. Fails when it is not undone."""
     folder = f"{ROOT}/{checked(name)}"
     return f"""set -eu
-systemctl stop {UNIT}{name} 2>/dev/null || :
-[ ! -e {folder} ] || /bin/sh {folder}/take-back {name} || {{ echo "not undone: $(tail -n 3 {folder}/undone)" >&2; exit 8; }}
-[ ! -e {ROOT}/healed ] || awk '$1 == "{name}" {{ found = $2 " " $3 }} END {{ print found }}' {ROOT}/healed
+if grep -qsx {owner} {folder}/owner; then
+  systemctl stop {UNIT}{name} 2>/dev/null || :
+  [ ! -e {folder} ] || /bin/sh {folder}/take-back {name} || {{ echo "not undone: $(tail -n 3 {folder}/undone)" >&2; exit 8; }}
+fi
+[ ! -e {ROOT}/healed ] || awk '$1 == "{owner}" {{ found = $2 " " $3 }} END {{ print found }}' {ROOT}/healed
 """
 
 

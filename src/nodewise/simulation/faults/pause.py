@@ -32,11 +32,11 @@ class Pause(OfService, tag="pause"):
     def means(self, unit: str) -> Means:
         """The holder of the fault is in another cgroup. A unit that was started anew has another group, and is frozen no more."""
         if self.how == "stop":
-            kill = f"systemctl kill --kill-whom=main --signal={{}} {unit}"
-            return Means("SIGSTOP", f"{kill.format('STOP')}; echo {unit}", f"{kill.format('CONT')} || :")
+            kill = "systemctl kill --kill-whom=main --signal"
+            return Means("SIGSTOP", f'{kill}=STOP {unit}; echo "{unit}"', f"{kill}=CONT {unit} || :")
         folder = FOLDER.replace("{unit}", unit)
         thaw = f'{folder}\n[ ! -e "$group/cgroup.freeze" ] || echo 0 >"$group/cgroup.freeze"'
-        return Means("cgroup.freeze", f'{folder}\necho 1 >"$group/cgroup.freeze"; echo {unit}', thaw)
+        return Means("cgroup.freeze", f'{folder}\necho 1 >"$group/cgroup.freeze"; echo "{unit}"', thaw)
 
     def proved(self, applied: Applied) -> str:
         """The kernel says that the group is frozen, or that a process is stopped."""

@@ -20,7 +20,7 @@ class Restart(OfService, tag="restart"):
     def means(self, unit: str) -> Means:
         """By systemd; what was is printed."""
         return Means(
-            "systemctl restart", f"echo {unit} $(systemctl show -P MainPID {unit})\nsystemctl restart --no-block {unit}", ":"
+            "systemctl restart", f'echo "{unit} $(systemctl show -P MainPID {unit})"\nsystemctl restart --no-block {unit}', ":"
         )
 
     def proved(self, applied: Applied) -> str:

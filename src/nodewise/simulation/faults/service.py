@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from abc import abstractmethod
 
 from nodewise.errors import UsageError
@@ -13,6 +15,8 @@ from nodewise.simulation.faults.fault import Fault, Means
 from nodewise.simulation.faults.host import Scene
 from nodewise.simulation.faults.targets import Target
 
+# Names of units as systemd.unit(5) has them; one that begins with - would be an option of a command.
+NAME = re.compile(r"[A-Za-z0-9:_.\\][A-Za-z0-9:_.\\@-]{0,254}")
 BACK = 30  # seconds that a service has to be there again
 # Waits until the unit runs with another main process than the one that was.
 ANEW = """for _ in $(seq {tenths}); do
@@ -29,8 +33,10 @@ class OfService(Fault, kw_only=True):
     unit: str = ""  # the service under test, unless it is said
 
     def check(self, nodes: list[str]) -> None:
-        """The target is there."""
+        """The target is there, and the unit's name is one: it becomes a word of scripts."""
         targets.check(self.target, nodes)
+        if self.unit and not NAME.fullmatch(self.unit):
+            raise UsageError(f"{self.id}: {self.unit!r} is no name of a unit; expected letters, digits and :_.\\@-, such as etcd")
 
     def takes(self, nodes: int) -> int:
         """All of the target."""
@@ -41,7 +47,7 @@ class OfService(Fault, kw_only=True):
         unit = self.unit or scene.unit
         if not unit:
             raise UsageError(f"{self.id}: the system does not say what its unit is; name it with unit:")
-        return dict.fromkeys(targets.resolve(self.target, scene), self.means(unit))
+        return dict.fromkeys(targets.resolve(self.target, scene), self.means(shlex.quote(unit)))
 
     @abstractmethod
     def means(self, unit: str) -> Means:
@@ -49,7 +55,8 @@ class OfService(Fault, kw_only=True):
 
     def able(self) -> str:
         """Whether there is such a unit, where it is named here."""
-        return f"systemctl cat {self.unit} >/dev/null 2>&1 || echo 'there is no unit {self.unit}'" if self.unit else ""
+        unit = shlex.quote(self.unit)
+        return f"systemctl cat {unit} >/dev/null 2>&1 || echo there is no unit {unit}" if self.unit else ""
 
 
 def anew(unit: str, was: str) -> str:

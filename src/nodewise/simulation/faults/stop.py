@@ -17,7 +17,7 @@ class Stop(OfService, tag="stop"):
 
     def means(self, unit: str) -> Means:
         """By systemd, which does not start again what was stopped."""
-        return Means("systemctl stop", f"systemctl stop {unit}; echo {unit}", f"systemctl start {unit}")
+        return Means("systemctl stop", f'systemctl stop {unit}; echo "{unit}"', f"systemctl start {unit}")
 
     def proved(self, applied: Applied) -> str:
         """Systemd says that it is inactive."""
