@@ -51,8 +51,8 @@ class TestHost:
 def scene_of(net: Testnet, factory: ClientFactory | None) -> Scene:
     """All nodes of a testnet, and the cluster on it; without clients nobody can tell who leads."""
     hosts: dict[str, Host] = {node.name: TestHost(net, node) for node in net.nodes}
-    unit = getattr(catalog.find(net.system), "UNIT", "") if net.system else ""
-    return Scene(hosts, list(hosts), unit, lambda: leader(factory, list(hosts)))
+    unit, data = (getattr(catalog.find(net.system), name, "") if net.system else "" for name in ("UNIT", "DATA"))
+    return Scene(hosts, list(hosts), unit, lambda: leader(factory, list(hosts)), data)
 
 
 def leader(factory: ClientFactory | None, nodes: list[str]) -> str:

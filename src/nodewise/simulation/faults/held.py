@@ -33,7 +33,7 @@ while {_UPTIME}; [ "$now" -lt "$(cat until)" ]; do sleep 0.1; done
 _UNDO = f"""cd {ROOT}/$1 || exit 0
 sh -u ./undo >undone 2>&1 || {{ touch stuck; exit 1; }}
 echo "$(cat owner) $(cat began 2>/dev/null || echo -) $(date +%s.%N)" >>{ROOT}/healed
-cd /; exec rm -rf {ROOT}/$1
+cd /; exec rm -rf --one-file-system {ROOT}/$1
 """
 
 

@@ -45,6 +45,7 @@ class Scene:
     order: Sequence[str]
     unit: str  # of systemd: the service under test
     leader: Callable[[], str]  # the name of the host that leads now; raises NotProved where nobody does
+    data: str = ""  # the folder of its data, on each host
 
     def host(self, address: str) -> str:
         """The name of the host with this address."""

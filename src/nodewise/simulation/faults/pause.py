@@ -9,12 +9,8 @@ from typing import Literal
 
 from nodewise.simulation.faults.fault import Applied, Means
 from nodewise.simulation.faults.host import NotProved
-from nodewise.simulation.faults.service import OfService
+from nodewise.simulation.faults.service import FOLDER, OfService
 
-# The unit's folder in the cgroup tree of version 2, also where that is beside one of version 1.
-FOLDER = """for root in /sys/fs/cgroup /sys/fs/cgroup/unified; do
-  group=$root$(systemctl show -P ControlGroup {unit}); [ ! -e "$group/cgroup.freeze" ] || break
-done"""
 # What the kernel says: each process of the unit, with its state, and whether the group is frozen.
 STATE = (
     FOLDER

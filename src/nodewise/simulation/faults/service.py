@@ -10,14 +10,18 @@ import shlex
 from abc import abstractmethod
 
 from nodewise.errors import UsageError
-from nodewise.simulation.faults import targets
-from nodewise.simulation.faults.fault import Fault, Means
-from nodewise.simulation.faults.host import Scene
+from nodewise.simulation.faults import held, targets
+from nodewise.simulation.faults.fault import Applied, Fault, Means
+from nodewise.simulation.faults.host import NotProved, Scene
 from nodewise.simulation.faults.targets import Target
 
 # Names of units as systemd.unit(5) has them; one that begins with - would be an option of a command.
 NAME = re.compile(r"[A-Za-z0-9:_.\\][A-Za-z0-9:_.\\@-]{0,254}")
 BACK = 30  # seconds that a service has to be there again
+# The unit's folder in the cgroup tree of version 2, also where that is beside one of version 1.
+FOLDER = """for root in /sys/fs/cgroup /sys/fs/cgroup/unified; do
+  group=$root$(systemctl show -P ControlGroup {unit}); [ ! -e "$group/cgroup.freeze" ] || break
+done"""
 # Waits until the unit runs with another main process than the one that was.
 ANEW = """for _ in $(seq {tenths}); do
   now=$(systemctl show -P MainPID {unit})
@@ -57,6 +61,17 @@ class OfService(Fault, kw_only=True):
         """Whether there is such a unit, where it is named here."""
         unit = shlex.quote(self.unit)
         return f"systemctl cat {unit} >/dev/null 2>&1 || echo there is no unit {unit}" if self.unit else ""
+
+    def runs(self, applied: Applied) -> None:
+        """Systemd says that the service is active. Raises NotProved."""
+        said = applied.ask({name: f"systemctl show -P ActiveState {said.split()[0]}" for name, said in applied.said.items()})
+        if others := [f"{name} {state}" for name, state in said.items() if state != "active"]:
+            raise NotProved(f"{self.id}: the service is {', '.join(others)}; expected active")
+
+    @property
+    def folder(self) -> str:
+        """What a host keeps of the fault while it holds it."""
+        return f"{held.ROOT}/{held.checked(self.id)}"
 
 
 def anew(unit: str, was: str) -> str:

@@ -24,6 +24,10 @@ MOST_TRIES = 600
 NEAR = 0.3  # part of the delay by which what is measured may be off; more on a busy machine, so that only less is no proof
 ANSWERED = re.compile(r"(\d+) packets transmitted, (\d+) received")
 ROUND_TRIP = re.compile(r"rtt min/avg/max/mdev = [\d.]+/([\d.]+)/")
+# iptables makes its table, and leaves it: it goes with the last of us, where nobody else had it.
+OURS = "nft list table ip mangle >/dev/null 2>&1 || touch ../.mangle"
+FOREIGN = "iptables-save -t mangle | grep -v '^:[A-Z]* ACCEPT ' | grep -q '^[:-]'"
+CLEAN = f"if [ -e ../.mangle ] && ! {FOREIGN}; then nft delete table ip mangle; rm ../.mangle; fi"
 
 
 class SlowNetwork(Fault, tag="slow_network"):
@@ -88,6 +92,7 @@ class SlowNetwork(Fault, tag="slow_network"):
         numbers = f"{queue} {seconds(self.delay)[0]} {seconds(self.jitter)[0]} {self.loss} {queue}"
         rules = [f"-s {scene.hosts[peer].address} -j NFQUEUE --queue-num {queue} --queue-bypass" for peer in peers]
         inject = [
+            OURS,
             f"cat >late.py <<'PYTHON'\n{program}\nPYTHON",
             f"python3 late.py {numbers} >ready 2>&1 &",
             f"iptables -w -t mangle -N {chain}",
@@ -97,7 +102,7 @@ class SlowNetwork(Fault, tag="slow_network"):
         ]
         there = f"iptables -w -t mangle -S {chain} >/dev/null 2>&1"
         undo = f"""iptables -w -t mangle -D PREROUTING -j {chain} 2>/dev/null
-iptables -w -t mangle -F {chain} 2>/dev/null; iptables -w -t mangle -X {chain} 2>/dev/null; ! {there}"""
+iptables -w -t mangle -F {chain} 2>/dev/null; iptables -w -t mangle -X {chain} 2>/dev/null; ! {there} && {CLEAN}"""
         return Means("netfilter queue", "\n".join(inject), undo, peers)
 
 

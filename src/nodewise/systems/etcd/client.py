@@ -21,7 +21,7 @@ from nodewise.simulation.workloads.client import ClientFactory, Credentials
 from nodewise.systems.etcd import data
 from nodewise.text import cut
 
-UNIT = "etcd"  # of systemd, on testnets
+UNIT, DATA = "etcd", "/var/lib/nodewise/etcd"  # of systemd, and its folder, on testnets
 TIMEOUT = 1.0  # seconds for an attempt: longer than an election takes members to notice, shorter than an operation's deadline
 PAGE = 500  # keys
 

@@ -27,7 +27,7 @@ from nodewise.simulation.workloads.client import ClientFactory, Credentials
 from nodewise.systems.postgresql import data
 from nodewise.text import cut
 
-UNIT = "patroni"  # of systemd, on testnets: PostgreSQL runs in it
+UNIT, DATA = "patroni", "/var/lib/nodewise/postgresql"  # of systemd, and its folder, on testnets: PostgreSQL runs in it
 TIMEOUT = 1.0  # seconds for a statement
 CONNECTING = 2  # seconds for one member: libpq's least
 BACKOFF = 0.05  # seconds, where no member takes writes: each look at all of them costs a TLS handshake and a SCRAM proof a member
