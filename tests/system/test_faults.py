@@ -69,6 +69,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "stop": {"kind": "pause", "how": "stop", "target": "n1"},
     "late": {"kind": "slow_network", "target": "n1", "delay": "60ms", "jitter": "5ms"},
     "lossy": {"kind": "slow_network", "target": "n1", "loss": 0.1},
+    "narrow": {"kind": "slow_network", "target": "n1", "rate": "500kB/s"},
     "ssh_cut": {"kind": "ssh_cut", "target": "n2"},
     "slow disk": {"kind": "slow_disk", "target": "n1", "delay": "200ms"},
     "failing disk": {"kind": "failing_disk", "target": "n1"},

@@ -17,6 +17,7 @@ from nodewise.simulation.disturb import Window, coverage
 from nodewise.simulation.faults import held, targets
 from nodewise.simulation.faults.fault import seconds
 from nodewise.simulation.faults.host import Host, NotProved, Scene
+from nodewise.simulation.faults.late import Line
 from nodewise.simulation.faults.partition import Deaf, Partition
 from nodewise.simulation.faults.registry import kinds, read
 from nodewise.simulation.schedule import lines, plan
@@ -84,7 +85,12 @@ def test_the_plan_in_words() -> None:
         ([{**CUT, "for": "-3s"}], "'-3s' is no time: expected such as 8, 8s, 200ms or 8..15s"),
         ([{**CUT, "for": "9..5s"}], "a range from more to less"),
         ([{**CUT, "id": "Cut!"}], "'Cut!' is no name for a fault"),
-        ([{"id": "s", "kind": "slow_network"}], "expected a delay, with no more jitter than that, or a loss from 0 to 1"),
+        ([{"id": "s", "kind": "slow_network"}], "expected a delay, with no more jitter than that, a loss from 0 to 1, or a"),
+        (
+            [{"id": "s", "kind": "slow_network", "rate": "1MB"}],
+            "s: rate '1MB': expected such as 500kB/s or 1.5MB/s, at most 20MB/s",
+        ),
+        ([{"id": "s", "kind": "slow_network", "rate": "1000MB/s"}], "s: rate '1000MB/s': expected such as 500kB/s"),
         ([{"id": "s", "kind": "slow_network", "delay": "1ms", "jitter": "2ms"}], "expected a delay, with no more jitter"),
         ([{**PAUSE, "unit": "etcd; reboot"}], "still: 'etcd; reboot' is no name of a unit; expected letters, digits and"),
         ([{**PAUSE, "unit": "--help"}], "still: '--help' is no name of a unit"),
@@ -195,6 +201,29 @@ def test_a_unit_s_name_is_one_word_of_a_script() -> None:
     """What systemd escapes in a name the shell leaves as it is."""
     means = read({"id": "x", "kind": "pause", "how": "stop", "unit": r"data\x2done@1.service"}).on(scene(3))
     assert r"--signal=STOP 'data\x2done@1.service'; " in means["dev-n1"].inject
+
+
+def test_netem_where_there_is_one() -> None:
+    """It is tried on the host; what netem is told is what was asked for, and the queue comes after it."""
+    fault = read({"id": "x", "kind": "slow_network", "delay": "80ms", "jitter": "20ms", "loss": 0.02, "rate": "1MB/s"})
+    script = fault.on(scene(3))["dev-n1"].inject
+    words = "netem limit 20000 delay 80000us 20000us loss 2.0000% rate 8000000bit 2>/dev/null; then"
+    assert words in script
+    assert script.index(words) < script.index("echo netem") < script.index("\nelse\n") < script.index("NFQUEUE")
+
+
+@pytest.mark.parametrize(
+    ("line", "packets", "expected"),
+    [
+        (Line(0.5, 0, 0, 0, 1), [(0, 9), (1, 9)], [0.5, 1.5]),
+        (Line(0, 0, 0, 100, 1), [(0, 50), (0, 50), (0, 1), (9, 10)], [0.5, 1.0, 1.01, 9.1]),
+        (Line(0, 0, 0, 100, 1), [(0, 150), (0, 1), (0.6, 1)], [1.5, None, 1.51]),
+        (Line(2, 0, 0, 100, 1), [(0, 50)], [2.5]),
+    ],
+)
+def test_a_line(line: Line, packets: list[tuple[float, int]], expected: list[float | None]) -> None:
+    """A packet comes later, and after those before it; one that would wait longer than a second for them is lost."""
+    assert expected == [line.due(now, size) for now, size in packets]
 
 
 def test_nobody_leads() -> None:
