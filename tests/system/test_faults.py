@@ -26,7 +26,7 @@ from nodewise.simulation.faults.partition import Partition
 from nodewise.simulation.faults.registry import read
 from nodewise.simulation.hosts import scene_of
 from nodewise.simulation.schedule import plan
-from nodewise.testnet import state
+from nodewise.testnet import lifecycle, state
 from tests.conftest import Run
 from tests.system.cluster import until
 
@@ -41,21 +41,23 @@ while True:
     except OSError as error: print(error)
     time.sleep(0.05)
 PYTHON
-cat >/run/systemd/system/{UNIT}.service <<'UNIT'
+cat >/etc/systemd/system/{UNIT}.service <<'UNIT'
 [Service]
 ExecStart=/usr/bin/python3 {DATA}/writes.py
+[Install]
+WantedBy=multi-user.target
 UNIT
 mkdir -p {SMALL}; mountpoint -q {SMALL} || mount -t tmpfs -o size=8m small {SMALL}
-systemctl daemon-reload; systemctl restart {UNIT}"""
-GONE = f"""umount {SMALL}; rmdir {SMALL}; systemctl stop {UNIT}
-rm -rf /run/systemd/system/{UNIT}.service {DATA}; systemctl daemon-reload"""
+systemctl daemon-reload; systemctl enable --quiet {UNIT}; systemctl restart {UNIT}"""
+GONE = f"""umount {SMALL}; rmdir {SMALL}; systemctl disable --quiet --now {UNIT}
+rm -rf /etc/systemd/system/{UNIT}.service {DATA}; systemctl daemon-reload"""
 # All that a fault may leave: its rules, units, records, mounts and groups, and a service that stands still or is traced.
 LOOK = f"""nft list tables; ls -A {held.ROOT} | grep -v '^healed$'
 systemctl list-units --all --plain --no-legend '{held.UNIT}*'
 systemctl is-active {UNIT}; main=$(systemctl show -P MainPID {UNIT})
 grep -c 'State:.T' /proc/$main/status; grep TracerPid /proc/$main/status; pgrep -fa 'late.py|strace'
 ls -A {DATA} {DATA}.* {SMALL}; df -k --output=used {SMALL}
-cut -d ' ' -f 2-4 /proc/self/mounts; find /sys/fs/cgroup/*/ -name 'nodewise-*'
+cut -d ' ' -f 2-4 /proc/self/mounts | sed 's/,.*//' | sort; find /sys/fs/cgroup/*/ -name 'nodewise-*'
 for root in /sys/fs/cgroup /sys/fs/cgroup/unified; do cat $root/system.slice/{UNIT}.service/cgroup.freeze; done; :"""
 TABLES = "nft list tables | grep nodewise || :"
 FAULTS: dict[str, dict[str, Any]] = {
@@ -105,9 +107,9 @@ def scene(pair: state.Testnet) -> Iterator[Scene]:
         host.run(f"{held.heal_all()}\n{GONE}")
 
 
-def look(scene: Scene) -> list[str]:
-    """What each node has that a fault may leave."""
-    return [host.run(LOOK) for host in scene.hosts.values()]
+def look(scene: Scene) -> list[list[str]]:
+    """What each node has that a fault may leave, line by line."""
+    return [host.run(LOOK).splitlines() for host in scene.hosts.values()]
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -147,6 +149,23 @@ def test_a_controller_that_was_killed(scene: Scene, pair: state.Testnet, tmp_pat
     with suppress(AssertionError):  # what is left says more
         until(lambda: before == look(scene), 12)
     assert before == look(scene)
+
+
+@pytest.mark.parametrize("name", [name if name == "freeze" else pytest.param(name, marks=pytest.mark.slow) for name in HELD])
+def test_a_node_that_is_rebooted(scene: Scene, pair: state.Testnet, tmp_path: Path, name: str) -> None:
+    """In order, while it holds a fault: nothing is left of it, and what was written meanwhile is there."""
+    before, length = look(scene), f"stat -c %s {DATA}/data"
+    act = Act(read({"id": "it", **FAULTS[name]}), scene, tmp_path / "journal.jsonl")
+    act.begin(60, 60)
+    written = {} if name == "ssh_cut" else {node: int(host.run(length)) for node, host in scene.hosts.items()}
+    lifecycle.power(pair, pair.nodes, off=True, on=True)
+    for host in scene.hosts.values():
+        host.run(f"mountpoint -q {SMALL} || mount -t tmpfs -o size=8m small {SMALL}")
+    with suppress(AssertionError):
+        until(lambda: before == look(scene), 10)
+    assert before == look(scene)
+    assert all(size <= int(scene.hosts[node].run(length)) for node, size in written.items())
+    act.end()
 
 
 def test_two_that_overlap(scene: Scene, tmp_path: Path) -> None:
