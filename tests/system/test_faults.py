@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 
+from nodewise import pki
 from nodewise.errors import UsageError
 from nodewise.record import journal
 from nodewise.simulation.disturb import Disturbance, coverage, refuse_unable
 from nodewise.simulation.faults import held
 from nodewise.simulation.faults.act import Act
 from nodewise.simulation.faults.fault import Means
-from nodewise.simulation.faults.host import HostError, NotProved, Scene
+from nodewise.simulation.faults.host import HostError, NotProved, Scene, banner
 from nodewise.simulation.faults.partition import Partition
 from nodewise.simulation.faults.registry import read
 from nodewise.simulation.hosts import scene_of
@@ -43,6 +44,7 @@ while True:
 PYTHON
 cat >/etc/systemd/system/{UNIT}.service <<'UNIT'
 [Service]
+PrivateTmp=yes
 ExecStart=/usr/bin/python3 {DATA}/writes.py
 [Install]
 WantedBy=multi-user.target
@@ -73,6 +75,9 @@ FAULTS: dict[str, dict[str, Any]] = {
     "lossy": {"kind": "slow_network", "target": "n1", "loss": 0.1},
     "narrow": {"kind": "slow_network", "target": "n1", "rate": "500kB/s"},
     "ssh_cut": {"kind": "ssh_cut", "target": "n2"},
+    "names": {"kind": "dns", "target": "n1"},
+    "expired certificate": {"kind": "expired_certificate", "target": "n1"},
+    "node off": {"kind": "node_off", "target": "n1"},
     "slow disk": {"kind": "slow_disk", "target": "n1", "delay": "200ms"},
     "failing disk": {"kind": "failing_disk", "target": "n1"},
     "full disk": {"kind": "full_disk", "target": "n1", "folder": DATA},
@@ -80,7 +85,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "slow cpu": {"kind": "slow_cpu", "target": "n1", "share": 0.2},
     "less memory": {"kind": "less_memory", "target": "n1"},
 }
-HELD = [name for name in FAULTS if name != "restart"]
+HELD = [name for name in FAULTS if name not in ("restart", "node off")]
 # A controller that begins a fault and then does nothing more.
 CONTROLLER = """import json, sys, time
 from dataclasses import replace
@@ -89,19 +94,23 @@ from nodewise.simulation.faults import act, held
 from nodewise.simulation.faults.registry import read
 from nodewise.simulation.hosts import scene_of
 from nodewise.testnet.state import load
-fault, net, unit, record = json.loads(sys.argv[1]), load(sys.argv[2]), sys.argv[3], Path(sys.argv[4])
-act.Act(read(fault), replace(scene_of(net, None), unit=unit), record).begin(6, 6)
+fault, net, unit, record, old = json.loads(sys.argv[1]), load(sys.argv[2]), sys.argv[3], Path(sys.argv[4]), json.loads(sys.argv[5])
+act.Act(read(fault), replace(scene_of(net, None), unit=unit, expired=lambda name: old), record).begin(6, 6)
 print("begun", flush=True)
 time.sleep(600)
 """
 
 
 @pytest.fixture
-def scene(pair: state.Testnet) -> Iterator[Scene]:
+def scene(pair: state.Testnet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """Two nodes with a service of ours on each."""
-    here = replace(scene_of(pair, None), unit=UNIT)
+    pairs = {days: pki.node(tmp_path_factory.mktemp("pki"), "x", "n1", [], days=days) for days in (0, 365)}
+    files = {days: {f"{DATA}/node.crt": one.certificate, f"{DATA}/node.key": one.key} for days, one in pairs.items()}
+    here = replace(scene_of(pair, None), unit=UNIT, expired=lambda _name: files[0])
     for host in here.hosts.values():
         host.run(SERVICE)
+        for path, text in files[365].items():
+            host.run(f"cat >{path} <<'PEM'\n{text}\nPEM")
     yield here
     for host in here.hosts.values():
         host.run(f"{held.heal_all()}\n{GONE}")
@@ -128,7 +137,35 @@ def test_a_fault_is_proved_and_leaves_nothing(scene: Scene, tmp_path: Path, name
         assert window.began is not None
         assert window.ended is not None
         assert 0.9 <= (window.ended - window.began) / 1e9 <= 2
+    if name == "node off":  # a file system in memory is gone with it
+        scene.hosts[scene.order[0]].run(f"mount -t tmpfs -o size=8m small {SMALL}")
     assert before == look(scene)
+
+
+def killed_after_beginning(fault: dict[str, Any], scene: Scene, pair: state.Testnet, record: Path) -> None:
+    """A controller begins a fault, and is no more."""
+    words = [json.dumps({"id": "it", **fault}), pair.name, UNIT, str(record), json.dumps(scene.expired(""))]
+    controller = subprocess.Popen([sys.executable, "-c", CONTROLLER, *words], stdout=subprocess.PIPE, text=True)
+    assert controller.stdout is not None
+    assert "begun\n" == controller.stdout.readline()
+    controller.send_signal(signal.SIGKILL)
+    controller.wait()
+    controller.stdout.close()
+
+
+def test_a_controller_that_was_killed_while_a_node_was_off(scene: Scene, pair: state.Testnet, cli: Run, tmp_path: Path) -> None:
+    """Nobody but a controller can start it: `testnet heal` does, and nothing is left."""
+    host = scene.hosts[scene.order[0]]
+    before = host.run(LOOK)
+    killed_after_beginning(FAULTS["node off"], scene, pair, tmp_path / "journal.jsonl")
+    time.sleep(7)  # longer than the lease
+    assert not banner(host.address)
+    healed = cli("heal", "--name", pair.name)
+    assert (0, f"{host.name}: node_off healed\n") == (healed.returncode, healed.stdout)
+    host.run(f"mount -t tmpfs -o size=8m small {SMALL}")
+    with suppress(AssertionError):
+        until(lambda: before == host.run(LOOK), 10)
+    assert before == host.run(LOOK)
 
 
 @pytest.mark.parametrize(
@@ -137,13 +174,7 @@ def test_a_fault_is_proved_and_leaves_nothing(scene: Scene, tmp_path: Path, name
 def test_a_controller_that_was_killed(scene: Scene, pair: state.Testnet, tmp_path: Path, name: str) -> None:
     """The node heals by itself when the lease of six seconds has ended, within seconds."""
     before = look(scene)
-    words = [json.dumps({"id": "it", **FAULTS[name]}), pair.name, UNIT, str(tmp_path / "journal.jsonl")]
-    controller = subprocess.Popen([sys.executable, "-c", CONTROLLER, *words], stdout=subprocess.PIPE, text=True)
-    assert controller.stdout is not None
-    assert "begun\n" == controller.stdout.readline()
-    controller.send_signal(signal.SIGKILL)
-    controller.wait()
-    controller.stdout.close()
+    killed_after_beginning(FAULTS[name], scene, pair, tmp_path / "journal.jsonl")
     if name != "ssh_cut":
         assert before != look(scene)
     with suppress(AssertionError):  # what is left says more

@@ -21,6 +21,7 @@ from nodewise.simulation.faults.late import Line
 from nodewise.simulation.faults.partition import Deaf, Partition
 from nodewise.simulation.faults.registry import kinds, read
 from nodewise.simulation.schedule import lines, plan
+from nodewise.testnet.home import checkout
 
 CUT: dict[str, Any] = {"id": "cut", "kind": "partition", "from": "leader", "at": "1..3s", "for": "5..9s"}
 PAUSE: dict[str, Any] = {"id": "still", "kind": "pause", "target": {"random": 1}, "after": "cut"}
@@ -49,8 +50,10 @@ def hears(deaf: Deaf, every: list[str]) -> dict[str, set[str]]:
 
 
 def test_a_kind_is_a_file() -> None:
-    """Each file of the folder that defines a kind is found by its name."""
+    """Each file of the folder that defines a kind is found by its name, and docs/simulation.md has a row for it."""
     assert {"kill", "partition", "pause", "restart", "slow_network", "ssh_cut", "stop"} <= kinds().keys()
+    page = (checkout() / "docs/simulation.md").read_text()
+    assert [] == [kind for kind in kinds() if f"\n| `{kind}` | " not in page]
     assert all(kind == read({"kind": kind, "id": "x"}).kind for kind in kinds())
 
 
@@ -224,6 +227,12 @@ def test_netem_where_there_is_one() -> None:
 def test_a_line(line: Line, packets: list[tuple[float, int]], expected: list[float | None]) -> None:
     """A packet comes later, and after those before it; one that would wait longer than a second for them is lost."""
     assert expected == [line.due(now, size) for now, size in packets]
+
+
+def test_hosts_that_nobody_switches_off() -> None:
+    """They are no testnet's: the fault is refused."""
+    with pytest.raises(UsageError, match="x: nobody here can switch these hosts off and on; a testnet can"):
+        read({"id": "x", "kind": "node_off"}).on(scene(3))
 
 
 def test_nobody_leads() -> None:

@@ -18,7 +18,7 @@ from nodewise.record import journal
 from nodewise.simulation.faults import held
 from nodewise.simulation.faults.act import POLL, Act
 from nodewise.simulation.faults.fault import Applied, Fault, Means
-from nodewise.simulation.faults.host import Scene
+from nodewise.simulation.faults.host import Scene, banner
 from nodewise.simulation.schedule import Event
 
 
@@ -157,6 +157,10 @@ def refuse_unable(events: Sequence[Event], scene: Scene) -> None:
 
 
 def heal_all(scene: Scene) -> dict[str, list[str]]:
-    """Undo whatever the hosts hold, by their own records; the names of what was undone, by host."""
+    """Undo whatever the hosts hold, by their own records; the names of what was undone, by host. A host that is off is started."""
+    off = [name for name, host in scene.hosts.items() if scene.power and not banner(host.address)]
+    if scene.power and off:
+        scene.power(off, True)
     applied = Applied(scene, dict.fromkeys(scene.hosts, Means("", "", "")))
-    return {name: said.split() for name, said in applied.ask(held.heal_all()).items()}
+    told = {name: said.split() for name, said in applied.ask(held.heal_all()).items()}
+    return {name: ["node_off"] * (name in off) + names for name, names in told.items()}

@@ -6,15 +6,20 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
+from nodewise import pki
 from nodewise.simulation.faults.host import Host, HostError, NotProved, Scene
 from nodewise.simulation.workloads.client import ClientFactory, Leads
 from nodewise.systems import catalog
-from nodewise.testnet import ssh
+from nodewise.testnet import lifecycle, ssh
 from nodewise.testnet.state import Node, Testnet
+
+ANY = 1_000_000  # days that a certificate would have to have left, to be kept: always a new one
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,21 @@ def scene_of(net: Testnet, factory: ClientFactory | None) -> Scene:
     """All nodes of a testnet, and the cluster on it; without clients nobody can tell who leads."""
     hosts: dict[str, Host] = {node.name: TestHost(net, node) for node in net.nodes}
     unit, data = (getattr(catalog.find(net.system), name, "") if net.system else "" for name in ("UNIT", "DATA"))
-    return Scene(hosts, list(hosts), unit, lambda: leader(factory, list(hosts)), data)
+    leads, expired, power = (lambda: leader(factory, list(hosts))), (lambda name: _expired(net, name)), partial(_power, net)
+    return Scene(hosts, list(hosts), unit, leads, data, expired, power)
+
+
+def _power(net: Testnet, names: Sequence[str], on: bool) -> None:
+    """Without a word to whoever runs there; a node that is on is left alone."""
+    lifecycle.power(net, [net.node(name) for name in names], off=not on, on=on, kill=True)
+
+
+def _expired(net: Testnet, name: str) -> dict[str, str]:
+    """A node's certificate and key, by the authority of the cluster on the testnet, with no day left; nothing of it is written."""
+    if not net.pki.is_dir():
+        return {}
+    old = pki.node(net.pki, net.name, name, [net.node(name).address], days=0, renew_days=ANY, check=True)
+    return {f"/etc/nodewise/{net.system}/node.{end}": text for end, text in (("crt", old.certificate), ("key", old.key))}
 
 
 def leader(factory: ClientFactory | None, nodes: list[str]) -> str:

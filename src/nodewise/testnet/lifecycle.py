@@ -79,7 +79,7 @@ def power(
     with locked(f"testnet-{testnet.name}"):
         if off:
             provider.stop_nodes(names, kill=kill)
-        ssh.close(testnet.name)  # a connection to a node that is off would be waited for
+        ssh.close(testnet.name, [node.address for node in nodes])  # a connection to a node that is off would be waited for
         if on:
             provider.start_nodes(names)
             deadline = time.monotonic() + START_SECONDS

@@ -124,10 +124,10 @@ def _banner(address: str) -> bool:
         return False
 
 
-def close(name: str) -> None:
-    """End the shared connections of a testnet, by the titles of their processes: their sockets may be gone."""
-    title = f"ssh: {control_dir(name)}/"
+def close(name: str, addresses: Sequence[str] = ("",)) -> None:
+    """End the shared connections of a testnet, all or to some nodes, by the titles of their processes: sockets may be gone."""
+    titles = tuple(f"ssh: {control_dir(name)}/{address}{' ' if address else ''}" for address in addresses)
     for pid, words in tools.processes():
-        if words[0].startswith(title):
+        if words[0].startswith(titles):
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGTERM)

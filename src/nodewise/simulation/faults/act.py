@@ -37,6 +37,17 @@ class Act:
         """
         where = {name: {"by": means.by, "peers": list(means.peers)} for name, means in self._applied.where.items()}
         self.write("begin", "asked", where=where, seconds=seconds)
+        times = self._from_here() if self.fault.holds == "controller" else self._armed(seconds, lease)
+        evidence = _until(lambda: self.fault.proved(self._applied))
+        self.write("begin", "in_effect", on_nodes=times, evidence=evidence)
+
+    def _from_here(self) -> dict[str, float]:
+        self._injected = True
+        self.fault.inject(self._applied)
+        return {}
+
+    def _armed(self, seconds: float, lease: float) -> dict[str, float]:
+        """Have each host inject and hold it; when each did (epoch)."""
         wait = self.fault.holds != "whole"
         lasts = lease if wait else seconds
         scripts = {
@@ -49,8 +60,7 @@ class Act:
             if wait:
                 first, _, self._applied.said[name] = said.partition("\n")
                 times[name] = float(first)
-        evidence = _until(lambda: self.fault.proved(self._applied))
-        self.write("begin", "in_effect", on_nodes=times, evidence=evidence)
+        return times
 
     def renew(self, lease: float = held.LEASE) -> None:
         """Have the nodes hold it for so many seconds from now. Raises HostError where one has healed already."""
@@ -60,21 +70,27 @@ class Act:
     def end(self, lease: float = held.LEASE) -> None:
         """Undo it on all hosts, and return when that is proved. A host out of reach heals itself, and is asked until then."""
         self.write("end", "healing")
-        patience = time.monotonic() + lease + PROVING
-        while True:
-            try:
-                said = self._applied.ask(held.heal(self.fault.id, self._owner))
-                break
-            except HostError:
-                if time.monotonic() > patience:
-                    raise
-                time.sleep(POLL)
-        times = {name: _times(text) for name, text in said.items()}
+        times = self._undone(lease)
         if not self._injected:  # not on every host: there is no end of an effect to prove, and each host has undone what it did
             self.write("end", "undone", on_nodes=times)
             return
         evidence = _until(lambda: self.fault.healed(self._applied))
         self.write("end", "healed", on_nodes=times, evidence=evidence)
+
+    def _undone(self, lease: float) -> dict[str, dict[str, float]]:
+        """Have each host undo it; when each began and ended it (epoch)."""
+        if self.fault.holds == "controller":
+            self.fault.undo(self._applied)
+            return {}
+        patience = time.monotonic() + lease + PROVING
+        while True:
+            try:
+                said = self._applied.ask(held.heal(self.fault.id, self._owner))
+                return {name: _times(text) for name, text in said.items()}
+            except HostError:
+                if time.monotonic() > patience:
+                    raise
+                time.sleep(POLL)
 
     def write(self, phase: Literal["begin", "end"], state: str, **more: Any) -> None:
         """A record of the journal."""

@@ -17,6 +17,7 @@ import msgspec
 from nodewise.errors import UsageError
 from nodewise.simulation.faults.host import Scene
 
+Holds = Literal["lease", "once", "whole", "controller"]
 Span = str | float  # seconds: 8, 8s, 200ms, 1m, or a range that is drawn from: 8..15s
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(?:\.\.(\d+(?:\.\d+)?))?(ms|s|m)?")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
@@ -68,7 +69,8 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True, tag_field="kind", kw_onl
     step: str = ""  # of an upgrade, counted from when a node first begins it, such as switch
     lasts: Span = msgspec.field(name="for", default=8.0)
 
-    holds: ClassVar[Literal["lease", "once", "whole"]] = "lease"  # once: nothing to heal; whole: held for its time, not renewed
+    # once: there is nothing to heal; whole: held for its time, not renewed; controller: not by the hosts, but from here
+    holds: ClassVar[Holds] = "lease"
 
     def check(self, nodes: list[str]) -> None:
         """Raise UsageError for fields that make no sense on these nodes (short names)."""
@@ -92,6 +94,12 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True, tag_field="kind", kw_onl
     @abstractmethod
     def healed(self, applied: Applied) -> str:
         """What shows that it is over, in words. Raises NotProved, HostError."""
+
+    def inject(self, applied: Applied) -> None:
+        """Do it from here, where the controller holds it."""
+
+    def undo(self, applied: Applied) -> None:
+        """Undo it from here, where the controller holds it; also what was done in part. Twice is fine."""
 
     @property
     def kind(self) -> str:

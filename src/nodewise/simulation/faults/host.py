@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from nodewise.errors import NodewiseError
+
+SSH_PORT = 22
+WAIT = 0.5  # seconds for a banner
 
 
 class NotProved(NodewiseError):
@@ -46,7 +50,18 @@ class Scene:
     unit: str  # of systemd: the service under test
     leader: Callable[[], str]  # the name of the host that leads now; raises NotProved where nobody does
     data: str = ""  # the folder of its data, on each host
+    expired: Callable[[str], Mapping[str, str]] = lambda _host: {}  # paths there, and a certificate and key that have expired
+    power: Callable[[Sequence[str], bool], None] | None = None  # switches hosts on or off, where somebody can
 
     def host(self, address: str) -> str:
         """The name of the host with this address."""
         return next(name for name, host in self.hosts.items() if host.address == address)
+
+
+def banner(address: str) -> bool:
+    """Whether an SSH server speaks there."""
+    try:
+        with socket.create_connection((address, SSH_PORT), timeout=WAIT) as connection:
+            return connection.recv(4) == b"SSH-"
+    except OSError:
+        return False

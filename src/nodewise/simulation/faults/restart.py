@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from nodewise.simulation.faults.fault import Applied, Means
+from nodewise.simulation.faults.fault import Applied, Holds, Means
 from nodewise.simulation.faults.host import NotProved
 from nodewise.simulation.faults.service import OfService, anew
 
@@ -15,7 +15,7 @@ from nodewise.simulation.faults.service import OfService, anew
 class Restart(OfService, tag="restart"):
     """A restart of a service on each host of the target, all at once."""
 
-    holds: ClassVar[Literal["lease", "once", "whole"]] = "once"
+    holds: ClassVar[Holds] = "once"
 
     def means(self, unit: str) -> Means:
         """By systemd; what was is printed."""

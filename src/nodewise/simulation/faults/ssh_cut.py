@@ -5,17 +5,14 @@
 
 from __future__ import annotations
 
-import socket
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from nodewise.simulation.faults import targets
-from nodewise.simulation.faults.fault import Applied, Fault, Means
-from nodewise.simulation.faults.host import NotProved, Scene
+from nodewise.simulation.faults.fault import Applied, Fault, Holds, Means
+from nodewise.simulation.faults.host import SSH_PORT, NotProved, Scene, banner
 from nodewise.simulation.faults.targets import Target
 
-PORT = 22
 CHAIN = "type filter hook input priority -300; policy accept;"
-WAIT = 0.5  # seconds for a banner
 LATER = 0.3  # seconds until it begins: the answer to whoever asks for it goes out first
 
 
@@ -24,7 +21,7 @@ class SshCut(Fault, tag="ssh_cut"):
 
     target: Target = "one"
 
-    holds: ClassVar[Literal["lease", "once", "whole"]] = "whole"
+    holds: ClassVar[Holds] = "whole"
 
     def check(self, nodes: list[str]) -> None:
         """The target is there."""
@@ -37,7 +34,7 @@ class SshCut(Fault, tag="ssh_cut"):
     def on(self, scene: Scene) -> dict[str, Means]:
         """A table on each host of the target."""
         table = f"nodewise_{self.id.replace('-', '_')}"
-        rules = f"table inet {table} {{\n chain input {{\n  {CHAIN}\n  tcp dport {PORT} drop\n }}\n}}"
+        rules = f"table inet {table} {{\n chain input {{\n  {CHAIN}\n  tcp dport {SSH_PORT} drop\n }}\n}}"
         means = Means(
             "nftables",
             f"sleep {LATER}; nft -f - <<'RULES'\n{rules}\nRULES",
@@ -48,20 +45,11 @@ class SshCut(Fault, tag="ssh_cut"):
     def proved(self, applied: Applied) -> str:
         """No banner, from here."""
         if heard := [name for name in applied.where if banner(applied.scene.hosts[name].address)]:
-            raise NotProved(f"{self.id}: {', '.join(heard)} still answers on port {PORT}")
-        return f"port {PORT} of {', '.join(applied.where)} does not answer"
+            raise NotProved(f"{self.id}: {', '.join(heard)} still answers on port {SSH_PORT}")
+        return f"port {SSH_PORT} of {', '.join(applied.where)} does not answer"
 
     def healed(self, applied: Applied) -> str:
         """A banner, from here."""
         if silent := [name for name in applied.where if not banner(applied.scene.hosts[name].address)]:
-            raise NotProved(f"{self.id}: {', '.join(silent)} does not answer on port {PORT}")
-        return f"port {PORT} of {', '.join(applied.where)} answers"
-
-
-def banner(address: str) -> bool:
-    """Whether an SSH server speaks there."""
-    try:
-        with socket.create_connection((address, PORT), timeout=WAIT) as connection:
-            return connection.recv(4) == b"SSH-"
-    except OSError:
-        return False
+            raise NotProved(f"{self.id}: {', '.join(silent)} does not answer on port {SSH_PORT}")
+        return f"port {SSH_PORT} of {', '.join(applied.where)} answers"
