@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -305,6 +306,46 @@ def test_heal(scene: Scene, pair: state.Testnet, cli: Run, tmp_path: Path) -> No
     assert (0, f"{pair.name}-n1: it healed\n{pair.name}-n2: it healed\n") == (healed.returncode, healed.stdout)
     assert "" == scene.hosts[scene.order[0]].run(TABLES)
     assert "no node holds a fault\n" == cli("heal", "--name", pair.name).stdout
+
+
+def ansible(runs: Path, *words: str, node: str, fault: dict[str, Any], testnet: str = "") -> str:
+    """What ansible-playbook says that has a task with a fault on a node."""
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), "tests/system/fault.yml", *words]
+    given = ["-e", json.dumps({"node": node, "fault": fault})]
+    environment = {**os.environ, "NODEWISE_TESTNET": testnet, "NODEWISE_RUN_DIR": str(runs)}
+    done = subprocess.run([*command, *given], capture_output=True, text=True, check=False, env=environment)
+    return done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_a_playbook(scene: Scene, pair: state.Testnet, tmp_path: Path) -> None:
+    """Injected once and held, healed once; check mode only says what it would do, and everything is as it was."""
+    host, before = scene.hosts[scene.order[0]], look(scene)
+
+    def play(*words: str, **more: Any) -> str:
+        fault = {"name": "it", "kind": "slow_disk", "unit": UNIT, "seconds": 300, **more}
+        return ansible(tmp_path, *words, node=host.name, fault=fault, testnet=pair.name)
+
+    assert "changed True: nothing" in play("--check")
+    assert before == look(scene)
+    assert f"changed True: {host.name}: " in play()
+    assert before != look(scene)
+    assert "changed False: nothing" in play()
+    assert f"changed True: the service runs on {host.name}" in play(state="absent")
+    assert "changed False: nothing" in play(state="absent")
+    assert "partition is for scenarios; for a task there are: dns, " in play(kind="partition")
+    assert "fault it: Object contains unknown field `dealy`" in play(fields={"dealy": "1s"})
+    assert f"{host.name} cannot do this: there is no unit nowhere" in play(unit="nowhere")
+    assert before == look(scene)
+
+
+def test_a_playbook_on_a_host_that_is_no_test_host(tmp_path: Path) -> None:
+    """The module itself refuses, on that host: the machine of the tests has no mark. Nothing is written."""
+    fault = {"name": "it", "kind": "kill", "unit": "ssh", "state": "absent"}
+    for more in ({}, {"state": "present"}):
+        done = ansible(tmp_path, "-c", "local", node="localhost", fault={**fault, **more})
+        assert "localhost: this is no test host: it has no /etc/testnet; a fault is for test hosts alone" in done
+    assert not Path(held.ROOT).exists()
 
 
 def test_a_partition_of_nobody(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

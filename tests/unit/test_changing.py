@@ -21,6 +21,7 @@ MODULES = Path(__file__).parents[2] / "plugins/modules"
 WITHOUT_A_LEASE = {
     "etcd_backup",
     "etcd_mixed_version_check",
+    "fault",  # of test hosts, with a lock of its own
     "node_files",
     "postgresql_amcheck",
     "postgresql_backup",

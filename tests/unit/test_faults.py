@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from nodewise.errors import UsageError
 from nodewise.model import Operation
-from nodewise.simulation.disturb import Window, coverage
+from nodewise.simulation.disturb import Window, coverage, refuse_unable
 from nodewise.simulation.faults import held, targets
 from nodewise.simulation.faults.fault import seconds
 from nodewise.simulation.faults.host import Host, NotProved, Scene
@@ -21,6 +22,7 @@ from nodewise.simulation.faults.late import Line
 from nodewise.simulation.faults.partition import Deaf, Partition
 from nodewise.simulation.faults.registry import kinds, read
 from nodewise.simulation.schedule import lines, plan
+from nodewise.simulation.workloads.client import Noop
 from nodewise.testnet.home import checkout
 
 CUT: dict[str, Any] = {"id": "cut", "kind": "partition", "from": "leader", "at": "1..3s", "for": "5..9s"}
@@ -230,9 +232,15 @@ def test_a_line(line: Line, packets: list[tuple[float, int]], expected: list[flo
 
 
 def test_hosts_that_nobody_switches_off() -> None:
-    """They are no testnet's: the fault is refused."""
-    with pytest.raises(UsageError, match="x: nobody here can switch these hosts off and on; a testnet can"):
-        read({"id": "x", "kind": "node_off"}).on(scene(3))
+    """They are no testnet's: the fault is refused when the plan is made, as one is that clients of a system have no call for."""
+    here = replace(scene(3), client=lambda _name: Noop())
+    for kind, why in (
+        ("node_off", "nobody here can switch these hosts off and on; a testnet can"),
+        ("lease_revoke", "the clients of the system cannot do this"),
+        ("member_add", "the clients of the system cannot do this"),
+    ):
+        with pytest.raises(UsageError, match=f"x: {why}"):
+            refuse_unable(plan([{"id": "x", "kind": kind}], 3, 1), here)
 
 
 def test_nobody_leads() -> None:

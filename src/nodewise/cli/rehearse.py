@@ -11,7 +11,7 @@ import time
 import click
 
 from nodewise.simulation.disturb import heal_all
-from nodewise.simulation.harness import Rehearsal, exit_code
+from nodewise.simulation.harness import Rehearsal, clients_of, exit_code
 from nodewise.simulation.hosts import scene_of
 from nodewise.simulation.scenario import Scenario
 from nodewise.simulation.schedule import lines
@@ -57,7 +57,8 @@ def healed(name: str | None) -> list[str]:
     """Undo what nodes hold, of one testnet or of all that are up; a line a node that held something."""
     told = []
     for net in [load(name)] if name else ups():
-        told += [f"{node}: {', '.join(names)} healed" for node, names in heal_all(scene_of(net, None)).items() if names]
+        scene = scene_of(net, clients_of(net) if net.system else None)
+        told += [f"{node}: {', '.join(names)} healed" for node, names in heal_all(scene).items() if names]
     return told or ["no node holds a fault"]
 
 

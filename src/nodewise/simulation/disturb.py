@@ -18,7 +18,9 @@ from nodewise.record import journal
 from nodewise.simulation.faults import held
 from nodewise.simulation.faults.act import POLL, Act
 from nodewise.simulation.faults.fault import Applied, Fault, Means
-from nodewise.simulation.faults.host import Scene, banner
+from nodewise.simulation.faults.host import Scene
+from nodewise.simulation.faults.member_add import MemberAdd
+from nodewise.simulation.faults.node_off import NodeOff
 from nodewise.simulation.schedule import Event
 
 
@@ -149,6 +151,8 @@ def refuse_unable(events: Sequence[Event], scene: Scene) -> None:
     """Raise UsageError for a fault that a host cannot do; nothing is changed."""
     for event in events:
         fault = event.read()
+        if why := fault.cannot(scene):
+            raise UsageError(f"{fault.id}: {why}")
         if script := fault.able():
             applied = Applied(scene, dict.fromkeys(scene.hosts, Means("", "", "")))
             if cannot := {name: said for name, said in applied.ask(script).items() if said}:
@@ -157,10 +161,8 @@ def refuse_unable(events: Sequence[Event], scene: Scene) -> None:
 
 
 def heal_all(scene: Scene) -> dict[str, list[str]]:
-    """Undo whatever the hosts hold, by their own records; the names of what was undone, by host. A host that is off is started."""
-    off = [name for name, host in scene.hosts.items() if scene.power and not banner(host.address)]
-    if scene.power and off:
-        scene.power(off, True)
+    """Undo whatever the hosts hold, by their own records, and before it what no host can hold; the names of it all, by host."""
+    swept = [kind.sweep(scene) for kind in (NodeOff, MemberAdd)]  # a cluster can be asked once its hosts are there
     applied = Applied(scene, dict.fromkeys(scene.hosts, Means("", "", "")))
     told = {name: said.split() for name, said in applied.ask(held.heal_all()).items()}
-    return {name: ["node_off"] * (name in off) + names for name, names in told.items()}
+    return {name: [*(one for each in swept for one in each.get(name, [])), *names] for name, names in told.items()}

@@ -58,7 +58,7 @@ def scene_of(net: Testnet, factory: ClientFactory | None) -> Scene:
     hosts: dict[str, Host] = {node.name: TestHost(net, node) for node in net.nodes}
     unit, data = (getattr(catalog.find(net.system), name, "") if net.system else "" for name in ("UNIT", "DATA"))
     leads, expired, power = (lambda: leader(factory, list(hosts))), (lambda name: _expired(net, name)), partial(_power, net)
-    return Scene(hosts, list(hosts), unit, leads, data, expired, power)
+    return Scene(hosts, list(hosts), unit, leads, data, expired, factory, power)
 
 
 def _power(net: Testnet, names: Sequence[str], on: bool) -> None:

@@ -25,21 +25,29 @@ Found = TypeVar("Found")
 class Act:
     """A fault with its targets as they are now. Whatever comes of `begin`, `end` must be called. Raises NotProved."""
 
-    def __init__(self, fault: Fault, scene: Scene, record: Path) -> None:
+    def __init__(self, fault: Fault, scene: Scene, record: Path, owner: str = "") -> None:
         self.fault = fault
-        self._record, self._injected, self._owner = record, False, secrets.token_hex(8)
+        self._record, self._injected, self._owner = record, False, owner or secrets.token_hex(8)
         self._applied = Applied(scene, _until(lambda: fault.on(scene)))  # who leads is not known while members elect
 
-    def begin(self, seconds: float, lease: float = held.LEASE) -> None:
-        """Inject on all hosts at once, and return when it is proved. Raises NotProved, HostError.
+    def adopt(self) -> bool:
+        """Whether its owner has begun it before, on any of its hosts: then it can be renewed, and ended."""
+        answers = self._applied.ask(held.said(self.fault.id, self._owner))
+        self._applied.said.update({name: said.partition("\n")[2] for name, said in answers.items() if said})
+        self._injected = all(answers.values())
+        return any(answers.values())
+
+    def begin(self, seconds: float, lease: float = held.LEASE) -> str:
+        """Inject on all hosts at once, and return what proves it. Raises NotProved, HostError.
 
         `seconds`: how long it is to last, for the record, and for a fault that nobody can renew.
         """
         where = {name: {"by": means.by, "peers": list(means.peers)} for name, means in self._applied.where.items()}
         self.write("begin", "asked", where=where, seconds=seconds)
-        times = self._from_here() if self.fault.holds == "controller" else self._armed(seconds, lease)
+        times = self._from_here() if self.fault.here else self._armed(seconds, lease)
         evidence = _until(lambda: self.fault.proved(self._applied))
         self.write("begin", "in_effect", on_nodes=times, evidence=evidence)
+        return evidence
 
     def _from_here(self) -> dict[str, float]:
         self._injected = True
@@ -67,24 +75,28 @@ class Act:
         if self.fault.holds == "lease":
             self._applied.ask(held.renew(self.fault.id, self._owner, lease))
 
-    def end(self, lease: float = held.LEASE) -> None:
-        """Undo it on all hosts, and return when that is proved. A host out of reach heals itself, and is asked until then."""
+    def end(self, lease: float = held.LEASE) -> str:
+        """Undo it on all hosts, and return what proves that; nothing where it was not injected on all.
+
+        A host out of reach heals itself, and is asked until then.
+        """
         self.write("end", "healing")
         times = self._undone(lease)
         if not self._injected:  # not on every host: there is no end of an effect to prove, and each host has undone what it did
             self.write("end", "undone", on_nodes=times)
-            return
+            return ""
         evidence = _until(lambda: self.fault.healed(self._applied))
         self.write("end", "healed", on_nodes=times, evidence=evidence)
+        return evidence
 
     def _undone(self, lease: float) -> dict[str, dict[str, float]]:
         """Have each host undo it; when each began and ended it (epoch)."""
-        if self.fault.holds == "controller":
-            self.fault.undo(self._applied)
-            return {}
         patience = time.monotonic() + lease + PROVING
         while True:
             try:
+                if self.fault.here:
+                    self.fault.undo(self._applied)
+                    return {}
                 said = self._applied.ask(held.heal(self.fault.id, self._owner))
                 return {name: _times(text) for name, text in said.items()}
             except HostError:

@@ -69,8 +69,9 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True, tag_field="kind", kw_onl
     step: str = ""  # of an upgrade, counted from when a node first begins it, such as switch
     lasts: Span = msgspec.field(name="for", default=8.0)
 
-    # once: there is nothing to heal; whole: held for its time, not renewed; controller: not by the hosts, but from here
+    # once: there is nothing to heal; whole: held for its time, not renewed; controller: no host can, and `sweep` finds what is left
     holds: ClassVar[Holds] = "lease"
+    here: ClassVar[bool] = False  # done from here, by `inject` and `undo`, and not by scripts on hosts
 
     def check(self, nodes: list[str]) -> None:
         """Raise UsageError for fields that make no sense on these nodes (short names)."""
@@ -87,6 +88,10 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True, tag_field="kind", kw_onl
         """A script for each host that says on stdout why it cannot do this; nothing where it can."""
         return ""
 
+    def cannot(self, scene: Scene) -> str:  # noqa: ARG002 (the protocol's name)
+        """Why it cannot be done to this cluster; nothing where it can."""
+        return ""
+
     @abstractmethod
     def proved(self, applied: Applied) -> str:
         """What shows that it is in effect, in words. Raises NotProved, HostError."""
@@ -96,10 +101,15 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True, tag_field="kind", kw_onl
         """What shows that it is over, in words. Raises NotProved, HostError."""
 
     def inject(self, applied: Applied) -> None:
-        """Do it from here, where the controller holds it."""
+        """Do it, where it is done from here. Raises HostError."""
 
     def undo(self, applied: Applied) -> None:
-        """Undo it from here, where the controller holds it; also what was done in part. Twice is fine."""
+        """Undo it, where it is done from here; also what was done in part. Twice is fine. Raises HostError."""
+
+    @classmethod
+    def sweep(cls, scene: Scene) -> dict[str, list[str]]:  # noqa: ARG003 (the protocol's name)
+        """Undo what is left of faults of this kind that no host holds; their names, by host."""
+        return {}
 
     @property
     def kind(self) -> str:

@@ -76,6 +76,12 @@ def renew(name: str, owner: str, lease: float) -> str:
     return f"set -eu; cd {ROOT}/{checked(name)}; grep -qx {owner} owner; {until}"
 
 
+def said(name: str, owner: str) -> str:
+    """When a fault of this owner began (epoch) and what injecting it printed; nothing when the host does not hold it."""
+    folder = f"{ROOT}/{checked(name)}"
+    return f"{_ONLY_TEST_HOSTS}! grep -qsx {owner} {folder}/owner || cat {folder}/began {folder}/said"
+
+
 def heal(name: str, owner: str) -> str:
     """Undo it; prints when it began and when it was healed (epoch), also when the node was first. Fails when it is not undone."""
     folder = f"{ROOT}/{checked(name)}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from nodewise.errors import NodewiseError
 
@@ -51,6 +51,7 @@ class Scene:
     leader: Callable[[], str]  # the name of the host that leads now; raises NotProved where nobody does
     data: str = ""  # the folder of its data, on each host
     expired: Callable[[str], Mapping[str, str]] = lambda _host: {}  # paths there, and a certificate and key that have expired
+    client: Callable[[str], Any] | None = None  # an unopened client of a member, by its host, where there is a cluster
     power: Callable[[Sequence[str], bool], None] | None = None  # switches hosts on or off, where somebody can
 
     def host(self, address: str) -> str:

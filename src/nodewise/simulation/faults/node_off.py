@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from nodewise.errors import UsageError
 from nodewise.simulation.faults import targets
 from nodewise.simulation.faults.fault import Applied, Fault, Holds, Means
 from nodewise.simulation.faults.host import NotProved, Scene, banner
@@ -24,6 +23,7 @@ class NodeOff(Fault, tag="node_off"):
     target: Target = "one"
 
     holds: ClassVar[Holds] = "controller"
+    here: ClassVar[bool] = True
 
     def check(self, nodes: list[str]) -> None:
         """The target is there."""
@@ -35,9 +35,11 @@ class NodeOff(Fault, tag="node_off"):
 
     def on(self, scene: Scene) -> dict[str, Means]:
         """By whoever runs the hosts."""
-        if scene.power is None:
-            raise UsageError(f"{self.id}: nobody here can switch these hosts off and on; a testnet can")
         return dict.fromkeys(targets.resolve(self.target, scene), Means("the testnet's provider", "", ""))
+
+    def cannot(self, scene: Scene) -> str:
+        """Whether somebody can switch them."""
+        return "" if scene.power else "nobody here can switch these hosts off and on; a testnet can"
 
     def inject(self, applied: Applied) -> None:
         """Off, all at once."""
@@ -46,6 +48,14 @@ class NodeOff(Fault, tag="node_off"):
     def undo(self, applied: Applied) -> None:
         """On, and reachable; one that is on stays so."""
         self._power(applied, on=True)
+
+    @classmethod
+    def sweep(cls, scene: Scene) -> dict[str, list[str]]:
+        """All that do not answer at their port for SSH."""
+        off = [name for name, host in scene.hosts.items() if scene.power and not banner(host.address)]
+        if scene.power and off:
+            scene.power(off, True)
+        return {name: [f"{cls.__struct_config__.tag}"] for name in off}
 
     def _power(self, applied: Applied, *, on: bool) -> None:
         assert applied.scene.power is not None  # noqa: S101 (asked in `on`)

@@ -30,7 +30,8 @@ PAGE = 500  # keys
 # answered "database space exceeded". Not Unavailable: "request timed out" and "leader changed" come after the proposal.
 DEFINITE = {3, 5, 7, 12, 16}
 
-EXISTS, COMPACTED = 9, 11  # FailedPrecondition of a lease's id, OutOfRange of a revision
+NOWHERE = ".invalid"  # a domain that there will never be
+NOT_FOUND, EXISTS, COMPACTED = 5, 9, 11  # FailedPrecondition of a lease's id, OutOfRange of a revision
 
 
 class EtcdError(OSError):
@@ -106,6 +107,38 @@ class EtcdClient:
     def leased(self, lease: int) -> set[str]:
         """The keys attached to a lease; none when there is no such lease."""
         return {decode(key) for key in self.call("/kv/lease/timetolive", ID=lease, keys=True).get("keys", [])}
+
+    def leases(self) -> list[int]:
+        """All leases that there are, but those of the data from before, which has to stay."""
+        every = [int(one["ID"]) for one in self.call("/lease/leases").get("leases", [])]
+        return [lease for lease in every if not any(key.startswith(data.ROOT) for key in self.leased(lease))]
+
+    def revoke(self, lease: int) -> None:
+        """End a lease; one that there is not is no error."""
+        try:
+            self.call("/lease/revoke", ID=lease)
+        except EtcdError as error:
+            if error.code != NOT_FOUND:
+                raise
+
+    def ghosts(self) -> list[str]:
+        """Members that nobody starts, by the host of their only URL, which is none."""
+        return list(self._ghosts())
+
+    def add_ghost(self, name: str, voter: bool) -> None:
+        """Add one that counts for the quorum, or a learner."""
+        self.call("/cluster/member/add", peerURLs=[f"https://{name}{NOWHERE}:2380"], isLearner=not voter)
+
+    def remove_ghost(self, name: str) -> None:
+        """Remove one; one that there is not is no error."""
+        if found := self._ghosts().get(name):
+            self.call("/cluster/member/remove", ID=found)
+
+    def _ghosts(self) -> dict[str, str]:
+        """Their names and ids."""
+        listed = self.call("/cluster/member/list").get("members", [])
+        hosts = {one["ID"]: urlsplit(one["peerURLs"][0]).hostname or "" for one in listed if one.get("peerURLs")}
+        return {host.removesuffix(NOWHERE): number for number, host in hosts.items() if host.endswith(NOWHERE)}
 
     def compact(self, revision: int) -> None:
         """Drop history up to this revision, and wait until it is gone."""

@@ -14,6 +14,7 @@ import msgspec
 
 from nodewise.text import cut
 
+ROOT = "/data/"  # of every data set
 USERS, LEASES, KEYS_A_LEASE, LARGE, TEMPORARY = 300, 5, 4, 4, 60
 LARGE_BYTES = 512 * 1024
 REWRITES = 5  # older revisions of the temporary keys, to be compacted
@@ -63,7 +64,7 @@ class DataSet(msgspec.Struct):
 
 def dataset(seed: int) -> DataSet:
     """The data set of a seed: users' keys, a few large values, leases with keys, and keys that come and go."""
-    choose, prefix = random.Random(f"data/{seed}"), f"/data/{seed}/"
+    choose, prefix = random.Random(f"data/{seed}"), f"{ROOT}{seed}/"
 
     def text(size: int) -> str:
         return choose.randbytes(size // 2).hex()

@@ -1,0 +1,55 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What faults of a cluster share: no host is disturbed, the cluster is asked for it through a client of one of its members."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any, ClassVar
+
+from nodewise.simulation.faults.fault import Fault, Means
+from nodewise.simulation.faults.host import HostError, Scene
+
+
+class OfCluster(Fault, kw_only=True):
+    """A fault of the cluster as a whole, done from here."""
+
+    here: ClassVar[bool] = True
+    asks: ClassVar[type]  # what a client must be able to do, as a protocol
+
+    def takes(self, nodes: int) -> int:  # noqa: ARG002 (the protocol's name)
+        """Nobody is away."""
+        return 0
+
+    def on(self, scene: Scene) -> dict[str, Means]:
+        """Through whichever member answers."""
+        return {next(iter(scene.hosts)): Means("a client of the cluster", "", "")}
+
+    def cannot(self, scene: Scene) -> str:
+        """Whether its clients can."""
+        client = scene.client(next(iter(scene.hosts))) if scene.client else None
+        return "" if isinstance(client, self.asks) else "the clients of the system cannot do this"
+
+
+@contextmanager
+def member(scene: Scene) -> Iterator[Any]:
+    """A client of the first member that answers, open. Raises HostError where none does, or when it fails."""
+    if scene.client is None:
+        raise HostError("there is no cluster to ask")
+    why = ""
+    for name in scene.hosts:
+        client = scene.client(name)
+        with closing(client):
+            try:
+                client.open()
+            except OSError as error:
+                why = f"{name}: {error}"
+                continue
+            try:
+                yield client
+            except OSError as error:
+                raise HostError(f"{name}: {error}") from error
+            return
+    raise HostError(f"no member answers: {why}")
