@@ -126,7 +126,8 @@ class ActionModule(EngineAction):
 
     def given(self, suite: Any, workers: int, host: str, task_vars: dict[str, Any]) -> dict[str, Any]:
         """The arguments of smoke_scripts that are the same for every attempt."""
-        secrets = {name: self.variable(path, task_vars) for name, path in suite.secrets.items()}
+        secrets = {name: self.variable(path.rstrip("?"), task_vars) for name, path in suite.secrets.items()}
+        secrets = {name: value for name, value in secrets.items() if value is not None or not suite.secrets[name].endswith("?")}
         for name, value in secrets.items():
             if value is None or len(value) < SHORTEST:
                 what = (
@@ -135,9 +136,11 @@ class ActionModule(EngineAction):
                     else f"has {len(value)} characters, and a secret of less than {SHORTEST} cannot be masked"
                 )
                 raise NodewiseError(f"{suite.name}: the secret {name} is {suite.secrets[name]} of the inventory, which {what}")
-        more = {name: value for name, path in suite.variables.items() if (value := self.variable(path, task_vars)) is not None}
-        environment = {**about(task_vars, host), **suite.environment, **more, "NODEWISE_SUITE": suite.name}
-        return {"environment": environment, "secrets": secrets, "keep": suite.keep, "workers": workers, "cap": suite.output}
+        named = {name: value for name, path in suite.variables.items() if (value := self.variable(path, task_vars)) is not None}
+        environment = {**about(task_vars, host), **suite.environment, **named, "NODEWISE_SUITE": suite.name}
+        more = {"keep": suite.keep, "workers": workers, "cap": suite.output}
+        # The controller is the operator's machine, and scripts may need what is set there.
+        return {"environment": environment, "inherit": host == smoke_session.CONTROLLER, "secrets": secrets, **more}
 
     def variable(self, name: str, task_vars: dict[str, Any]) -> str | None:
         """A variable of the current host, as text; None when it is not defined."""

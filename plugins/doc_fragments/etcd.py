@@ -24,7 +24,8 @@ options:
         type: str
         required: true
       url:
-        description: Client URL, for example V(https://10.0.0.1:2379).
+        description:
+          - Client URL, for example V(https://10.0.0.1:2379). Of several, with commas between, the first that connects is used.
         type: str
         required: true
   ca:
@@ -36,8 +37,18 @@ options:
   key:
     description: Its private key, on the node.
     type: path
+  user:
+    description:
+      - A user of etcd's own with the role C(root), for a cluster whose authentication is on. Without it etcd goes by the name
+        in O(cert).
+    type: str
+  password:
+    description: Its password.
+    type: str
   etcdctl:
-    description: The C(etcdctl) of a staged release, on the node.
+    description:
+      - The C(etcdctl) of a staged release, on the node. It is asked where the members have no gRPC gateway, or go by the
+        certificate's name.
     type: path
   timeout:
     description: Seconds that one question to one member may take.

@@ -94,7 +94,8 @@ seconds:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import EtcdError, argument_spec
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import argument_spec
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.ctl import EtcdError
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.snapshot import save
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.files import FilesError
 

@@ -43,9 +43,15 @@ options:
     type: float
     default: 2.0
   probe:
-    description: The system's own probe, a program and its arguments. It must only read; exit code 0 is good.
+    description:
+      - The system's own probe, a program and its arguments. It must only read; exit code 0 is good.
+      - With O(request) it takes over where that is refused (status 400, 401, 403 or 404).
     type: list
     elements: str
+  secrets:
+    description: Variables that O(probe) is told, and nobody else.
+    type: dict
+    default: {}
   request:
     description: The same as a question over HTTP, which costs far less than a program; status 200 is good.
     type: dict
@@ -152,6 +158,7 @@ SPEC = {
     "interval": {"type": "float", "default": 0.2},
     "timeout": {"type": "float", "default": 2.0},
     "probe": {"type": "list", "elements": "str"},
+    "secrets": {"type": "dict", "default": {}, "no_log": True},
     "request": {"type": "dict", "options": REQUEST},
     "command": {"type": "str", "default": ""},
     "patterns": {"type": "list", "elements": "str", "default": []},
@@ -159,7 +166,7 @@ SPEC = {
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=SPEC, mutually_exclusive=[("probe", "request")], supports_check_mode=True)
+    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
     for pattern in module.params["patterns"]:
         try:
             re.compile(pattern)

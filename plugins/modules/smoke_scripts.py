@@ -40,9 +40,15 @@ options:
         type: float
         default: 60.0
   environment:
-    description: Variables that the scripts see, besides those of the module's own environment.
+    description: Variables that the scripts see, besides those that O(inherit) is about.
     type: dict
     default: {}
+  inherit:
+    description:
+      - Whether scripts get all of the machine's own environment, as those on the controller do. On a node they get a path, a
+        language that all nodes have, the home of the user, proxies, and what is given here.
+    type: bool
+    default: false
   secrets:
     description: More of them, whose values are masked wherever they turn up.
     type: dict
@@ -128,6 +134,7 @@ SPEC = {
     "archive_file": {"type": "path"},
     "scripts": {"type": "list", "elements": "dict", "required": True, "options": SCRIPT},
     "environment": {"type": "dict", "default": {}},
+    "inherit": {"type": "bool", "default": False},
     "secrets": {"type": "dict", "default": {}, "no_log": True},
     "keep": {"type": "list", "elements": "str", "default": [], "no_log": False},
     "workers": {"type": "int", "default": 1},

@@ -16,7 +16,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import Etcdctl, Tls
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.ctl import Etcdctl, Tls
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.info import observe
 from nodewise import pki
 from nodewise.releases import debian, sources
@@ -66,18 +66,25 @@ def free_ports(count: int) -> list[int]:
 
 
 class EtcdCluster:
-    """Members n1, n2, n3. `options` are those that every etcd module takes; `versions` what each is started with."""
+    """Members n1, n2, n3. `options` are those that every etcd module takes; `versions` what each is started with.
 
-    def __init__(self, folder: Path, version: str) -> None:
+    `scheme`, `host` and `flags` are for clusters that were set up otherwise than Nodewise does it, `login` for etcd's own users.
+    """
+
+    def __init__(
+        self, folder: Path, version: str, *, scheme: str = "https", host: str = "127.0.0.1", flags: tuple[str, ...] = ()
+    ) -> None:
+        self.scheme, self.flags = scheme, flags
+        self.login: tuple[str, str] | None = None
         self.folder, self.version = folder, version
         self.versions = dict.fromkeys(("n1", "n2", "n3"), version)
         self.state = "new"  # of the cluster that a member without data starts in
         ports = free_ports(6)
-        self.urls = {name: f"https://127.0.0.1:{port}" for name, port in zip(HEALTHY["members"], ports[:3], strict=True)}  # type: ignore[arg-type]
-        self.peers = {name: f"https://127.0.0.1:{port}" for name, port in zip(self.urls, ports[3:], strict=True)}
+        self.urls = {name: f"{scheme}://{host}:{port}" for name, port in zip(HEALTHY["members"], ports[:3], strict=True)}  # type: ignore[arg-type]
+        self.peers = {name: f"{scheme}://{host}:{port}" for name, port in zip(self.urls, ports[3:], strict=True)}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         for name in self.urls:
-            pki.node(folder / "pki", "test", name, ["127.0.0.1"])
+            pki.node(folder / "pki", "test", name, [host.strip("[]")])
             self.certify(name, folder / "pki")
 
     def certify(self, name: str, pki_folder: Path) -> None:
@@ -95,6 +102,8 @@ class EtcdCluster:
             "ca": str(certs / "ca.crt"),
             "cert": str(certs / "nodes/n1.crt"),
             "key": str(certs / "nodes/n1.key"),
+            "user": self.login and self.login[0],
+            "password": self.login and self.login[1],
             "etcdctl": str(programs(self.version) / "etcdctl"),
             "timeout": 2.0,
             "settled": {},
@@ -115,7 +124,7 @@ class EtcdCluster:
         """Run etcdctl on a member."""
         options = self.options
         etcdctl = Etcdctl(
-            options["etcdctl"], Tls(options["ca"], options["cert"], options["key"]), 20.0
+            options["etcdctl"], Tls(options["ca"], options["cert"], options["key"]), 20.0, self.login
         )  # an election may come first
         code, output, errors = etcdctl.run(list(words), [self.urls[member]])
         assert code == 0, errors
@@ -168,7 +177,8 @@ class EtcdCluster:
         cluster = ",".join(f"{member}={url}" for member, url in self.peers.items())
         own = [f"--name={name}", f"--data-dir={self.folder / name}", f"--initial-cluster={cluster}"]
         own += [f"--initial-cluster-state={self.state}"]
-        return [str(programs(self.versions[name]) / "etcd"), *own, *urls, *tls, "--client-cert-auth", "--peer-client-cert-auth"]
+        tls = [*tls, "--client-cert-auth", "--peer-client-cert-auth"] if self.scheme == "https" else []
+        return [str(programs(self.versions[name]) / "etcd"), *own, *urls, *tls, *self.flags]
 
     def alter(self, name: str, old: str, new: str) -> None:
         """Replace bytes in a member's database while it is stopped."""

@@ -11,8 +11,9 @@ import msgspec
 import pytest
 from tests.integration.etcd_cluster import EtcdCluster
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import EtcdError, members_of
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import members_of
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.change import hand_over
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.ctl import EtcdError
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.snapshot import save, verify_digest
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.files import FilesError
 from nodewise.model import Observation

@@ -11,7 +11,8 @@ import pytest
 from tests.integration.etcd_cluster import EtcdCluster
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd import mixed_versions
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import EtcdError, Member
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import Member
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.ctl import EtcdError
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.mixed_versions import check_mixed_versions
 
 PREFIX = "/nodewise/proof/run/"

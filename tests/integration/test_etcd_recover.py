@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tests.integration.etcd_cluster import EtcdCluster
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import EtcdError
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.ctl import EtcdError
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.recover import look, remains, replace
 
 ONE = pytest.mark.parametrize("cluster", ["3.5.16"], indirect=True)  # what is refused here is refused before etcd is asked

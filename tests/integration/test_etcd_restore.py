@@ -11,7 +11,7 @@ import pytest
 from tests.integration.etcd_cluster import EtcdCluster, programs
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd import restore as etcd_restore
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import EtcdError
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.ctl import EtcdError
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.restore import make_ready, put_in_place
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.snapshot import save
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.program import ENVIRONMENT
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import State, UnitError
 from ansible_collections.nodewise.cluster.plugins.module_utils.node import sampling
 
@@ -22,6 +23,7 @@ GIVEN: dict[str, Any] = {
     "interval": 0.05,
     "timeout": 2.0,
     "probe": ["true"],
+    "secrets": {},
     "request": None,
     "command": "",
     "patterns": [],
@@ -202,6 +204,19 @@ def test_request_finds_its_path_and_keeps_its_connection(url: str) -> None:
     assert (["/v3beta/range"], 1) == (asked.paths, Gateway.connections)
 
 
+def test_a_request_that_is_refused_is_asked_by_the_probe_from_then_on(url: str) -> None:
+    """Where there is no gateway the program says how it is, with the variables that it is told; an error of the server's is one."""
+    asked = {"url": url, "body": {"key": "bm9kZQ=="}, "ca": None, "cert": None, "key": None}
+    given = {**GIVEN, "probe": ["sh", "-c", 'test "$TOLD" = yes'], "secrets": {"TOLD": "yes"}}
+    probe = sampling.system_probe({**given, "request": {**asked, "paths": ["/v3/range"]}})
+    assert ["", ""] == [probe(), probe()]  # type: ignore[misc]
+    assert 1 == Gateway.connections
+    untold = sampling.system_probe({**given, "secrets": {}, "request": {**asked, "paths": ["/v3/range"]}})
+    assert "exit code 1" == untold()  # type: ignore[misc]
+    broken = sampling.system_probe({**given, "request": {**asked, "paths": ["/elsewhere"]}})
+    assert f"{url}/elsewhere: HTTP 503" == broken()  # type: ignore[misc]
+
+
 def test_request_that_fails(url: str, tmp_path: Path) -> None:
     """Another status, nobody who listens and a certificate that is not there are all failures with their reason."""
     assert f"{url}/elsewhere: HTTP 503" == request(url, "/elsewhere").ask()
@@ -221,7 +236,7 @@ def test_a_log_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     """Lines that nobody can see are unknown and not none; a unit that logs elsewhere has no line of any time."""
     (tmp_path / "journalctl").write_text(f"#!/bin/sh\n[ $1 = --sync ] && exit 0\n{script}\n")
     (tmp_path / "journalctl").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setitem(ENVIRONMENT, "PATH", f"{tmp_path}:{ENVIRONMENT['PATH']}")
     found = sampling.sample({**GIVEN, "patterns": ["panic"], "seconds": 0.1})
     assert found["patterns"] is None
     assert why in found["errors"][0]

@@ -43,7 +43,16 @@ class Host:
     def begin(self, scripts: dict[str, str | bytes], timeout: float = 5.0, **more: Any) -> subprocess.Popen[str]:
         """Begin to run scripts, in a process of its own, as the module is."""
         listed = [{"name": name, "timeout": timeout} for name in scripts]
-        given = {"environment": {}, "secrets": {}, "keep": [], "workers": 1, "cap": 4096, "archive_file": None, **more}
+        given = {
+            "environment": {},
+            "secrets": {},
+            "inherit": False,
+            "keep": [],
+            "workers": 1,
+            "cap": 4096,
+            "archive_file": None,
+            **more,
+        }
         self.given.write_text(json.dumps({**given, "archive": archive(scripts), "scripts": listed, "scratch": str(self.scratch)}))
         return subprocess.Popen([sys.executable, "-c", DRIVER, str(self.given)], stdout=subprocess.PIPE, text=True)
 

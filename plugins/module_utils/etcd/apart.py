@@ -10,7 +10,7 @@ import os
 from contextlib import suppress
 from typing import Any
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import EtcdError
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.ctl import EtcdError
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.restore import beside, move_aside
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.snapshot import inspect
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import Unit

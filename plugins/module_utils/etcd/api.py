@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: Nodewise contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Talking to one etcd member: its JSON gateway over a kept connection, and the staged etcdctl where the gateway has no answer."""
+"""Talking to one etcd member: its JSON gateway over a kept connection, and etcdctl where the gateway is off or knows no user."""
 
 from __future__ import annotations
 
@@ -9,45 +9,52 @@ import base64
 import http.client
 import json
 import ssl
-import subprocess
 from typing import Any
 
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.ctl import Etcdctl, EtcdError, Tls, login_of
 from ansible_collections.nodewise.cluster.plugins.module_utils.host import https
-from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.text import cut
 
+# A member whose authentication is on knows nobody yet, or has forgotten whom it knew: it restarted, or its users changed.
+_UNKNOWN_USER, _FORGOTTEN = "user name is empty", ("invalid auth token", "revision of auth store is old")
+_MAY_NOT = "permission denied"
+# With users, a gateway takes nothing from a connection that shows a certificate with a common name, not even a password; that of
+# 3.3 takes it all, as from the user that the member's own certificate names.
+_NO_GATEWAY_FOR_US = "CommonName of client sending a request against gateway"
 
-class EtcdError(Failure):
-    """What a member, or the way to it, answered instead of a result; one line."""
 
+class RefusedError(EtcdError):
+    """An answer of a member's other than 200, by its HTTP status."""
 
-class Tls:
-    """The node's own certificate, its key and the authority that signed the members' (paths); all None without TLS."""
-
-    def __init__(self, ca: str | None = None, cert: str | None = None, key: str | None = None) -> None:
-        self.ca, self.cert, self.key = ca, cert, key
-
-    def context(self) -> ssl.SSLContext:
-        """Return an SSL context that presents the certificate and verifies the member's name."""
-        try:
-            return https.context(self.ca, self.cert, self.key)
-        except ValueError as error:
-            raise EtcdError(str(error)) from None
-
-    def arguments(self) -> list[str]:
-        """Return the same for etcdctl."""
-        pairs = (("--cacert", self.ca), ("--cert", self.cert), ("--key", self.key))
-        return [word for flag, path in pairs if path for word in (flag, path)]
+    def __init__(self, status: int, says: str) -> None:
+        super().__init__(says)
+        self.status = status
 
 
 class Member:
-    """A member's client URL. One connection is kept, so that polling costs no handshakes."""
+    """A member's client URL, or several with commas between them: the first that lets us connect is used.
 
-    def __init__(self, name: str, url: str, context: ssl.SSLContext | None, timeout: float) -> None:
-        self.name, self.url, self.timeout = name, url.rstrip("/"), timeout
-        self._context = context
+    One connection is kept, so that polling costs no handshakes. `login` is tried where the member asks for a user; where its
+    gateway is off, or knows no certificate's user, `etcdctl` takes over for good.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        context: ssl.SSLContext | None,
+        timeout: float,
+        etcdctl: Etcdctl | None = None,
+        login: tuple[str, str] | None = None,
+    ) -> None:
+        self.name, self.timeout = name, timeout
+        self.urls = [one.strip().rstrip("/") for one in url.split(",")]
+        self.url = self.urls[0]
+        self._context, self._etcdctl, self._login = context, etcdctl, login
         self._connection: http.client.HTTPConnection | None = None
+        self._token = ""
         self.asked = False
+        self.cheap = True  # it is asked through its gateway, and not by a program
         self._prefix = "/v3/"
 
     def version(self) -> dict[str, Any]:
@@ -59,7 +66,14 @@ class Member:
 
     def call(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """POST to the gateway, e.g. `maintenance/status`; returns the answer as a dict."""
-        return self._json("POST", self._prefix + path, body or {})
+        for _way in ("the gateway", "the gateway with a login", "etcdctl"):
+            try:
+                return self._ask(path, body or {})
+            except RefusedError as error:
+                self._find_another_way(path, error)
+            except EtcdError as error:
+                raise self._explained(error) from None
+        raise EtcdError(f"{path}: its login is forgotten as soon as it is made")
 
     def text(self, path: str) -> str:
         """GET a page as text."""
@@ -70,6 +84,44 @@ class Member:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def _ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        if self.cheap or not self._etcdctl:
+            return self._json("POST", self._prefix + path, body)
+        return self._etcdctl.call(self.url, path, body)
+
+    def _find_another_way(self, path: str, error: RefusedError) -> None:
+        """Log in, or go over to etcdctl; raise the error where neither would help."""
+        off = error.status == http.client.NOT_FOUND
+        forgotten = any(text in str(error) for text in _FORGOTTEN)
+        stranger = any(text in str(error) for text in (_UNKNOWN_USER, _MAY_NOT))
+        if self._login and (forgotten or (stranger and not self._token)):
+            self._authenticate()
+        elif self._etcdctl and (off or forgotten or stranger or _NO_GATEWAY_FOR_US in str(error)):
+            self.cheap = False
+        elif off:
+            why = "its gRPC gateway is off; expected an etcdctl on the node to ask instead"
+            raise EtcdError(f"HTTP 404 at {self._prefix}{path}: {why}")
+        else:
+            raise self._explained(error)
+
+    def _authenticate(self) -> None:
+        user, password = self._login or ("", "")
+        try:
+            answer = self._json("POST", self._prefix + "auth/authenticate", {"name": user, "password": password})
+        except RefusedError as error:
+            raise EtcdError(f"user {user} of nodewise_etcd_user cannot log in: {error}") from None
+        self._token = str(answer.get("token", ""))
+
+    def _explained(self, error: EtcdError) -> EtcdError:
+        """Say what etcd's authentication asks for, where it is that."""
+        if not any(text in str(error) for text in (_UNKNOWN_USER, *_FORGOTTEN, _MAY_NOT)):
+            return error
+        who = f"user {self._login[0]}" if self._login else "whom the node's certificate names"
+        return EtcdError(
+            f"{error}; its authentication is on, and {who} may not: name a user with the role root "
+            "(nodewise_etcd_user, nodewise_etcd_password)"
+        )
 
     def _json(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         answer = self._exchange(method, path, body)
@@ -95,66 +147,37 @@ class Member:
 
     def _request(self, method: str, path: str, payload: bytes | None) -> str:
         if self._connection is None:
-            self._connection = https.connection(self.url, self._context, self.timeout)
-        self._connection.request(method, path, payload)
+            self._connection = self._connect()
+        self._connection.request(method, path, payload, {"Authorization": self._token} if self._token else {})
         response = self._connection.getresponse()
         answer = response.read().decode("utf-8", "replace")
         if response.status != http.client.OK:
-            raise EtcdError(_refusal(response.status, answer))
+            raise RefusedError(response.status, _refusal(response.status, answer))
         return answer
+
+    def _connect(self) -> http.client.HTTPConnection:
+        """Return a connection to the first URL that takes one; the error of the last where none does."""
+        for url in self.urls:
+            made = https.connection(url, self._context, self.timeout)
+            try:
+                made.connect()
+            except OSError:
+                made.close()
+                if url == self.urls[-1]:
+                    raise
+            else:
+                self.url = url
+                break
+        return made
 
 
 def members_of(parameters: dict[str, Any]) -> list[Member]:
     """Return the expected members, from the parameters of a module."""
-    secure = any(member["url"].startswith("https:") for member in parameters["members"])
+    secure = any("https:" in member["url"] for member in parameters["members"])
     context = Tls(parameters["ca"], parameters["cert"], parameters["key"]).context() if secure else None
-    return [Member(member["name"], member["url"], context, parameters["timeout"]) for member in parameters["members"]]
-
-
-# Of etcdctl and etcdutl, and nothing of the node's own: ETCDCTL_ENDPOINTS beside a flag is an error, and a proxy is no member.
-# The API's version is told because 3.3 speaks the older one unless it is.
-ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "ETCDCTL_API": "3"}
-
-
-class Etcdctl:
-    """The staged etcdctl."""
-
-    def __init__(self, path: str, tls: Tls, timeout: float) -> None:
-        self.path, self.tls, self.timeout = path, tls, timeout
-
-    def run(self, words: list[str], urls: list[str], timeout: float | None = None) -> tuple[int, str, str]:
-        """Run a command on `urls`; returns exit code, standard output and standard error."""
-        limit = timeout or self.timeout
-        command = [self.path, *list(words), "--endpoints", ",".join(urls), "--command-timeout", f"{limit:.3f}s"]
-        try:
-            done = subprocess.run(
-                command + self.tls.arguments(),
-                env=ENVIRONMENT,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                # etcdctl asks one member after the other, each within its command timeout.
-                timeout=limit * len(urls) + 5,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise EtcdError(f"{self.path} {words[0]}: no end after {limit * len(urls) + 5:.0f} s") from None
-        except OSError as error:
-            raise EtcdError(f"{self.path}: {error.strerror}; expected the etcdctl of a staged release") from None
-        return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
-
-    def hashkv(self, urls: list[str], revision: int) -> tuple[dict[str, tuple[int, int, int]], str]:
-        """Return {url: (hash, compact revision, the member's revision)}, and the errors of those that gave none.
-
-        Revision 0 is whatever each member has: only comparable where their revisions turn out equal.
-        """
-        words = ["endpoint", "hashkv", "--rev", str(revision), "--write-out", "json"]
-        _unused, output, errors = self.run(words, urls)
-        try:
-            rows = json.loads(output or "[]")
-        except ValueError:
-            raise EtcdError(f"{self.path} endpoint hashkv: not JSON: {cut(output, 60)!r}") from None
-        found = {row["Endpoint"]: _hash(row["HashKV"]) for row in rows}
-        return found, "" if len(found) == len(urls) else (last_line(errors) or "no answer")
+    etcdctl = Etcdctl.of(parameters) if parameters["etcdctl"] else None
+    login, timeout = login_of(parameters), parameters["timeout"]
+    return [Member(one["name"], one["url"], context, timeout, etcdctl, login) for one in parameters["members"]]
 
 
 def base64_text(text: str) -> str:
@@ -165,18 +188,6 @@ def base64_text(text: str) -> str:
 def named(row: dict[str, Any]) -> str:
     """Return what a member of a list is called: its name, or the peer URLs that it was added with while it has not started."""
     return str(row.get("name") or ", ".join(row.get("peerURLs") or []) or f"{int(row['ID']):x}")
-
-
-def last_line(text: str) -> str:
-    """Return the last line that is not empty, without etcdctl's own prefix."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1].replace("Error: ", "", 1) if lines else ""
-
-
-def _hash(row: dict[str, Any]) -> tuple[int, int, int]:
-    header = row.get("header", {})
-    # Zero is left out of JSON by some versions.
-    return int(row.get("hash", 0)), int(row.get("compact_revision", 0)), int(header.get("revision", 0))
 
 
 def _refusal(status: int, answer: str) -> str:
@@ -195,6 +206,8 @@ def argument_spec() -> dict[str, Any]:
         "ca": {"type": "path"},
         "cert": {"type": "path"},
         "key": {"type": "path", "no_log": False},
+        "user": {"type": "str"},
+        "password": {"type": "str", "no_log": True},
         "etcdctl": {"type": "path"},
         "timeout": {"type": "float", "default": 2.0},
     }

@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import EtcdError, Member, members_of
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import Member, members_of
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.ctl import EtcdError
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.observation import INTERVAL
 
 
@@ -39,17 +40,17 @@ def add(parameters: dict[str, Any], dry: bool = False) -> dict[str, Any]:
 
     Each of the others has to answer: one member more asks for a larger majority. Returns changed and id (hexadecimal, or None).
     """
-    own, url = parameters["member"], parameters["peer_url"]
+    own, urls = parameters["member"], parameters["peer_url"].split(",")
     others = [member for member in members_of(parameters) if member.name != own]
     listed = [_rows(member) for member in others]
     if not listed:
         raise EtcdError(f"{own} has nobody to join: the members hold no other name")
     for row in listed[0]:
-        if row.get("name") == own or url in row.get("peerURLs", []):
+        if row.get("name") == own or set(urls) & set(row.get("peerURLs", [])):
             return {"changed": False, "id": f"{int(row['ID']):x}"}
     if dry:
         return {"changed": True, "id": None}
-    made = others[0].call("cluster/member/add", {"peerURLs": [url]})
+    made = others[0].call("cluster/member/add", {"peerURLs": urls})
     return {"changed": True, "id": f"{int(made['member']['ID']):x}"}
 
 
@@ -101,7 +102,7 @@ def _name(members: dict[str, Member], identity: Any) -> str | None:
     for member in members.values():
         try:
             member.version()
-            if member.call("maintenance/status")["header"]["member_id"] == identity:
+            if str(member.call("maintenance/status")["header"]["member_id"]) == str(identity):
                 return member.name
         except EtcdError:
             continue

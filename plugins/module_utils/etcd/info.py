@@ -12,14 +12,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import (
-    Etcdctl,
-    EtcdError,
-    Member,
-    Tls,
-    base64_text,
-    members_of,
-)
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import Member, base64_text, members_of
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.ctl import Etcdctl, EtcdError
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.view import assemble, compare
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.observation import settle
 
@@ -33,6 +27,9 @@ _QUESTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("read", "kv/range", _READ),
 )
 _TRIES = 8
+PAUSE = (
+    0.5  # seconds between two looks where programs ask: each logs in anew, and a member takes a tenth of a second of CPU for that
+)
 
 
 def observe(parameters: dict[str, Any]) -> dict[str, Any]:
@@ -71,14 +68,15 @@ class Observer:
     """Observes one cluster: the expected members, each over a connection of its own."""
 
     def __init__(self, parameters: dict[str, Any]) -> None:
-        tls = Tls(parameters["ca"], parameters["cert"], parameters["key"])
         self.members = members_of(parameters)
-        self.etcdctl = Etcdctl(parameters["etcdctl"], tls, parameters["timeout"]) if parameters["etcdctl"] else None
+        self.etcdctl = Etcdctl.of(parameters) if parameters["etcdctl"] else None
         self._pool = ThreadPoolExecutor(max_workers=max(1, len(self.members)))
         self._answers: dict[str, dict[str, Any]] = {}
 
     def look(self) -> dict[str, Any]:
         """Ask all members; return the observation without fingerprints and start times."""
+        if not all(member.cheap for member in self.members):
+            time.sleep(PAUSE)
         answered = self._pool.map(ask, self.members)
         self._answers = {member.name: answers for member, answers in zip(self.members, answered)}
         return assemble(self._answers)

@@ -11,7 +11,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import EtcdError, Member, base64_text, members_of
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import Member, base64_text, members_of
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.ctl import EtcdError
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.observation import INTERVAL
 
 OURS = "/nodewise/"  # proofs are written, and removed, below it and nowhere else

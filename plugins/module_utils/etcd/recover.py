@@ -12,7 +12,8 @@ import time
 import urllib.parse
 from typing import Any
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import EtcdError, Member, base64_text, members_of, named
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import Member, base64_text, members_of, named
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.ctl import EtcdError
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.observation import timestamp
 
 # etcd wants its members connected for some seconds before it takes another in.
@@ -66,8 +67,8 @@ def replace(parameters: dict[str, Any], dry: bool = False) -> dict[str, Any]:
             "or move that folder away to have the member replaced"
         )
     rows = _agreed_rows(others)
-    url = parameters["peer_url"]
-    mine = [row for row in rows if row.get("name") == own.name or url in row.get("peerURLs", [])]
+    urls = parameters["peer_url"].split(",")
+    mine = [row for row in rows if row.get("name") == own.name or set(urls) & set(row.get("peerURLs", []))]
     if len(mine) > 1 or (mine and mine[0].get("name") not in (None, "", own.name)):
         found = ", ".join(f"{row.get('name') or 'one without a name'} at {' '.join(row.get('peerURLs', []))}" for row in mine)
         raise EtcdError(f"the cluster lists {found} where {own.name} is to be; expected one entry or none. Nothing was changed")
@@ -91,7 +92,7 @@ def replace(parameters: dict[str, Any], dry: bool = False) -> dict[str, Any]:
         if started:
             result["removed"] = _remove(others, mine[0])
         if result["changed"]:
-            result["id"] = _add(others, url, parameters["deadline"], result["removed"])
+            result["id"] = _add(others, urls, parameters["deadline"], result["removed"])
     return result
 
 
@@ -136,7 +137,7 @@ def _agreed_rows(others: list[Member]) -> list[dict[str, Any]]:
 
 def _refuse_alive(own: Member, row: dict[str, Any]) -> None:
     """Refuse while somebody listens where the old member was: it may only be cut off."""
-    for url in sorted({own.url, *row.get("clientURLs", []), *row.get("peerURLs", [])}):
+    for url in sorted({*own.urls, *row.get("clientURLs", []), *row.get("peerURLs", [])}):
         target = urllib.parse.urlsplit(url)
         try:
             socket.create_connection((target.hostname or "", target.port or 0), own.timeout).close()
@@ -184,15 +185,15 @@ def _remove(others: list[Member], row: dict[str, Any]) -> str:
     return _id(row)
 
 
-def _add(others: list[Member], url: str, deadline: float, removed: str | None) -> str:
+def _add(others: list[Member], urls: list[str], deadline: float, removed: str | None) -> str:
     until = time.monotonic() + deadline
     while True:
         try:
-            return _id(others[0].call("cluster/member/add", {"peerURLs": [url]})["member"])
+            return _id(others[0].call("cluster/member/add", {"peerURLs": urls})["member"])
         except EtcdError as error:
             if time.monotonic() > until or not any(text in str(error) for text in _NOT_YET):
                 before = f"its old entry {removed} was removed, and " if removed else ""
-                raise EtcdError(f"{before}{others[0].name} did not add {url}: {error}; run it again") from None
+                raise EtcdError(f"{before}{others[0].name} did not add {', '.join(urls)}: {error}; run it again") from None
         time.sleep(0.25)
 
 

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 from typing import Any
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import ENVIRONMENT, EtcdError, last_line
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.ctl import EtcdError, for_etcdctl, last_line
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.recover import remains
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.snapshot import inspect, verify_digest
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.files import sync
@@ -124,7 +124,7 @@ def _restore(parameters: dict[str, Any], tools: str, ready: str) -> None:
         "initial-cluster-token": parameters["token"],
     }
     command = [tool, "snapshot", "restore", parameters["snapshot"], *(f"--{key}={value}" for key, value in options.items())]
-    done = subprocess.run(command, env=ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    done = subprocess.run(command, env=for_etcdctl(), stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode or remains(ready) != "member":
         said = last_line(done.stderr.decode("utf-8", "replace")) or "nothing"
         raise EtcdError(f"{os.path.basename(tool)} snapshot restore failed, and said: {said}. Nothing was stopped")

@@ -12,15 +12,8 @@ import subprocess
 import time
 from typing import Any
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import (
-    ENVIRONMENT,
-    Etcdctl,
-    EtcdError,
-    Member,
-    Tls,
-    last_line,
-    members_of,
-)
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import Member, members_of
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.ctl import Etcdctl, EtcdError, for_etcdctl, last_line
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.files import give
 
 _DIGEST = 32  # bytes of SHA-256 that etcd appends to a snapshot
@@ -104,8 +97,7 @@ def _prepare(folder: str, needed: int) -> None:
 
 
 def _snapshot(parameters: dict[str, Any], member: Member, part: str) -> None:
-    tls = Tls(parameters["ca"], parameters["cert"], parameters["key"])
-    etcdctl = Etcdctl(parameters["etcdctl"], tls, parameters["timeout"])
+    etcdctl = Etcdctl.of(parameters)
     code, _unused_output, errors = etcdctl.run(["snapshot", "save", part], [member.url], timeout=parameters["deadline"])
     if code != 0:
         raise EtcdError(f"etcdctl snapshot save from {member.name}: {last_line(errors)}")
@@ -116,7 +108,7 @@ def inspect(etcdctl: str, part: str) -> dict[str, Any]:
     beside = os.path.join(os.path.dirname(etcdctl), "etcdutl")
     tool = beside if os.path.exists(beside) else etcdctl
     command = [tool, "snapshot", "status", part, "--write-out", "json"]
-    done = subprocess.run(command, env=ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    done = subprocess.run(command, env=for_etcdctl(), stdin=subprocess.DEVNULL, capture_output=True, check=False)
     try:
         found: dict[str, Any] = json.loads(done.stdout)
         return {"revision": int(found["revision"]), "totalKey": int(found["totalKey"]), "hash": int(found["hash"])}

@@ -18,6 +18,7 @@ import urllib.parse
 from typing import Any, Callable
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.process import began
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.program import environment, home
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.text import cut
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import LINE, State, Unit, UnitError
 
@@ -26,6 +27,7 @@ SHARE = 20  # each round is followed by as many times the CPU time that it took:
 LOOK = 1.0  # seconds between two questions to systemd, which cost a process; between them a main process that is gone is seen
 GOES_ON = ("active", "reloading")
 NOT_FOUND = 404
+REFUSED = {400, 401, 403, NOT_FOUND}
 
 
 def sample(given: dict[str, Any]) -> dict[str, Any]:
@@ -147,21 +149,27 @@ def percentile(values: list[float], share: float) -> float | None:
 
 def system_probe(given: dict[str, Any]) -> Callable[[], str] | None:
     """Return the system's own question, by whichever way it was given."""
-    if given["request"]:
-        return Request(given["request"], given["timeout"]).ask
-    return (lambda: run(given["probe"], given["timeout"])) if given["probe"] else None
+    own = environment(**{name: str(value) for name, value in given["secrets"].items()})
+    probe = (lambda: run(given["probe"], given["timeout"], own)) if given["probe"] else None
+    return Request(given["request"], given["timeout"], probe).ask if given["request"] else probe
 
 
 def operators_probe(given: dict[str, Any]) -> Callable[[], str] | None:
     """Return the operator's own question, a shell line."""
-    return (lambda: run(["/bin/sh", "-c", given["command"]], given["timeout"])) if given["command"] else None
+    own = environment(**home())
+    return (lambda: run(["/bin/sh", "-c", given["command"]], given["timeout"], own)) if given["command"] else None
 
 
-def run(command: list[str], timeout: float) -> str:
+def run(command: list[str], timeout: float, env: dict[str, str]) -> str:
     """Run a program; return why it was not good, or "". One that takes too long is ended with all that it began."""
     try:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+            command,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
         )
     except OSError as error:
         return f"{command[0]}: {error.strerror}"
@@ -177,14 +185,20 @@ def run(command: list[str], timeout: float) -> str:
 
 
 class Request:
-    """A question over HTTP(S) on a kept connection: thirty times cheaper than a program that asks it, and so far less noisy."""
+    """A question over HTTP(S) on a kept connection: thirty times cheaper than a program that asks it, and so far less noisy.
 
-    def __init__(self, request: dict[str, Any], timeout: float) -> None:
+    Where it is refused `instead` is asked from then on.
+    """
+
+    def __init__(self, request: dict[str, Any], timeout: float, instead: Callable[[], str] | None = None) -> None:
         self.request, self.timeout, self.paths = request, timeout, list(request["paths"])
+        self._instead, self._refused = instead, False
         self._connection: http.client.HTTPConnection | None = None
 
     def ask(self) -> str:
         """Ask; return why the answer was not good, or ""."""
+        if self._refused and self._instead:
+            return self._instead()
         try:
             status = self._status()
             while status == NOT_FOUND and len(self.paths) > 1:  # another version has it elsewhere
@@ -193,6 +207,9 @@ class Request:
         except (OSError, http.client.HTTPException) as error:
             self._connection = None
             return f"{self.request['url']}: {getattr(error, 'strerror', None) or error or type(error).__name__}"
+        self._refused = status in REFUSED
+        if self._refused and self._instead:
+            return self._instead()
         return "" if status == http.client.OK else f"{self.request['url']}{self.paths[0]}: HTTP {status}"
 
     def _status(self) -> int:
@@ -231,7 +248,9 @@ def count(unit: str, since: float, until: float, patterns: list[str]) -> dict[st
 
 def _journal(*words: str) -> str:
     try:
-        done = subprocess.run(["journalctl", *words], capture_output=True, text=True, errors="replace", timeout=30, check=False)
+        done = subprocess.run(
+            ["journalctl", *words], env=environment(), capture_output=True, text=True, errors="replace", timeout=30, check=False
+        )
     except subprocess.TimeoutExpired:
         raise UnitError("journalctl did not answer within 30 s") from None
     except OSError as error:

@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.caller import Called
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.process import adopt_orphans, began, end_with_parent
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.program import environment, home, proxies
 from ansible_collections.nodewise.cluster.plugins.module_utils.smoke.output import Output
 from ansible_collections.nodewise.cluster.plugins.module_utils.smoke.script import Cancelled, clear, run_script
 from ansible_collections.nodewise.cluster.plugins.module_utils.smoke.secrets import Secrets
@@ -67,8 +68,8 @@ def job(given: dict[str, Any], script: dict[str, Any], scratch: Scratch) -> dict
     own = os.path.join(scratch.path, "scripts", name)
     for folder in ("artifacts", "tmp"):
         os.makedirs(os.path.join(own, folder))
-    environment = {
-        **os.environ,
+    variables = {
+        **(os.environ if given["inherit"] else {**proxies(), **home()}),
         **given["environment"],
         **given["secrets"],
         "TMPDIR": os.path.join(own, "tmp"),
@@ -82,11 +83,11 @@ def job(given: dict[str, Any], script: dict[str, Any], scratch: Scratch) -> dict
         "name": name,
         "path": os.path.join(scratch.suite, name),
         "folder": scratch.suite,
-        "environment": environment,
+        "environment": environment(**variables),
         "timeout": script["timeout"],
         "cap": given["cap"],
-        "artifacts": environment["NODEWISE_ARTIFACTS"],
-        "results": environment["NODEWISE_RESULTS"],
+        "artifacts": variables["NODEWISE_ARTIFACTS"],
+        "results": variables["NODEWISE_RESULTS"],
     }
 
 

@@ -58,7 +58,7 @@ class Suite(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     pinned: bool = False  # whether it is told when these are not the scripts of last time
     environment: dict[str, str] = {}
     variables: dict[str, str] = {}  # variable of the environment -> Ansible's, left out where that is not defined
-    secrets: dict[str, str] = {}  # the same: it must be defined, may stand in a vault, and is masked
+    secrets: dict[str, str] = {}  # the same, from a vault, masked; it must be defined unless it ends in "?"
     keep: list[str] = []  # patterns of files
     output: int = 262144  # bytes kept of each stream
     gates: dict[str, Any] = {}  # besides those of gates.yml

@@ -1,5 +1,6 @@
 # What the scripts share: every member's URL, etcdctl with this node's certificate, and keys that are nobody else's.
 export ETCDCTL_API=3
+[ -z "$ETCD_USER" ] || export ETCDCTL_USER="$ETCD_USER:$ETCD_PASSWORD"
 link=${ETCD_LINK:-${ETCD_ROOT:-/opt/nodewise/etcd}/current}
 etcdctl=${ETCD_ETCDCTL:-$link/bin/etcdctl}
 ca=${ETCD_CA:-/etc/nodewise/etcd/ca.crt}
