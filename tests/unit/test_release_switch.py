@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.program import ENVIRONMENT
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import State, Unit, UnitError
 from ansible_collections.nodewise.cluster.plugins.module_utils.release.store import ReleaseError, Store, digest
 from ansible_collections.nodewise.cluster.plugins.module_utils.release.switching import point, runs_from, settled, switch
@@ -150,6 +151,6 @@ def test_refused_before_the_unit_is_looked_at(store: Store) -> None:
 
 def test_unit_without_systemd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Where systemd does not answer, the state is an error and nothing else."""
-    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(ENVIRONMENT, "PATH", str(tmp_path))
     with pytest.raises(UnitError, match="systemd does not say how demo is: systemctl: No such file"):
         Unit("demo").state()

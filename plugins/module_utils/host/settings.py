@@ -12,6 +12,7 @@ import sys
 from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.program import environment
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.text import cut
 
 PYTHON = "/usr/bin/python3"
@@ -65,12 +66,11 @@ class Parser:
 
     def _converted(self, path: str, content: bytes) -> Any:
         for python, packages in self._ways:
-            environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **({"PYTHONPATH": packages} if packages else {})}
             try:
                 done = subprocess.run(
                     [python, "-B", "-c", CONVERT],
                     input=content,
-                    env=environment,
+                    env=environment(**({"PYTHONPATH": packages} if packages else {})),
                     cwd="/",
                     capture_output=True,
                     timeout=CONVERT_S,

@@ -12,6 +12,7 @@ from typing import Sequence
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.observation import timestamp
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.process import exe_of
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.program import environment
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.text import cut
 
 PROPERTIES = (
@@ -174,7 +175,9 @@ def _systemctl(*words: str, timeout: float) -> subprocess.CompletedProcess[str]:
 def _run(command: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
     """Run a program that may take too long: its exit code is then TIMED_OUT, and what it began goes on."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout, check=False)
+        return subprocess.run(
+            command, env=environment(), capture_output=True, text=True, errors="replace", timeout=timeout, check=False
+        )
     except subprocess.TimeoutExpired:
         return subprocess.CompletedProcess(command, TIMED_OUT, "", f"no answer within {timeout:.0f} s")
     except OSError as error:

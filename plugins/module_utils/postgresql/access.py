@@ -18,6 +18,7 @@ from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host import https
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.program import environment
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.settings import Parser, SettingsError
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.text import cut
 
@@ -161,11 +162,6 @@ def value(output: str) -> Any:
         return json.loads(output) if output.strip() else None
     except ValueError:
         raise PostgresqlError(f"expected one JSON value, found {cut(output.strip(), 60)!r}") from None
-
-
-def environment() -> dict[str, str]:
-    """Return our environment without what would tell libpq to connect elsewhere."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
 
 
 def run(command: list[str], limit: float, given: str = "") -> str:

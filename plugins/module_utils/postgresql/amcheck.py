@@ -10,11 +10,11 @@ import time
 from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.program import environment
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import (
     Access,
     PostgresqlError,
     complaint,
-    environment,
 )
 
 DAMAGED = 2  # exit code of pg_amcheck

@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.observation import timestamp
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.program import environment, home
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.text import cut
 
 SKEW = 60  # seconds that the clock of the tool's host may be ahead of this one's
@@ -49,7 +50,13 @@ def output_of(command: str, limit: float) -> str:
     """Return what the command printed; anything but a good end is a refusal."""
     try:
         done = subprocess.run(
-            ["/bin/sh", "-c", command], stdin=subprocess.DEVNULL, capture_output=True, timeout=limit, check=False, cwd="/"
+            ["/bin/sh", "-c", command],
+            env=environment(**home()),
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=limit,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         raise EvidenceError(f"the command had not ended after {limit:g} s; expected an answer") from None

@@ -15,6 +15,7 @@ from typing import IO, Any, Callable
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.caller import Called
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.process import end_with_parent, group
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.program import environment
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import Access, PostgresqlError, complaint
 
 TICK = 0.05  # seconds between looks
@@ -55,14 +56,13 @@ class Programs:
 
     def start(self, name: str, *words: str, output: IO[bytes]) -> subprocess.Popen[bytes]:
         """Start a program in a session of its own."""
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("PG") and key != "HOME"}
         try:
             return subprocess.Popen(
                 [self.access.program(name), *words],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={**environment, "LC_ALL": "C"},
+                env=environment(),
                 cwd="/",
                 start_new_session=True,
                 preexec_fn=as_user(self.access.os_user),  # noqa: PLW1509  no thread of ours runs meanwhile

@@ -19,6 +19,7 @@ from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.caller import Called
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.files import sync
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.program import environment
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import Unit
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import Access, PostgresqlError, complaint
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.backup import CHUNK
@@ -93,10 +94,10 @@ def put_in_place(given: dict[str, Any]) -> dict[str, Any]:
 
 def forget(given: dict[str, Any]) -> dict[str, Any]:
     """Have the store know nothing of the cluster: it would take data that ends earlier for a replica that is behind."""
-    environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "PYTHONPATH": given["patroni"], "LC_ALL": "C.UTF-8"}
+    own = environment(PYTHONPATH=given["patroni"])
     command = ["runuser", "-u", given["os_user"], "--", "/usr/bin/python3", "-B", "-c", FORGET, given["patroni_config"]]
     done = subprocess.run(
-        command, env=environment, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, timeout=given["timeout_s"], check=False
+        command, env=own, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, timeout=given["timeout_s"], check=False
     )
     if done.returncode:
         why = complaint(done.stderr.decode("utf-8", "replace"))

@@ -14,12 +14,12 @@ import uuid
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Iterator, Protocol, cast
 
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.program import environment
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import (
     Access,
     Member,
     PostgresqlError,
     complaint,
-    environment,
     value,
 )
 

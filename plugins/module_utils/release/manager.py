@@ -20,10 +20,10 @@ from typing import Any, Iterator, NamedTuple
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.holder import holder
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.program import environment, proxies
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.text import cut
 
 CACHE = "/var/cache/nodewise"
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MAX_AGE_S = 24 * 3600
 JUST_NOW_S = 60
 QUERY_S = 60.0
@@ -232,7 +232,7 @@ def run(
             timeout=timeout,
             check=False,
             cwd=cwd,
-            env={**os.environ, "LC_ALL": "C", "LANGUAGE": "", "PATH": PATH, **(env or {})},
+            env=environment(**proxies(), **(env or {})),
         )
     except subprocess.TimeoutExpired:
         raise PackageError(f"{' '.join(command[:2])} did not end within {timeout:.0f} s") from None

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import IO, ContextManager, Iterator, cast
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.program import environment
 
 AR_MAGIC = b"!<arch>\n"
 AR_HEADER = 60
@@ -89,7 +90,9 @@ def _dpkg(file: str) -> Iterator[IO[bytes]]:
     program = shutil.which("dpkg-deb")
     if not program:
         raise UnpackError("is compressed with zstd, which needs dpkg-deb on the node")
-    with subprocess.Popen([program, "--fsys-tarfile", file], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        [program, "--fsys-tarfile", file], env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
         stream = cast("IO[bytes]", process.stdout)
         yield stream
         while stream.read(1 << 20):  # tarfile stops at the end marker: the padding after it would end dpkg-deb with SIGPIPE
