@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import os
+import stat
+from pathlib import Path
 from typing import Any
 
 from ansible.vars.plugins import get_vars_from_inventory_sources
@@ -12,12 +15,19 @@ from ansible.vars.plugins import get_vars_from_inventory_sources
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import NodewiseError, renamed
 
 
+def unread(folder: Path) -> str:
+    """What to say of an ansible.cfg that Ansible passes over, as anybody could have written it."""
+    there = (folder / "ansible.cfg").exists() and folder.stat().st_mode & stat.S_IWOTH and not os.environ.get("ANSIBLE_CONFIG")
+    said = f" (Ansible does not read {folder}/ansible.cfg, as everybody may write to that folder: chmod o-w {folder})"
+    return said if there else ""
+
+
 def find(name: str, task_vars: dict[str, Any], loader: Any) -> dict[str, Any]:
     """The cluster that is named, or the only one, with its system, role, members, groups and domains. Nothing is guessed."""
     groups = [str(group) for group in clusters(task_vars["hostvars"], loader)]
     if not groups:
         raise NodewiseError(
-            "no cluster in the inventory: expected a group with the variable nodewise_system.\n"
+            f"no cluster in the inventory: expected a group with the variable nodewise_system{unread(Path.cwd())}.\n"
             "Name an inventory with -i, or bring a testnet up: testnet up --nodes 3 --system etcd --version 3.4.23"
         )
     if not name and len(groups) > 1:

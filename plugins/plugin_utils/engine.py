@@ -27,7 +27,7 @@ try:
     from nodewise import __version__, files, renamed
     from nodewise.errors import GateFailed, NodewiseError, Paused, Refused
     from nodewise.model import Artifact, Hop, Observation, Outcome, Plan, ReasonCode, Settings, Step, Subject, good
-    from nodewise.record.run import Run, new_folder
+    from nodewise.record.run import Run, new_folder, runs_of
     from nodewise.record.summary import attempt, decide, midway, worth_collecting
     from nodewise.record.took import earlier
     from nodewise.releases import pypi, sources
@@ -57,7 +57,7 @@ except ImportError as missing:
     __version__ = ahead = approval = Artifact = attempt = backups = components = decide = declaration = describe = None
     ending = good = Hop = hops_through = judge_back = judge_step = lease = load_rules = memory = msgspec = new_folder = None
     Observation = order = Outcome = Plan = plan = pypi = refuse_short_window = refuse_unfit = refuse_unready = recovered_to = None
-    busy = earlier = files = holds = installs = midway = nearest = noticed = ReasonCode = renamed = None
+    runs_of = busy = earlier = files = holds = installs = midway = nearest = noticed = ReasonCode = renamed = None
     Resolver = roll = Run = Settings = smoke_finish = smoke_report = smoke_session = smoke_suite = smoke_verdict = None
     soak = sources = status = Step = Subject = summarized = unseen = Version = versions_ahead = None
     waived = way_back = worth_collecting = None
@@ -123,6 +123,7 @@ __all__ = [
     "role_path",
     "roll",
     "run_of",
+    "runs_of",
     "serving",
     "smoke_finish",
     "smoke_report",

@@ -344,6 +344,12 @@ SETTINGS = {
     "another output": {"ANSIBLE_STDOUT_CALLBACK": "minimal"},
     "tags": {"ANSIBLE_RUN_TAGS": "all"},
     "no colour, no cows, no pipelining": {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_PIPELINING": "false", "ANSIBLE_FORKS": "1"},
+    "no output": {"ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.oneline", "ANSIBLE_LOG_PATH": "/dev/null"},
+    "mappings are merged": {"ANSIBLE_HASH_BEHAVIOUR": "merge"},
+    "another way to be root": {"ANSIBLE_BECOME_METHOD": "su", "ANSIBLE_BECOME": "true"},
+    "private variables": {"ANSIBLE_PRIVATE_ROLE_VARS": "true", "ANSIBLE_ERROR_ON_UNDEFINED_VARS": "false"},
+    "quiet": {"ANSIBLE_DISPLAY_SKIPPED_HOSTS": "false", "ANSIBLE_DISPLAY_OK_HOSTS": "false", "ANSIBLE_FORCE_HANDLERS": "true"},
+    "no language": {"LC_ALL": "C", "LANG": "C"},
     "another language": {"LC_ALL": "C.UTF-8", "LANG": "tr_TR.UTF-8", "LANGUAGE": "tr"},
 }
 
@@ -357,6 +363,53 @@ def test_settings_of_others(notes: Played, monkeypatch: pytest.MonkeyPatch, name
     notes.member("n3", breaks_on=["1.1.0"])
     assert "n3" in ends(notes, "rolled_back", *UP, code=2)
     assert {"n1": 1, "n2": 0, "n3": 2} == notes.starts()
+
+
+@pytest.mark.slow
+def test_a_folder_for_modules_that_runs_no_programs(notes: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A remote_tmp on a file system with noexec, and modules as files in it: they are Python's to run."""
+    place = notes.folder / "noexec"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "noexec", "tmpfs", place], check=True)
+    try:
+        for variable, value in {"ANSIBLE_REMOTE_TEMP": str(place), "ANSIBLE_PIPELINING": "false"}.items():
+            monkeypatch.setenv(variable, value)
+        ends(notes, "upgraded", *UP)
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)
+    assert dict.fromkeys(NAMES, "1.1.0") == notes.versions()
+
+
+def elsewhere(notes: Played, place: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run the upgrade from another folder, with a home of its own, and a record wherever it belongs."""
+    environment = {**notes.command()[1], "HOME": str(notes.folder), "XDG_STATE_HOME": ""}
+    for own in ("NODEWISE_RUN_DIR", "ANSIBLE_CONFIG"):
+        environment.pop(own, None)
+    command = [notes.command()[0][0], str(ROOT / "playbooks/upgrade.yml"), *UP, *words]
+    return subprocess.run(
+        command, cwd=place, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+
+
+def test_from_the_root_of_the_file_system(notes: Played) -> None:
+    """Nothing is written there: the record is the user's own, and the run is as any other."""
+    before = set(Path("/").iterdir())
+    ended = elsewhere(notes, Path("/"), "-i", str(notes.folder / "hosts.yml"), "--check")
+    assert 0 == ended.returncode, ended.stdout + ended.stderr
+    (record,) = (notes.folder / ".local/state/nodewise/runs").iterdir()
+    assert "planned" == json.loads((record / "summary.json").read_text())["outcome"]
+    assert before == set(Path("/").iterdir())
+
+
+def test_a_folder_that_everybody_may_write_to(notes: Played) -> None:
+    """Ansible passes over its ansible.cfg, and so finds no cluster: that is said, with what to do."""
+    place = notes.folder / "open"
+    place.mkdir()
+    (place / "ansible.cfg").write_text("[defaults]\ninventory = ../hosts.yml\n")
+    place.chmod(0o777)
+    ended = elsewhere(notes, place)
+    assert 2 == ended.returncode
+    assert f"Ansible does not read {place}/ansible.cfg, as everybody may write to that folder: chmod o-w" in ended.stdout
 
 
 def test_a_variable_that_is_misspelt(notes: Played) -> None:

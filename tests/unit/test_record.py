@@ -15,7 +15,7 @@ from nodewise import files
 from nodewise.gates.judgement import Judgement
 from nodewise.model import Batch
 from nodewise.record import junit, took
-from nodewise.record.run import Run, masked
+from nodewise.record.run import Run, masked, runs_of
 from nodewise.record.summary import summarize
 from nodewise.smoke.finish import summarized
 from nodewise.views.plan import describe
@@ -202,3 +202,16 @@ def test_the_estimate_is_from_earlier_runs(tmp_path: Path) -> None:
     assert "time about 106 s: 3 batches; in the last run a batch took 30 to 33 s; no node" in told
     soaked = " ".join(" ".join(describe(made(soak=60.0), took.earlier(tmp_path / "now", "c"))).split())
     assert "time about 166 s: 3 batches and the soak; in" in soaked
+
+
+def test_records_are_kept_in_a_project_or_are_the_user_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A project has an ansible.cfg, the inventory that is in use, or records; the root of the file system is none."""
+    monkeypatch.setenv("XDG_STATE_HOME", "/home/ops/state")
+    own, project = Path("/home/ops/state/nodewise/runs"), tmp_path / "project"
+    (project / "inventories").mkdir(parents=True)
+    assert own == runs_of(project)
+    assert own == runs_of(project, [str(tmp_path / "hosts.yml"), "localhost,"])
+    assert own == runs_of(Path("/"), ["/etc/ansible/hosts"])
+    assert project / "runs" == runs_of(project, [str(project / "inventories")])
+    (project / "ansible.cfg").touch()
+    assert project / "runs" == runs_of(project)

@@ -17,6 +17,9 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.host.program impo
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.text import cut
 
 
+PATIENCE = 5.0  # seconds for a question by a program, which has to be loaded, to connect and to log in first
+
+
 class EtcdError(Failure):
     """What a member, or the way to it, answered instead of a result; one line."""
 
@@ -75,7 +78,7 @@ class Etcdctl:
 
     def call(self, url: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Return what the gateway of a member would answer to `path`, e.g. `maintenance/status`."""
-        code, output, errors = self.run([*_WORDS[path](body), "--write-out", "json"], [url])
+        code, output, errors = self.run([*_WORDS[path](body), "--write-out", "json"], [url], timeout=max(PATIENCE, self.timeout))
         if code:
             raise EtcdError(said(errors) or f"etcdctl {path}: exit code {code}")
         if path in _SAYS_NOTHING:

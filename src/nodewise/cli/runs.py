@@ -15,10 +15,10 @@ from nodewise.errors import UnknownResult, UsageError
 
 @click.command()
 @click.argument("run", required=False)
-@click.option("--folder", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Where records are.")
+@click.option("--folder", type=click.Path(path_type=Path), help="Where records are; if not given, in the project, or your own.")
 @click.option("--last", type=click.IntRange(1), default=20, show_default=True, help="How many.")
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each: its summary.")
-def runs(run: str | None, folder: Path, last: int, as_json: bool) -> None:
+def runs(run: str | None, folder: Path | None, last: int, as_json: bool) -> None:
     """List the records of runs, the newest last: when, what, of which cluster, and how it ended; or show how RUN ended.
 
     \b
@@ -26,10 +26,11 @@ def runs(run: str | None, folder: Path, last: int, as_json: bool) -> None:
     nodewise runs 20260101-120000-upgrade-payments-1a2b
     nodewise runs --last 1 --json
     """
-    from nodewise.record.run import Run
+    from nodewise.record.run import Run, runs_of
     from nodewise.record.summary import summary_of
     from nodewise.views.summary import ending
 
+    folder = folder or runs_of(Path.cwd())
     there = sorted(path.parent for path in folder.glob("*/run.json")) if folder.is_dir() else []
     chosen = [path for path in there if run in (None, path.name)]
     if not chosen:

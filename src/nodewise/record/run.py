@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import secrets
 import subprocess
@@ -169,6 +170,18 @@ class Run:
         """Why the last step that failed did, in one line."""
         failed = [r for r in self.records("step", "end") if not r["ok"] and r.get("error")]
         return f"{failed[-1]['step']} failed: {failed[-1]['error']}" if failed else "a step failed without a message"
+
+
+def runs_of(place: Path, inventories: Iterable[str] = ()) -> Path:
+    """Where records are: `runs` of the project that `place` is, else the user's own (XDG_STATE_HOME).
+
+    A project has an ansible.cfg, an inventory that is in use, or records already; the root of the file system is none.
+    """
+    used = [Path(one) for one in inventories if "," not in one]
+    own = (place / "runs").is_dir() or (place / "ansible.cfg").exists() or any(one.is_relative_to(place) for one in used)
+    if own and place != Path(place.anchor):
+        return place / "runs"
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "nodewise" / "runs"
 
 
 def new_folder(base: Path, kind: str, cluster: str) -> Path:
