@@ -16,7 +16,6 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure impo
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.program import environment
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.text import cut
 
-
 PATIENCE = 5.0  # seconds for a question by a program, which has to be loaded, to connect and to log in first
 
 
