@@ -73,13 +73,15 @@ observation:
       (the member for which Nodewise paused), C(scheduled) (switchovers and restarts), C(synchronous), C(standbys) (by name, as
       their upstream sees them), C(slots) of the leader (one that a member should have and has not is V(missing)), C(archiver),
       C(prepared) and C(prepared_transactions), C(oldest_transaction_s) and C(long_transactions), C(data_checksums),
-      C(checksum_failures) and C(store) (who has not seen Patroni's store for longer than its C(ttl_s)).
+      C(checksum_failures), C(store) (who has not seen Patroni's store for longer than its C(ttl_s)), C(standby_cluster) (whether it
+      follows another cluster) and C(cascading) (members that follow another than the leader).
     - Each of C(members) has C(name), C(version), C(role), C(serving) (answers SQL, and runs by its Patroni), C(lag) (bytes
       between what the primary had written and what the member has replayed since; null unless it streams), C(fingerprint),
       C(started_at) (of PostgreSQL) and C(errors).
     - In its C(details) are C(postgresql) and C(patroni) (versions), C(state), C(timeline), C(replay_lsn) (of a primary the end
       of its log), C(replay_paused), C(tags), C(unfinished) (whether Nodewise left it in the middle of its batch), C(candidate)
-      (whether it may take over), C(pending_restart), C(sessions), C(checksum_failures) and C(store_seen_s).
+      (whether it may take over), C(pending_restart), C(sessions), C(checksum_failures), C(store_seen_s) and C(collations) (those
+      whose version on the host is not the one that the catalog remembers, a line each with their indexes).
   returned: always
   type: dict
 missing:

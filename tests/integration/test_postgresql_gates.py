@@ -134,6 +134,23 @@ def test_observing_changes_nothing(cluster: PatroniCluster) -> None:
     pytest.fail("each time that the cluster was observed its log grew")
 
 
+def test_a_collation_of_another_version(cluster: PatroniCluster, healthy: Observation) -> None:
+    """As after a package with another C library: each member names the collation and the indexes that are in its order."""
+    first = leader(healthy)
+    remember = "update pg_database set datcollversion = {} where datname = 'nodewise'"
+    found = cluster.sql(first, "select coalesce(quote_literal(datcollversion), 'null') from pg_database where datname = 'nodewise'")
+    cluster.sql(first, "create table sorted (word text constraint sorted_word primary key)", "nodewise")
+    try:
+        cluster.sql(first, remember.format("'1.0'"))
+        seen = until(cluster, "collations_as_recorded", ok=False)
+        fires("collations_as_recorded", "nodewise: the default of the database is ", "and was 1.0; indexes: sorted_word", now=seen)
+        assert 3 == sum(member.details["collations"] != [] for member in seen.members)
+    finally:
+        cluster.sql(first, remember.format(found))
+        cluster.sql(first, "drop table sorted", "nodewise")
+    until(cluster, "collations_as_recorded", ok=True)
+
+
 def test_a_prepared_transaction(cluster: PatroniCluster, healthy: Observation) -> None:
     """A transaction that is prepared is named."""
     first = leader(healthy)

@@ -211,3 +211,20 @@ def test_the_slot_of_a_member(member: str, slot: str) -> None:
 def test_a_complaint_in_short(said: str, why: str) -> None:
     """Of what a program complains about the reason is kept, and never the statement."""
     assert why == complaint(said)
+
+
+def test_a_cluster_that_follows_another_is_one() -> None:
+    """By Patroni's dynamic configuration, which all members have to say."""
+    standby = {"host": "192.0.2.7", "port": 5432}
+
+    def told(*names: str) -> Any:
+        found = changed(lambda all_: [all_[name]["config"].update(standby_cluster=standby) for name in names])  # type: ignore[func-returns-value]
+        return found["cluster"]["details"]["standby_cluster"]
+
+    assert (False, True, None) == (told(), told("n1", "n2", "n3"), told("n2"))
+
+
+def test_a_replica_that_follows_a_replica_is_named() -> None:
+    """By its tag, as the store has it."""
+    found = changed(lambda all_: all_["n1"]["cluster"]["members"][2].update(tags={"replicatefrom": "n2"}))
+    assert ["n3"] == found["cluster"]["details"]["cascading"]

@@ -61,7 +61,8 @@ _SENTINEL = """(select case when there is not null then
 _BOUND = "select coalesce(max(id), 0) as d from nodewise.sentinel"
 _ROWS = """select count(*) || '' '' || coalesce(sum(hashtextextended(row(id, run, node, word, at)::text, 0)), 0) as d
 from nodewise.sentinel where id <= {}"""
-_FIRST = """select json_build_object('sentinel', {}, 'catalog', ({}), 'databases', (select json_agg(datname order by datname)
+_FIRST = """select json_build_object('sentinel', {}, 'catalog', ({}), 'collations', {},
+  'databases', (select json_agg(datname order by datname)
   from pg_database where datallowconn and has_database_privilege(oid, 'connect') and datname <> current_database()))"""
 
 # Row by row, so that no table has to fit into memory; what is not logged is on the primary alone.
@@ -72,6 +73,19 @@ _TABLES = """select md5(string_agg(line, E'\\n' order by line collate "C")) from
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
   where c.oid >= 16384 and c.relkind in ('r', 'm') and c.relpersistence = 'p' and n.nspname !~ '^pg_(temp|toast)') rows"""
 _AS_JSON = "select to_json(({}))"
+
+# What sorts otherwise than when the indexes were made: the host's C library or ICU has another version than the catalog remembers,
+# by collation, with the indexes that are in its order. The database's own is remembered from 15 on.
+_OF_DATABASE = """union all select 100, 'the default of the database', datcollversion, pg_database_collation_actual_version(oid)
+  from pg_database where datname = current_database()"""
+_COLLATIONS = """(select coalesce(json_agg(json_build_object('collation', c.name, 'recorded', c.recorded, 'actual', c.actual,
+  'indexes', (select coalesce(json_agg(indexrelid::regclass::text order by indexrelid), '[]') from pg_index
+    where c.oid = any(indcollation))) order by c.name), '[]') from (
+  select oid, collname::text, collversion, pg_collation_actual_version(oid) from pg_collation where collversion is not null {}
+  ) c (oid, name, recorded, actual) where c.recorded is distinct from c.actual)"""
+_BOTH = "select json_build_object('catalog', ({}), 'collations', {})"
+FROM_15 = 15
+_SHOWN = 10  # indexes of a collation
 
 
 class Digests:
@@ -88,20 +102,33 @@ class Digests:
         except PostgresqlError:
             self._bound = None
 
-    def of(self, member: Member) -> dict[str, Any]:
-        """Return a member's digests, by what they are of; PostgresqlError where one cannot be made."""
+    def of(self, member: Member, major: int) -> tuple[dict[str, Any], list[str]]:
+        """Return a member's digests, by what they are of, and its collations of another version, a line each.
+
+        `major` is its version. PostgresqlError where one cannot be made.
+        """
         if self._bound is None:
             raise PostgresqlError("the primary did not tell its sentinel rows")
         sentinel = _SENTINEL.format(_ROWS.format(self._bound))
-        found: dict[str, Any] = self.sessions.ask(member, _FIRST.format(sentinel, _CATALOG), CATALOG_S)
+        collations = _COLLATIONS.format(_OF_DATABASE if major >= FROM_15 else "")
+        found: dict[str, Any] = self.sessions.ask(member, _FIRST.format(sentinel, _CATALOG, collations), CATALOG_S)
         others = found["databases"] or []
-        found.update({f"catalog of {name}": self._ask(member, _AS_JSON.format(_CATALOG), CATALOG_S, name) for name in others})
+        told = {self.access.database: found.pop("collations")}
+        for name in others:
+            both = self._ask(member, _BOTH.format(_CATALOG, collations), CATALOG_S, name)
+            found[f"catalog of {name}"], told[name] = both["catalog"], both["collations"]
         for name in [self.access.database, *others] if self.tables else []:
             found[f"rows of {name}"] = self._ask(member, _AS_JSON.format(_TABLES), TABLES_S, name)
-        return found
+        return found, [_line(name, row) for name, rows in told.items() for row in rows]
 
     def _ask(self, member: Member, statement: str, seconds: float, database: str) -> Any:
         try:
             return self.access.sql(member, statement, seconds, database)
         except PostgresqlError as error:
             raise PostgresqlError(f"database {database}: {error}") from None
+
+
+def _line(database: str, row: dict[str, Any]) -> str:
+    shown, more = row["indexes"][:_SHOWN], len(row["indexes"]) - _SHOWN
+    indexes = ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+    return f"{database}: {row['collation']} is {row['actual']}, and was {row['recorded']}; indexes: {indexes or 'none'}"

@@ -206,7 +206,8 @@ class Observer:
         timelines = timelines_of(found)
         if timelines is None:
             raise PostgresqlError("the timelines that it came through are not known")
-        return fingerprint(found["sql"]["system_identifier"], found["sql"]["timeline"], timelines, self.digests.of(member))
+        digests, found["collations"] = self.digests.of(member, int(found["sql"]["version"].split(".")[0]))
+        return fingerprint(found["sql"]["system_identifier"], found["sql"]["timeline"], timelines, digests)
 
 
 def _put(answers: dict[str, Any], name: str, ask: Callable[[], Any], into: str = "") -> None:

@@ -138,6 +138,7 @@ def _own(name: str, found: dict[str, Any], errors: list[str]) -> dict[str, Any]:
         "checksum_failures": failures,
         "tags": tags if patroni else None,
         "unfinished": _unfinished(name, found) if patroni or "config" in found else None,
+        "collations": found.get("collations"),
         "pending_restart": bool(patroni.get("pending_restart")) if patroni else None,
         "sessions": sql.get("sessions"),
         "store_seen_s": _age(found),
@@ -202,6 +203,7 @@ def _details(
     views = {name: found["cluster"] for name, found in answers.items() if "cluster" in found}
     configs = {name: found["config"] for name, found in answers.items() if "config" in found}
     synchronous = agreed(everybody, "synchronous_mode", {name: _synchronous(config) for name, config in configs.items()})
+    follows = {name: bool(config.get("standby_cluster")) for name, config in configs.items()}
     long = _long(answers, long_s)
     return {
         "timeline": agreed(everybody, "timeline", _told(answers, "sql", "timeline")),
@@ -220,11 +222,19 @@ def _details(
         "data_checksums": agreed(everybody, "data_checksums", _told(answers, "sql", "data_checksums")),
         "checksum_failures": _sum(answers, "checksum_failures"),
         "store": _store(members, configs),
+        "standby_cluster": agreed(everybody, "standby_cluster", follows),
+        "cascading": _cascading(views),
     }
 
 
 def _synchronous(config: dict[str, Any]) -> bool:
     return str(config.get("synchronous_mode") or "off").lower() not in ("off", "false", "no", "0")
+
+
+def _cascading(views: dict[str, dict[str, Any]]) -> list[str] | None:
+    """Return the members that are told to replicate from another than the leader; None where nobody could be asked."""
+    rows = [row for view in views.values() for row in view.get("members", [])]
+    return sorted({row["name"] for row in rows if (row.get("tags") or {}).get("replicatefrom")}) if views else None
 
 
 def _timelines(members: dict[str, dict[str, Any]], found: dict[str, Any], leader: str | None) -> list[int] | None:
