@@ -88,6 +88,8 @@ def _details(primary: str, replicas: list[str]) -> dict[str, Any]:
         "data_checksums": True,
         "checksum_failures": 0,
         "store": {"ttl_s": 20, "unseen": []},
+        "standby_cluster": False,
+        "cascading": [],
     }
 
 
@@ -111,6 +113,7 @@ def _member(name: str, role: str, version: str, *, restarted: bool) -> dict[str,
             "checksum_failures": 0,
             "tags": {},
             "unfinished": False,
+            "collations": [],
             "pending_restart": False,
             "sessions": 0,
             "store_seen_s": 0.2,
