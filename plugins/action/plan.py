@@ -43,7 +43,10 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     versions_ahead,
     waived,
     way_back,
+    wrapped,
 )
+
+PAGE = 100  # columns of what is printed where no view is
 
 
 class ActionModule(EngineAction):
@@ -65,11 +68,18 @@ class ActionModule(EngineAction):
         run.add(to=made.to, plan=made.hash)
         for name, reason in made.settings.waive.items():
             run.note(f"{name} is waived by {lease.who()}: {reason}", waives=name, reason=reason, who=lease.who())
-        lines = describe(made, earlier(run.folder, made.cluster, made.component))
-        run.note(lines[0], plan="\n".join(lines[1:]))
+        took, idle = earlier(run.folder, made.cluster, made.component), self.idle(run, made)
+        lines = describe(made, took, idle=idle)
+        estimate = {"estimate_s": round(took.of(made), 1)} if took and made.batches else {}
+        run.note(lines[0], plan="\n".join(lines[1:]), **estimate)
         run.end("plan", ok=True)
-        self.tell(lines)
-        return self.ended(run, made, asks=not about["approve"])
+        self.tell([part for line in lines for part in wrapped(line, PAGE)])
+        return self.ended(run, made, idle=idle, asks=not about["approve"])
+
+    def idle(self, run: Run, made: Plan) -> bool:
+        """Whether nothing is left to do."""
+        observations = run.observations()
+        return not made.recover and all(roll.done(made, hop, observations) for hop in made.hops)
 
     def make(self, run: Run, about: dict[str, Any], args: dict[str, Any], task_vars: dict[str, Any]) -> Plan:
         """The plan; raises Refused."""
@@ -138,7 +148,7 @@ class ActionModule(EngineAction):
         lines = [line for one in baselines.values() for line in soak.gaps(one, bool(args["probe"]))]
         return [*found, *dict.fromkeys(f"not watched: {line}" for line in lines)]
 
-    def ended(self, run: Run, made: Plan, *, asks: bool) -> dict[str, Any]:
+    def ended(self, run: Run, made: Plan, *, idle: bool, asks: bool) -> dict[str, Any]:
         """Facts of a plan that is to be carried out, or the end of the run."""
         observations = run.observations()
         facts: dict[str, Any] = {
@@ -147,7 +157,7 @@ class ActionModule(EngineAction):
             "nodewise_leaders": sorted(seen.cluster.leader for seen in observations.values() if seen.cluster.leader),
             "nodewise_parts": roll.parts(made, observations, asks=asks),
         }
-        if not made.recover and all(roll.done(made, hop, observations) for hop in made.hops):
+        if idle:
             ended = halt(run, "unchanged", f"every member of {made.cluster} runs {made.to} already")
         elif self._task.check_mode:
             ended = halt(run, "planned", f"nothing was changed; plan {made.hash} is in {run.folder}/plan.yaml")

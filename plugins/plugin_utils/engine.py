@@ -38,7 +38,7 @@ try:
     from nodewise.smoke import verdict as smoke_verdict
     from nodewise.smoke.finish import finish as smoke_finish
     from nodewise.smoke.finish import summarized
-    from nodewise.text import nearest
+    from nodewise.text import nearest, wrapped
     from nodewise.upgrade import ahead, approval, backups, lease, memory, order, plan, roll, soak
     from nodewise.upgrade.declared import components, declaration
     from nodewise.upgrade.judging import judge_back, judge_step, noticed
@@ -60,7 +60,7 @@ except ImportError as missing:
     runs_of = busy = earlier = files = holds = installs = midway = nearest = noticed = ReasonCode = renamed = None
     Resolver = roll = Run = Settings = smoke_finish = smoke_report = smoke_session = smoke_suite = smoke_verdict = None
     soak = sources = status = Step = Subject = summarized = unseen = Version = versions_ahead = None
-    waived = way_back = worth_collecting = None
+    waived = way_back = worth_collecting = wrapped = None
 
 __all__ = [
     "ApprovingAction",
@@ -139,6 +139,7 @@ __all__ = [
     "waived",
     "way_back",
     "worth_collecting",
+    "wrapped",
 ]
 
 RECENT = 5  # records that are looked through for the one of this process
@@ -244,7 +245,8 @@ class ApprovingAction(EngineAction):
         if not word and not self.yes(run, f"{made.cluster}: {ahead}. Go past it? [yes/no] "):
             text = f"{ahead}, and nobody approved it; {serving(run)}"
             raise Paused("approval_needed", text)
-        run.note(f"past the point of no return of {way}: approved by {word or 'the operator at the terminal'}", approved=hop.to)
+        how = {"": "at the terminal", "any": "for whatever plan, with nodewise_approve=any"}.get(word, f"for plan {word}")
+        run.note(f"past the point of no return of {way}: approved {how}", approved=hop.to)
         return not word
 
     def pass_by(self, run: Run, made: Plan, hop: Hop, what: str, task_vars: dict[str, Any]) -> dict[str, Any]:

@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 UNFIT = re.compile(r"[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # controls, and what UTF-8 and XML 1.0 lack
 NEAR = 0.7  # difflib's ratio of two words that one may be meant by the other
 BREAK = re.compile(r"\s|(?<=[,;])")
+HEAD = re.compile(r" *\S(?:\S| (?! ))* {2,}")  # of a line: what stands before its text, set off by two blanks
+LONGEST_HEAD = 30
 
 
 def fit(text: str) -> str:
@@ -25,6 +28,20 @@ def cut(text: str, width: int) -> str:
         return text
     at = max((found.start() for found in BREAK.finditer(text[:width])), default=0)
     return text[: at if at >= width // 2 else width - 1].rstrip(" \t\n,;:") + "…"
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """A text's lines in lines of at most `width` characters, broken between words alone; what follows stands under the line's text.
+
+    A word that is longer than a line stays whole: paths and commands are copied.
+    """
+    lines: list[str] = []
+    for line in text.splitlines():
+        head = HEAD.match(line)
+        under = head.end() if head and head.end() <= min(LONGEST_HEAD, width // 2) else len(line) - len(line.lstrip())
+        broken = textwrap.wrap(line.rstrip(), width, subsequent_indent=" " * under, break_long_words=False, break_on_hyphens=False)
+        lines += broken or [""]
+    return lines
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -200,6 +200,7 @@ def test_the_estimate_is_from_earlier_runs(tmp_path: Path) -> None:
     rolled(tmp_path / "1", [30.0, 31.2, 33.0], cluster="c")
     told = " ".join(" ".join(describe(plan, took.earlier(tmp_path / "now", "c"))).split())
     assert "time about 106 s: 3 batches; in the last run a batch took 30 to 33 s; no node" in told
+    assert describe(plan, idle=True)[2:] == ["  time       nothing to do"]
     soaked = " ".join(" ".join(describe(made(soak=60.0), took.earlier(tmp_path / "now", "c"))).split())
     assert "time about 166 s: 3 batches and the soak; in" in soaked
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from rich.console import Console
 
 from nodewise.simulation.workloads.stats import Stats
 from nodewise.views.live import View, follow_journal
+from nodewise.views.words import Line
 
 CASES = Path(__file__).parents[1] / "cases" / "view"
 
@@ -33,17 +36,29 @@ def read(stream: io.TextIOWrapper) -> str:
     return stream.read()
 
 
-def table(records: list[dict[str, Any]], width: int = 80, stats: Stats | None = None) -> list[str]:
-    """The table after these records, as text."""
-    view = View([], utf8(), tty=False, clock=lambda: records[-1]["t"])
-    for record in records:
+def frames(
+    records: list[dict[str, Any]], width: int = 80, height: int = 24, stats: Stats | None = None, *, over: bool = False
+) -> Iterator[list[str]]:
+    """The table after each of these records, as text."""
+    now = [0]
+    view = View([], utf8(), tty=False, clock=lambda: now[0])
+    drawn = Console(file=io.StringIO(), width=width, height=height)
+    for number, record in enumerate(records, 1):
+        now[0] = record["t"]
         view.feed(record)
-    if stats:
-        view.workload(stats)
-    drawn = Console(file=io.StringIO(), width=width)
-    with drawn.capture() as capture:
-        drawn.print(view.table())
-    return [line.rstrip() for line in capture.get().splitlines()]
+        if stats:
+            view.workload(stats)
+        if over and number == len(records):
+            view.close()
+        with drawn.capture() as capture:
+            drawn.print(view.table())
+        yield [line.rstrip() for line in capture.get().splitlines()]
+
+
+def table(*args: Any, **more: Any) -> list[str]:
+    """The table after the last of these records; see `frames`."""
+    *_before, last = frames(*args, **more)
+    return last
 
 
 def plain(records: list[dict[str, Any]]) -> list[str]:
@@ -62,53 +77,126 @@ def until(records: list[dict[str, Any]], **wanted: object) -> list[dict[str, Any
 
 
 def test_an_upgrade_that_went_well() -> None:
-    """All steps are done, the versions moved, and the new leader is marked."""
-    assert table(journal("upgraded")) == [
-        "upgrade of demo to 3.5.16",
+    """All steps are done, the versions moved, and the new leader is marked; on top is what the run was, and how long it took."""
+    assert table(journal("upgraded"), over=True) == [
+        "✓ upgrade of demo to 3.5.16  0:09",
         "probe ✓  plan ✓  secure ✓  stage ✓  roll ✓  finalize ✓",
-        "node  version          secure  stage   drain   switch  settle  gates",
-        "n1    3.4.23 → 3.5.16  ✓ 0.7s  ✓ 0.8s  ✓ 0.3s  ✓ 0.7s  ✓ 0.5s  ✓ 8",
-        "n2 ★  3.4.23 → 3.5.16  ✓ 0.7s  ✓ 1.8s  ·       ✓ 0.7s  ✓ 0.5s  ✓ 5",
-        "n3    3.4.23 → 3.5.16  ✓ 0.7s  ✓ 3.0s  ·       ✓ 0.7s  ✓ 0.5s  ✓ 5",
+        "node  version          gates  steps",
+        "n1    3.4.23 → 3.5.16  ✓ 8    drain ✓ 0.3s  switch ✓ 0.7s  settle ✓ 0.5s",
+        "n2 ★  3.4.23 → 3.5.16  ✓ 5    stage ✓ 1.8s  switch ✓ 0.7s  settle ✓ 0.5s",
+        "n3    3.4.23 → 3.5.16  ✓ 5    stage ✓ 3.0s  switch ✓ 0.7s  settle ✓ 0.5s",
         "upgraded: every member runs 3.5.16",
     ]
 
 
 def test_an_upgrade_that_was_rolled_back() -> None:
     """The current node shows what failed and that it was undone; the others keep what they have; the phase ends with the run."""
-    drawn = table(journal("rolled_back"))
-    assert drawn[1] == "probe ✓  plan ✓  secure ✓  stage ✓  roll ✗ 14.3s  finalize ·"
-    assert drawn[4] == "n2    3.4.23 → 3.5.16  ✓ 0.7s  ✓ 1.8s  ·       ✓ 0.7s  ✓ 0.5s   ✓ 5"
-    assert drawn[5] == "n3    3.4.23           ✓ 0.7s  ✓ 3.0s  ·       ↩ 1.7s  ✗ 10.0s  ✗ 3"
+    drawn = table(journal("rolled_back"), over=True)
+    assert drawn[:2] == ["✗ upgrade of demo to 3.5.16  0:19", "probe ✓  plan ✓  secure ✓  stage ✓  roll ✗  finalize ·"]
+    assert drawn[4] == "n2    3.4.23 → 3.5.16  ✓ 5    stage ✓ 1.8s  switch ✓ 0.7s  settle ✓ 0.5s"
+    assert drawn[5] == "n3    3.4.23           ✗ 3    stage ✓ 3.0s  settle ✗ 10.0s  undo switch ↩ 1.7s"
     assert drawn[-2:] == [
-        "rolled_back: n3: switch failed: settled: the cluster did not settle in time",
+        "rolled_back: n3: switch failed (see above, 17.0s)",
         "It is back on 3.4.23, 4 gates hold as before, and writes were not tried",
     ]
 
 
 def test_a_node_in_the_middle_of_its_switch() -> None:
-    """A running step shows a spinner and its seconds, later ones wait."""
+    """A running step shows a spinner and its seconds; the batch is named, and later nodes wait."""
     records = until(journal("upgraded"), kind="step", step="switch", phase="begin", node="n2")
-    view = View([], utf8(), tty=False, clock=lambda: records[-1]["t"] + 1_500_000_000)
-    for record in records:
+    drawn = table([*records, {**records[-1], "kind": "of a later release", "t": records[-1]["t"] + 1_500_000_000}])
+    assert re.search(r"switch [⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏] 1\.5s$", drawn[4])
+    assert "  batch 1" in drawn[1]
+
+
+def test_something_turns_all_the_time() -> None:
+    """Until the view is closed there is a spinner on top, also before the first record, between steps, and while it is judged."""
+    view = View(["demo-n1"], utf8(), tty=False, clock=lambda: 0)
+    assert view.drawn(80, 24).renderables[0].plain[0] == "⠋"
+    for record in journal("checked"):
         view.feed(record)
-    cell = view.board.nodes["n2"].cells["switch"]
-    assert (cell.state, cell.took(records[-1]["t"] + 1_500_000_000)) == ("running", 1.5)
-    assert (
-        " 1.5s  ·       ·"
-        in table([*records, {**records[-1], "kind": "of a later release", "t": records[-1]["t"] + 1_500_000_000}])[4]
-    )
+        assert view.drawn(80, 24).renderables[0].plain[0] == "⠋"
+    view.close()
+    assert view.drawn(80, 24).renderables[0].plain[0] == "✓"
 
 
-@pytest.mark.parametrize("name", ["upgraded", "rolled_back"])
-def test_no_line_is_wider_than_a_narrow_terminal(name: str) -> None:
-    """At 80 columns each moment's table fits without a cell cut short."""
-    records = journal(name)
-    for end in range(1, len(records) + 1):
-        drawn = table(
-            records[:end], stats=Stats(ok=1234567, failed=3, info=2, rate=1000, p99_ms=1234, longest_stall_ms=9999, lost=1)
-        )
-        assert all(len(line) <= 80 and "…" not in line for line in drawn)
+SIZES = [(80, 24), (200, 50), (132, 12)]
+BUSY = Stats(ok=1234567, failed=3, info=2, rate=1000, p99_ms=1234, longest_stall_ms=9999, lost=1)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", ["upgraded", "rolled_back", "checked"])
+def test_the_table_fits_the_terminal(name: str, size: tuple[int, int]) -> None:
+    """At each moment no line is too long and none is cut short, at the sizes that terminals have."""
+    for drawn in frames(journal(name), *size, BUSY):
+        assert len(drawn) < size[1]
+        assert all(len(line) <= size[0] and "…" not in line for line in drawn)
+        (load,) = (line for line in drawn if line.startswith("workload"))
+        assert load.endswith("lost 1  p99 1.2s  stall 10.0s")
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_nothing_moves_aside(size: tuple[int, int]) -> None:
+    """From the first record to the last the columns begin where they began, whatever steps a system has."""
+    drawn = list(frames(journal("checked"), *size))
+    assert {one[2].rstrip() for one in drawn} == {"node       version          gates  steps"}
+    assert {one[1].index("finalize") for one in drawn} == {drawn[0][1].index("finalize")}
+
+
+def test_a_wide_terminal_shows_every_step() -> None:
+    """What a narrow one has no room for is shown on a wide one."""
+    drawn = table(journal("checked"), 200, 50)
+    assert drawn[3] == "demo-n1 ★  3.4.23 → 3.5.16  ✓ 12   secure ✓ 5.8s  stage ✓ 18.5s  switch ✓ 8.9s  mixed_version_check ✓ 4.7s"
+
+
+def test_how_long_it_will_take() -> None:
+    """What earlier runs took stands beside the time that has gone by, from the plan on; without such runs only that."""
+    records = journal("checked")
+    assert table(until(records, step="probe", phase="end"))[0].endswith("upgrade of demo to 3.5.16  0:19")
+    assert table(until(records, step="secure", phase="end", node=None))[0].endswith("  1:04 of about 2:41")
+
+
+def test_more_nodes_than_lines() -> None:
+    """Those at work and in trouble are shown, the others are counted, and what stands below is not cut off."""
+    begun = {"t": 1, "seq": 1, "kind": "note", "phase": "end", "text": "upgrade of big", "members": [f"n{n}" for n in range(50)]}
+    at_work = {"t": 2, "seq": 2, "kind": "step", "phase": "begin", "step": "switch", "node": "n41"}
+    drawn = table([begun, at_work], stats=BUSY)
+    assert len(drawn) < 24
+    assert any(line.startswith("n41 ") and "switch" in line for line in drawn)
+    assert drawn[-2:] == ["and 32 more: 0 changed, 32 as they were", drawn[-1]]
+    assert drawn[-1].startswith("workload")
+
+
+def test_long_names_and_versions() -> None:
+    """Of a long name the end is shown, which differs; of two long versions the one that runs."""
+    names = [f"prod-eu-west-1-payments-store-{n:02}" for n in (1, 2)]
+    members = [{"name": name, "version": "15.20-0+deb12u1", "serving": True} for name in names]
+    seen = {"t": 2, "seq": 2, "kind": "observe", "phase": "end"}
+    before = {"cluster": {"leader": names[0]}, "members": [{**one, "version": "15.18-0+deb12u1"} for one in members]}
+    after = {"cluster": {"leader": names[1]}, "members": members}
+    note = {"t": 1, "seq": 1, "kind": "note", "phase": "end", "text": "upgrade of payments", "to": "15.20-0+deb12u1"}
+    records = [note, {**seen, "observation": before}, {**seen, "observation": after}]
+    assert table(records)[3:5] == [
+        "…-west-1-payments-store-01    15.20-0+deb12u1  ·      ·",
+        "…-west-1-payments-store-02 ★  15.20-0+deb12u1  ·      ·",
+    ]
+    assert table(records, 200, 50)[3].startswith(f"{names[0]}    15.18-0+deb12u1 → 15.20-0+deb12u1  ")
+
+
+def test_the_plan_is_broken_between_words_once() -> None:
+    """On a terminal each line of a plan is as long as that is wide, and goes on under its own text."""
+    (plan,) = [record for record in journal("checked") if record.get("plan")]
+    stream = utf8()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "80")
+        patch.setenv("TERM", "xterm")
+        with View([], stream, tty=True) as view:
+            view.feed(plan)
+    above = read(stream).replace("\x1b[2K", "\n")  # that is where the table began, which is taken away
+    said = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", above).splitlines()
+    assert all(len(line) <= 80 for line in said)
+    first = said.index("            gap        no smoke suites: what the service is there for is not")
+    assert said[first + 1] == "                       tried (nodewise_suite=NAME to run one)"
 
 
 def test_the_workload_has_its_line() -> None:
@@ -118,7 +206,7 @@ def test_the_workload_has_its_line() -> None:
         for line in table(journal("upgraded"), stats=Stats(ok=4321, rate=200, p99_ms=8.3, longest_stall_ms=143))
         if "/s" in line
     ]
-    assert line == "workload  200/s  4,321 ok  0 failed  0 maybe  p99 8 ms  stall 143 ms"
+    assert line == "workload 200/s  4,321 ok  0 failed  0 maybe  p99 8 ms  stall 143 ms"
 
 
 def test_a_failed_gate_is_told_with_its_evidence() -> None:
@@ -129,7 +217,25 @@ def test_a_failed_gate_is_told_with_its_evidence() -> None:
     at = told.index("   17.0s  n3  gate members_serving failed: a member does not serve")
     assert told[at + 1] == '            found: ["n3"]'
     assert "   17.3s  n3  is put back" in told
-    assert told[-2] == "   19.1s  rolled_back: n3: switch failed: settled: the cluster did not settle in time"
+    assert told[-2] == "   19.1s  rolled_back: n3: switch failed (see above, 17.0s)"
+
+
+def test_a_failure_is_told_once() -> None:
+    """The gates say why, and neither the step nor the outcome says it again; of a phase the outcome alone says it."""
+    told = "\n".join(plain(journal("rolled_back")))
+    assert told.count("the cluster did not settle in time") == 1
+    assert told.count("a member does not serve") == 1
+    assert "   17.0s  n3  switch failed\n" in told
+    step = {"t": 1, "seq": 1, "kind": "step", "phase": "end", "step": "plan", "ok": False, "error": "n1 has no room"}
+    ended = {"t": 2, "seq": 2, "kind": "note", "phase": "end", "text": "n1 has no room", "outcome": "refused"}
+    assert [line.strip() for line in plain([step, ended])] == ["0.0s  refused: n1 has no room"]
+    of_node = {**step, "step": "stage", "node": "n1"}
+    ended = {**ended, "text": "stage failed on n1: n1 has no room\nn2: no answer"}
+    assert [line.strip() for line in plain([of_node, {**step, "seq": 2, "step": "stage"}, ended])] == [
+        "0.0s  n1  stage failed: n1 has no room",
+        "0.0s  refused: stage failed on n1 (see above, 0.0s)",
+        "n2: no answer",
+    ]
 
 
 def test_the_plan_is_told() -> None:
@@ -167,13 +273,6 @@ def test_a_stream_that_cannot_take_the_marks_gets_ascii() -> None:
     assert "3.4.23 -> " in read(stream)
 
 
-def test_a_step_of_a_system_s_own_has_a_column() -> None:
-    """A step that no built-in system has is shown before settle."""
-    records = journal("upgraded")[:8]
-    records.append({**records[-1], "kind": "step", "phase": "begin", "step": "pause", "node": "n1"})
-    assert table(records)[2].split() == ["node", "version", "secure", "stage", "drain", "switch", "pause", "settle", "gates"]
-
-
 def test_following_a_journal_feeds_each_whole_line_once(tmp_path: Path) -> None:
     """What is written before the stop is fed, torn lines are not, and a journal may appear late."""
     path, stop, fed = tmp_path / "journal.jsonl", threading.Event(), []
@@ -200,7 +299,7 @@ def test_a_line_is_printed_while_the_table_can_be_drawn() -> None:
     drawn = []
 
     class Watched(View):
-        def say(self, _line: str, _style: str = "") -> None:
+        def say(self, *_lines: Line) -> None:
             drawing = threading.Thread(target=self.table, daemon=True)
             drawing.start()
             drawing.join(5)
@@ -226,11 +325,11 @@ def test_a_record_that_cannot_be_shown_hides_no_other(tmp_path: Path) -> None:
 
 
 def test_a_fault() -> None:
-    """In effect it stands on top of the table, and healed it does not; both are said in lines, with what shows it."""
+    """In effect it stands below the nodes, and healed it does not; both are said in lines, with what shows it."""
     asked = {"t": 1, "seq": 1, "kind": "fault", "phase": "begin", "fault": "cut", "what": "partition", "state": "asked"}
     begun = {**asked, "seq": 2, "state": "in_effect", "evidence": "n1 is deaf to n2"}
     over = [{**asked, "seq": 3, "phase": "end", "state": "healing"}, {**begun, "seq": 4, "phase": "end", "state": "healed"}]
-    assert "in effect: cut (partition)" in table([asked, begun])[1]
+    assert table([asked, begun])[-1] == "in effect: cut (partition)"
     assert not any("in effect: " in line for line in table([asked, begun, *over]))
     said = [line.strip() for line in plain([asked, begun, *over, {**asked, "phase": "end", "state": "failed", "error": "no"}])]
     assert "fault cut (partition) is in effect: n1 is deaf to n2" in said[0]

@@ -9,28 +9,26 @@ import copy
 import io
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, Self, TextIO
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from nodewise.record.journal import Reader
-from nodewise.text import fit
+from nodewise.text import fit, wrapped
 from nodewise.views import words
-from nodewise.views.board import Board, Cell, Node
+from nodewise.views.board import PHASES, Board
+from nodewise.views.table import ASCII, MARKS, Table
 
 POLL = 0.1  # seconds between looks at a journal
 EVERY = 10.0  # seconds between lines about the workload, where nothing is drawn
-FRAME = 125_000_000  # ns that one picture of a spinner stands
 
-STYLES = {"waiting": "dim", "running": "cyan", "done": "green", "failed": "bold red", "undoing": "yellow", "undone": "yellow"}
-MARKS = {"waiting": "·", "done": "✓", "failed": "✗", "undone": "↩", "leader": "★", "to": "→", "spin": "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"}
-ASCII = {"waiting": ".", "done": "ok", "failed": "NO", "undone": "<-", "leader": "*", "to": "->", "spin": "|/-\\"}
+MS = 1000
+PLAIN = 100  # columns of a plan where nothing is drawn
 
 
 class Load(Protocol):
@@ -46,13 +44,21 @@ class Load(Protocol):
 
 
 class View:
-    """Shows a run while it happens. `members` may be empty: they are taken from the journal then.
+    """Shows a run while it happens. `members` may be empty: they are taken from the journal then. Of `phases` none may be awaited.
 
     A context manager: on a terminal the table is drawn from entering to leaving, and stays as it was last.
     """
 
-    def __init__(self, members: Iterable[str], stream: TextIO, tty: bool, clock: Callable[[], int] = time.time_ns) -> None:
-        self.board = Board(members)
+    def __init__(
+        self,
+        members: Iterable[str],
+        stream: TextIO,
+        tty: bool,
+        clock: Callable[[], int] = time.time_ns,
+        phases: Iterable[str] = PHASES,
+    ) -> None:
+        self.board = Board(members, phases)
+        self._over = False
         self._lock = threading.RLock()
         self._clock = clock
         self._marks = MARKS if "utf" in (stream.encoding or "").lower() else ASCII
@@ -73,6 +79,7 @@ class View:
 
     def close(self) -> None:
         """Stop drawing; safe to call twice."""
+        self._over = True
         if self._live:
             self._live.stop()
         elif self._load:
@@ -88,10 +95,11 @@ class View:
         with self._lock:
             before = copy.deepcopy(self.board) if not self._live else self.board
             self.board.feed(record)
-            lines = words.lasting(record, self.board) if self._live else words.plain(record, before, self.board)
+            told = words.lasting(record, self.board) if self._live else words.plain(record, before, self.board)
+            width = self._console.width if self._live else PLAIN if record.get("plan") else None
+            lines = [(part, style) for line, style in told for part in (wrapped(line, width) if width else [line])]
         # Not under the lock: rich prints under a lock of its own, under which its other thread asks for the table.
-        for line, style in lines:
-            self.say(line, style)
+        self.say(*lines)
 
     def workload(self, stats: Load) -> None:
         """How the workload does."""
@@ -100,75 +108,53 @@ class View:
             if not self._live and self._clock() - self._load_told > EVERY * 1e9:
                 self._tell_load()
 
-    def say(self, line: str, style: str = "") -> None:
-        """A line that stays: above the table, or after the others."""
-        self._console.print(Text(fit(line), style=style))
+    def say(self, *lines: words.Line) -> None:
+        """Lines that stay, each with its style: above the table, or after the others."""
+        if lines:
+            self._console.print(Text("\n").join(Text(fit(line), style=style) for line, style in lines), soft_wrap=True)
 
-    def table(self) -> Group:
-        """The table as it stands."""
+    def table(self) -> _Now:
+        """The table as it stands, in the size of the terminal on which it is printed."""
+        return _Now(self)
+
+    def drawn(self, width: int, height: int) -> Group:
+        """The table as it stands, in so many columns and lines."""
         with self._lock:
-            now, board = self._clock(), self.board
-            lines: list[RenderableType] = [Text(board.title, style="bold"), self._phases(now), self._nodes(now)]
-            if board.faults:
-                in_effect = ", ".join(f"{name} ({kind})" for name, kind in board.faults.items())
-                lines.insert(1, Text(f"in effect: {in_effect}", style="yellow"))
-            if self._load:
-                lines.append(Text(self._load_line(self._load), style="red" if self._load.failed or self._load.lost else ""))
-            if board.outcome:
-                lines.append(Text(f"{board.outcome}: {board.reason}", style="bold green" if board.good else "bold red"))
-            return Group(*lines)
-
-    def _phases(self, now: int) -> Text:
-        line = Text()
-        for name, cell in self.board.phases.items():
-            line.append(f"{name} ", style="dim" if cell.state == "waiting" else "")
-            line.append_text(self._cell(cell, now, timed=cell.state != "done")).append("  ")
-        return line
-
-    def _nodes(self, now: int) -> Table:
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-        for column in ("node", "version"):
-            table.add_column(column, no_wrap=True)
-        for column in self.board.columns:
-            table.add_column(column, no_wrap=True, min_width=6)
-        for node in self.board.nodes.values():
-            cells = [self._cell(node.cells.get(column, Cell()), now) for column in self.board.columns]
-            table.add_row(self._name(node), self._version(node), *cells)
-        return table
-
-    def _name(self, node: Node) -> Text:
-        name = Text(node.name, style="bold red" if node.serving is False else "")
-        return name.append(f" {self._marks['leader']}", style="yellow") if node.leader else name
-
-    def _version(self, node: Node) -> Text:
-        if node.version == node.was:
-            return Text(node.version or "?", style="dim")
-        old = Text(f"{node.was} {self._marks['to']} ", style="dim")
-        return old.append(node.version, style="green") if node.version else old.append("?", style="red")
-
-    def _cell(self, cell: Cell, now: int, *, timed: bool = True) -> Text:
-        active = cell.state in ("running", "undoing")
-        spin = self._marks["spin"]
-        mark = spin[now // FRAME % len(spin)] if active else self._marks[cell.state]
-        took = cell.took(now)
-        if cell.passed or cell.failed:
-            mark += f" {cell.failed or cell.passed}"
-        elif took is not None and timed:
-            mark += f" {took:.1f}s"
-        return Text(mark, style=STYLES[cell.state])
+            lines = (
+                [Text(self._load_line(self._load), style="red" if self._load.failed or self._load.lost else "")]
+                if self._load
+                else []
+            )
+            if self.board.faults:
+                in_effect = ", ".join(f"{name} ({kind})" for name, kind in self.board.faults.items())
+                lines.append(Text(f"in effect: {in_effect}", style="yellow"))
+            return Table(self.board, self._marks, self._clock(), width, height, self._over).drawn(lines)
 
     def _tell_load(self) -> None:
         if self._load:
             self._load_told = self._clock()
-            for line, style in words.timed({"t": self._load_told}, self.board, [(self._load_line(self._load), "")]):
-                self.say(line, style)
+            self.say(*words.timed({"t": self._load_told}, self.board, [(self._load_line(self._load), "")]))
 
     @staticmethod
     def _load_line(load: Load) -> str:
-        p99 = "" if load.p99_ms is None else f"  p99 {load.p99_ms:.0f} ms"
+        p99 = "" if load.p99_ms is None else f"  p99 {_time(load.p99_ms)}"
         lost = "" if load.lost is None else f"  lost {load.lost}"
         counted = f"{load.ok:,} ok  {load.failed} failed  {load.info} maybe"
-        return f"workload  {load.rate:.0f}/s  {counted}{lost}{p99}  stall {load.longest_stall_ms:.0f} ms"
+        return f"workload {load.rate:.0f}/s  {counted}{lost}{p99}  stall {_time(load.longest_stall_ms)}"
+
+
+def _time(ms: float) -> str:
+    return f"{ms:.0f} ms" if ms < MS else f"{ms / MS:.1f}s"
+
+
+class _Now:
+    """What a view shows at the moment of printing: rich says how large the terminal is then."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> Iterator[Group]:
+        yield self._view.drawn(options.max_width, options.max_height)
 
 
 def follow_journal(path: Path, feed: Callable[[dict[str, Any]], None], stop: threading.Event) -> None:

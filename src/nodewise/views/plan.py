@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 
 from nodewise.model import Hop, Plan
@@ -24,35 +23,41 @@ def estimate(plan: Plan, took: Took | None) -> str:
     return f"about {seconds:.0f} s: {len(plan.batches)} batches{soaked}; in {runs} a batch took {each}"
 
 
-def describe(plan: Plan, took: Took | None = None) -> list[str]:
-    """The plan as an operator reads it before saying yes, line by line. `took`: what this cluster's earlier runs took."""
+def describe(plan: Plan, took: Took | None = None, *, idle: bool = False) -> list[str]:
+    """The plan as an operator reads it before saying yes, line by line, however long a line is.
+
+    `took`: what this cluster's earlier runs took; `idle`: all is done already.
+    """
     runs = ", ".join(f"{name} {version}" for name, version in sorted(plan.versions.items()))
     what = f"{plan.system}: {plan.component}" if plan.component else plan.system
-    lines = [f"plan {plan.hash}: {plan.kind} of {plan.cluster} ({what}) to {plan.to}", *_line("now", runs)]
-    lines += _line("way", " → ".join([hop.start for hop in plan.hops[:1]] + [hop.to for hop in plan.hops]) or "none: all are there")
+    lines = [f"plan {plan.hash}: {plan.kind} of {plan.cluster} ({what}) to {plan.to}", _line("now", runs)]
+    if idle:
+        return [*lines, _line("time", "nothing to do")]
+    way = " → ".join([hop.start for hop in plan.hops[:1]] + [hop.to for hop in plan.hops])
+    lines.append(_line("way", way or "none: all are there"))
     for name, release in plan.recover.items():
-        lines += _line("recover", f"{name}: brought back first, on {release.version}")
+        lines.append(_line("recover", f"{name}: brought back first, on {release.version}"))
     for hop in plan.hops:
         lines += _hop(plan, hop)
-    lines += [line for head, text in _steps(plan) for line in _line(head, text)]
-    if plan.settings.soak:
-        lines += _line(
-            "soak", f"{plan.settings.soak:g} s on the first node of each hop, against samples taken before the first change"
-        )
-    if plan.settings.suites:
-        lines += _line(
-            "smoke", f"{', '.join(plan.settings.suites)}: tier core on each node after its change, tier basic at the end"
-        )
-    if plan.settings.deep_check:
-        lines += _line("deep check", "the data of every member, in depth, at the end")
-    said = [
-        *(("waived", f"{name}: {reason}") for name, reason in plan.settings.waive.items()),
-        *(("gap", gap) for gap in plan.gaps),
-    ]
-    lines += [line for head, text in said for line in _line(head, text)]
-    lines += _line("end", f"asks {', '.join(plan.finalize.after)}")
+    lines += [_line(head, text) for head, text in _steps(plan)]
+    lines += [_line(head, text) for head, text in _settings(plan)]
+    lines.append(_line("end", f"asks {', '.join(plan.finalize.after)}"))
     limit = f"; no node is waited for longer than {plan.settings.deadline:g} s after a change"
-    return lines + _line("time", f"{estimate(plan, took)}{limit}" if plan.batches else "nothing to do")
+    return [*lines, _line("time", f"{estimate(plan, took)}{limit}" if plan.batches else "nothing to do")]
+
+
+def _settings(plan: Plan) -> Iterator[tuple[str, str]]:
+    """What an operator asked for besides, what is let pass, and what is not watched."""
+    if plan.settings.soak:
+        yield "soak", f"{plan.settings.soak:g} s on the first node of each hop, against samples taken before the first change"
+    if plan.settings.suites:
+        yield "smoke", f"{', '.join(plan.settings.suites)}: tier core on each node after its change, tier basic at the end"
+    if plan.settings.deep_check:
+        yield "deep check", "the data of every member, in depth, at the end"
+    for name, reason in plan.settings.waive.items():
+        yield "waived", f"{name}: {reason}"
+    for gap in plan.gaps:
+        yield "gap", gap
 
 
 def _steps(plan: Plan) -> Iterator[tuple[str, str]]:
@@ -69,21 +74,19 @@ def _steps(plan: Plan) -> Iterator[tuple[str, str]]:
 def _hop(plan: Plan, hop: Hop) -> Iterator[str]:
     for artifact in hop.release.artifacts:
         name, known = artifact.package or artifact.url.rsplit("/", 1)[-1], artifact.sha256[:12]
-        yield from _line("stage", f"{name}, sha256 {known}…, on every node" if known else f"{name}, as every node has it")
+        yield _line("stage", f"{name}, sha256 {known}…, on every node" if known else f"{name}, as every node has it")
     if hop.back:
         names = ", ".join(artifact.package or artifact.url for artifact in hop.back.artifacts)
-        yield from _line("keep", f"{names or hop.back.version}: for going back, on every node")
+        yield _line("keep", f"{names or hop.back.version}: for going back, on every node")
     mine = [batch for batch in plan.batches if batch.to == hop.to]
     for number, batch in enumerate(mine, 1):
-        yield from _line(f"batch {number}", f"{', '.join(batch.nodes)}: {batch.reason}")
+        yield _line(f"batch {number}", f"{', '.join(batch.nodes)}: {batch.reason}")
     if hop.no_return and mine:
         when = f"{hop.no_return.says}; asked for before it: -e nodewise_approve={plan.hash}"
-        yield from _line("no return", when)
+        yield _line("no return", when)
     elif mine:
-        yield from _line("no return", f"never in {hop.start} → {hop.to}: the old version can be put back")
+        yield _line("no return", f"never in {hop.start} → {hop.to}: the old version can be put back")
 
 
-def _line(head: str, text: str) -> list[str]:
-    return textwrap.wrap(
-        text, 84, initial_indent=f"  {head:11}", subsequent_indent=" " * 13, break_long_words=False, break_on_hyphens=False
-    )
+def _line(head: str, text: str) -> str:
+    return f"  {head:{max(11, len(head) + 2)}}{text}"

@@ -8,13 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Any
 
 from nodewise.model import GOOD
 from nodewise.text import cut
-from nodewise.views.board import Board
+from nodewise.views.board import PHASES, Board, Record
 
-Record = dict[str, Any]
 Line = tuple[str, str]  # text, rich style
 INDENT = 10  # columns that the time takes
 
@@ -22,15 +20,15 @@ INDENT = 10  # columns that the time takes
 def lasting(record: Record, board: Board) -> Iterator[Line]:
     """What deserves lines that stay, beside a table that shows the rest."""
     shown = record["kind"] == "note" and ("outcome" in record or "members" in record)  # the table has them
-    told = {"note": note, "fault": fault}.get(record["kind"], trouble)
-    return timed(record, board, trouble(record) if shown else told(record))
+    tell = {"note": note, "fault": fault}.get(record["kind"], trouble)
+    return timed(record, board, () if shown else tell(record, board))
 
 
 def plain(record: Record, before: Board, board: Board) -> Iterator[Line]:
     """Everything worth a line where nothing is drawn. `before` and `board`: the state without this record, and with it."""
     tell = {"step": step, "note": note, "fault": fault}.get(record["kind"])
-    told = tell(record) if tell else changes(before, board) if record["kind"] == "observe" else ()
-    return timed(record, board, chain(trouble(record), told))
+    told = tell(record, board) if tell else changes(before, board) if record["kind"] == "observe" else ()
+    return timed(record, board, chain(trouble(record, board), told))
 
 
 def timed(record: Record, board: Board, lines: Iterable[Line]) -> Iterator[Line]:
@@ -40,22 +38,29 @@ def timed(record: Record, board: Board, lines: Iterable[Line]) -> Iterator[Line]
         yield (" " * INDENT if number else time) + line, style
 
 
-def trouble(record: Record) -> Iterator[Line]:
-    """A gate that was not passed, with the evidence; a step that failed, with its error."""
+def trouble(record: Record, board: Board) -> Iterator[Line]:
+    """A gate that was not passed, with the evidence; a step that failed, with its error unless that was told already.
+
+    Of a phase that failed nothing is said: the outcome comes with it, and says why.
+    """
     if record["kind"] == "gate" and not record["ok"]:
         how, style = (f"is waived ({record['waived']})", "yellow") if record.get("waived") else ("failed", "red")
         yield f"{where(record)}gate {record['gate']} {how}: {record['fail_msg']}", style
         if record.get("found") is not None:
             yield f"  found: {shorten(record['found'])}", style
-    silent = record["kind"] == "step" and record["step"] == "settle" and not record.get("error")  # the gates after it say why
-    if record["kind"] == "step" and record["phase"] == "end" and not record["ok"] and not silent:
-        first, *rest = str(record.get("error") or "no message").splitlines()
-        yield f"{where(record)}{record['step']} failed: {first}", "bold red"
-        for line in rest:
-            yield f"  {line}", "red"
+    if record["kind"] != "step" or record["phase"] != "end" or record["ok"]:
+        return
+    silent = record["step"] == "settle" and not record.get("error")  # the gates after it say why
+    if silent or (record["step"] in PHASES and not record.get("node")):
+        return
+    why = str(record.get("error") or "no message")
+    first, *rest = [""] if board.said_before(why, record) else why.splitlines()
+    yield f"{where(record)}{record['step']} failed{f': {first}' if first else ''}", "bold red"
+    for line in rest:
+        yield f"  {line}", "red"
 
 
-def step(record: Record) -> Iterator[Line]:
+def step(record: Record, _board: Board) -> Iterator[Line]:
     """A step that is done, and the beginning of one that takes back another."""
     if record["phase"] == "begin" and record["step"] == "undo":
         yield f"{where(record)}is put back", "yellow"
@@ -64,7 +69,7 @@ def step(record: Record) -> Iterator[Line]:
         yield f"{where(record)}{record['step']} done{took}", ""
 
 
-def fault(record: Record) -> Iterator[Line]:
+def fault(record: Record, _board: Board) -> Iterator[Line]:
     """A fault that was proved to be in effect, or to be healed; and one that could not be."""
     name = f"fault {record['fault']} ({record['what']})"
     if record["state"] == "failed":
@@ -74,15 +79,15 @@ def fault(record: Record) -> Iterator[Line]:
         yield f"{name} is {'in effect' if in_effect else 'healed'}: {record['evidence']}", "yellow" if in_effect else ""
 
 
-def note(record: Record) -> Iterator[Line]:
+def note(record: Record, board: Board) -> Iterator[Line]:
     """A note, the plan that comes with it, and how the run ended."""
     outcome = record.get("outcome")
-    text = record.get("text", "") + (f" to {record['to']}" if record.get("to") else "")
+    text = board.reason if outcome else record.get("text", "") + (f" to {record['to']}" if record.get("to") else "")
     style = "" if not outcome else "green" if record.get("good", outcome in GOOD) else "bold red"
     first, *rest = (f"{outcome}: {text}" if outcome else text).splitlines() or [""]
     yield first, style
     for line in [*rest, *str(record.get("plan", "")).splitlines()]:
-        yield f"  {line}", style
+        yield line if line.startswith("  ") else f"  {line}", style
 
 
 def changes(before: Board, board: Board) -> Iterator[Line]:
