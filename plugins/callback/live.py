@@ -53,9 +53,9 @@ from ansible.plugins.callback.default import CallbackModule as DefaultCallback
 try:
     from nodewise.text import cut, fit
     from nodewise.views.live import View, follow_journal
-    from nodewise.views.summary import ending
+    from nodewise.views.summary import ending, fitted
 except ImportError:  # said by the first action of the play
-    View = follow_journal = ending = None  # type: ignore[assignment,misc]  # said when it is needed
+    View = follow_journal = ending = fitted = None  # type: ignore[assignment,misc]  # said when it is needed
 
     def fit(text: str) -> str:
         """As it is."""
@@ -168,7 +168,7 @@ class CallbackModule(DefaultCallback):
         self._end()  # what the journal says comes first
         if self.get_option("view") != "off":
             _outcome, *rest = ending(summary, self._run)  # the view has told the outcome
-            self._display.display("\n" + "\n".join(rest))
+            self._display.display("\n" + "\n".join(fitted(rest, sys.stdout)))
 
     def _tell_failure(self, result: Any, what: str) -> None:
         self._tell_task()

@@ -245,7 +245,8 @@ class ApprovingAction(EngineAction):
         if not word and not self.yes(run, f"{made.cluster}: {ahead}. Go past it? [yes/no] "):
             text = f"{ahead}, and nobody approved it; {serving(run)}"
             raise Paused("approval_needed", text)
-        how = {"": "at the terminal", "any": "for whatever plan, with nodewise_approve=any"}.get(word, f"for plan {word}")
+        ways = {"": "at the terminal", "any": "in advance, whatever the plan (nodewise_approve=any)"}
+        how = ways.get(word, f"in advance, for plan {word}")
         run.note(f"past the point of no return of {way}: approved {how}", approved=hop.to)
         return not word
 

@@ -51,3 +51,8 @@ def stage(path: Path, content: str | bytes, mode: int = 0o666) -> Path:
         beside.unlink(missing_ok=True)
         raise
     return beside
+
+
+def nearby(path: Path) -> Path:
+    """A path as a user types it: from the working folder on, where it lies below that."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -86,20 +86,35 @@ def test_status_tells_a_failed_unit_and_a_dead_node(cli: Run, new_name: NewName)
 
 
 def test_a_node_off_and_on(cli: Run, new_name: NewName) -> None:
-    """Killed or shut down it is off, and on again it has its disk and its address; all is known before one is touched."""
+    """Killed or shut down it is off, with its journal to be read; on again it has its disk and its address.
+
+    All is known before one is touched.
+    """
     name = new_name()
     assert 0 == cli("up", "--name", name, "--nodes", "2").returncode
     net = load(name)
-    net.run("n2", "echo kept >kept; sync")
+    net.run("n2", "echo kept >kept; sync; echo the lazy dog | systemd-cat --identifier fable; sudo journalctl --sync")
     assert f"has no node '{name}-n3'" in cli("stop", f"{name}-n2", f"{name}-n3").stderr
     assert f"{name}-n2: stopped\n" == cli("stop", "--kill", "n2", "--name", name).stdout
     told = cli("status", "--name", name, "--json")
     assert (1, [True, False]) == (told.returncode, [node["ok"] for node in json.loads(told.stdout)])
+    assert "fable" in cli("logs", f"{name}-n2", "--lines", "20").stdout
+    assert (2, True) == (cli("logs", f"{name}-n2", "-f").returncode, "does not run" in cli("logs", f"{name}-n2", "-f").stderr)
     assert ["degraded"] == [one["state"] for one in json.loads(cli("list", "--json").stdout) if one["name"] == name]
     assert f"{name}-n2: started\n" == cli("start", f"{name}-n2").stdout
     assert "kept\n" == net.run("n2", "cat kept").stdout
     assert f"{name}-n1, {name}-n2: restarted\n" == cli("restart", f"{name}-n1", f"{name}-n2").stdout
     assert 0 == cli("status", "--name", name).returncode
+
+
+def test_what_runs_now_is_listed(cli: Run, new_name: NewName) -> None:
+    """It is asked of the nodes: what a testnet was made with, and what is on it now, may differ, and nodes may, too."""
+    name = new_name()
+    assert 0 == cli("up", "--name", name, "--nodes", "2").returncode
+    for node, version in (("n1", "3.4.23"), ("n2", "3.5.16")):
+        load(name).run(node, f"sudo mkdir -p /opt/nodewise/etcd && sudo ln -s {version} /opt/nodewise/etcd/current")
+    said = [one["system"] for one in json.loads(cli("list", "--json").stdout) if one["name"] == name]
+    assert ["etcd 3.4.23 and 3.5.16"] == said
 
 
 def test_logs_are_the_journal_of_a_node(cli: Run, pair: known.Testnet) -> None:
@@ -307,8 +322,10 @@ def test_when_provisioning_fails_nothing_is_left(cli: Run, new_name: NewName, te
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_what_failed_is_kept_where_that_is_asked_for(new_name: NewName, monkeypatch: pytest.MonkeyPatch, kept: bool) -> None:
-    """Nodes that are not reached in time are evidence: with keep_failed they are there, and `down` removes them."""
+def test_what_failed_is_kept_where_that_is_asked_for(
+    new_name: NewName, testnet_home: Path, monkeypatch: pytest.MonkeyPatch, kept: bool
+) -> None:
+    """Nodes that are not reached in time are evidence: with keep_failed they are there, else what their journals say."""
     name, said = new_name(), list[str]()
     monkeypatch.setattr(making, "REACHABLE_SECONDS", 0.0)
     with pytest.raises(SetupError, match="was not reachable over SSH"):
@@ -317,5 +334,8 @@ def test_what_failed_is_kept_where_that_is_asked_for(new_name: NewName, monkeypa
     assert ([f"{name}-n1"] if kept else []) == there
     word = f"kept what was made of testnet {name}; remove it with: testnet down --name {name}"
     assert kept == (word in said)
+    log = testnet_home / "logs" / f"{name}-n1.log"
+    assert kept == (f"the nodes' journals are in {log.parent}: {log.name}" not in said)
+    assert kept or "systemd" in log.read_text()
     lifecycle.down(name)
     assert [] == lifecycle.of(name, Podman().nodes())

@@ -198,14 +198,17 @@ def test_several_words_reach_the_program_as_they_are() -> None:
 
 
 def test_when_the_store_fails_the_other_playbook_ends(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which cluster failed is said, with the reason and the log; nothing goes on behind our back."""
+    """Steps are said as they are done; which cluster failed, with the reason and the log; nothing goes on behind our back."""
     program = home / "ansible-playbook"
-    program.write_text('#!/bin/sh\ncase "$*" in *_store) sleep 0.2; echo "[ERROR]: no room"; exit 2;; esac\nsleep 60\n')
+    said: list[str] = []
+    step = "echo '   29.3s  nodewise.cluster.release : Stage the release beside the running one (12.2 s): changed dev-n1, dev-n2'"
+    program.write_text(f'#!/bin/sh\ncase "$*" in *_store) {step}; sleep 0.2; echo "[ERROR]: no room"; exit 2;; esac\nsleep 60\n')
     program.chmod(0o755)
     monkeypatch.setattr(provision.sys, "executable", str(home / "python"))
     began = time.monotonic()
     with pytest.raises(SetupError, match=r"provisioning dev_store failed: \[ERROR\]: no room\nAll of it: .*-dev_store.log"):
-        provision.provision(_testnet(system="postgresql"))
+        provision.provision(_testnet(system="postgresql"), said.append)
+    assert said == ["  dev_store: Stage the release beside the running one (12.2 s)"]
     assert 10 > time.monotonic() - began
     assert [] == [words for _, words in tools.processes() if str(program) in words]
 

@@ -66,9 +66,11 @@ def up(nodes: int | None, name: str, scenario: str | None, **more: Any) -> None:
         sys.exit(rehearse(chosen, keep=True, name=name, seed=None))
     from nodewise.testnet import lifecycle
     from nodewise.testnet.request import Request
+    from nodewise.views.working import working
 
     given = {"variables": variables(more.pop("var")), **more}
-    made = lifecycle.up(Request(name, 3 if nodes is None else nodes, **given), say)
+    with working(err=True) as progress:
+        made = lifecycle.up(Request(name, 3 if nodes is None else nodes, **given), progress)
     click.echo(f"testnet {made.name} is up: {', '.join(node.name for node in made.nodes)} on {made.subnet}")
 
 
@@ -105,11 +107,14 @@ def image(removing: bool) -> None:
     """
     from nodewise.testnet import image as images
     from nodewise.testnet.podman import Podman
+    from nodewise.views.working import working
 
     provider = Podman()
     provider.check()
     if not removing:
-        click.echo(images.ensure(provider, say))
+        with working(err=True) as progress:
+            tag = images.ensure(provider, progress)
+        click.echo(tag)
         return
     for tag in images.remove(provider) or ["no node image: nothing"]:
         click.echo(f"{tag} removed")

@@ -104,20 +104,21 @@ def exec_(node: str, command: tuple[str, ...], name: str | None) -> NoReturn:
 @click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C.")
 @click.option("--lines", type=int, help="Only the last lines.")
 def logs(node: str, name: str | None, unit: str | None, follow: bool, lines: int | None) -> None:
-    """Print a node's journal. Works past SSH, so also for a node that is cut off.
+    """Print a node's journal. Works past SSH, so also for a node that is cut off, and for one that is off.
 
     \b
     testnet logs n1 -u etcd -f
+    testnet logs n2 --lines 50
     """
     from nodewise.testnet.overview import find_node
     from nodewise.testnet.podman import Podman
 
     _, found = find_node(node, name)
-    words = ["journalctl", "--no-pager"]
+    words = ["--no-pager"]
     words += ["--unit", unit] if unit else []
     words += ["--follow"] if follow else []
     words += ["--lines", str(lines)] if lines else []
-    sys.exit(subprocess.run(Podman().exec_command(found.name, words), check=False).returncode)
+    sys.exit(subprocess.run(Podman().journal_command(found.name, words), check=False).returncode)
 
 
 @click.command()

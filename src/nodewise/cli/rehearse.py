@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Any
 
 import click
 
+from nodewise.files import nearby
 from nodewise.simulation.disturb import heal_all
 from nodewise.simulation.harness import Rehearsal, clients_of, exit_code
 from nodewise.simulation.hosts import scene_of
@@ -19,7 +21,8 @@ from nodewise.testnet import lifecycle
 from nodewise.testnet.interrupt import interruptible
 from nodewise.testnet.state import load, ups
 from nodewise.views.live import View
-from nodewise.views.summary import ending
+from nodewise.views.summary import ending, fitted
+from nodewise.views.working import working
 
 
 def rehearse(scenario: Scenario, keep: bool, name: str, seed: int | None) -> int:
@@ -30,18 +33,21 @@ def rehearse(scenario: Scenario, keep: bool, name: str, seed: int | None) -> int
 
 def _rehearse(scenario: Scenario, keep: bool, name: str, seed: int | None) -> int:
     began, rehearsal = time.monotonic(), Rehearsal(scenario, name, seed=seed)
-    click.echo(f"{scenario.name}, seed {rehearsal.seed}, record {rehearsal.run.folder}")
+    click.echo(f"{scenario.name}, seed {rehearsal.seed}\nrecord {nearby(rehearsal.run.folder)}")
     for line in lines(rehearsal.events):
         click.echo(f"  {line}")
     cluster = scenario.cluster
     click.echo(f"a testnet of {cluster.nodes} nodes with {cluster.system} {cluster.version}".rstrip())
-    net = rehearsal.up(lambda text: click.echo(f"  {text}"))
+    with working(err=False) as say:
+        net = rehearsal.up(lambda text: say(f"  {text}"))
     try:
         click.echo(f"  {', '.join(node.name for node in net.nodes)} serve after {time.monotonic() - began:.1f} s")
-        with View([node.name for node in net.nodes], sys.stdout, sys.stdout.isatty()) as show:
+        about: dict[str, Any] = {} if scenario.upgrade else {"phases": (), "title": f"{scenario.name} on {name}"}
+        with View([node.name for node in net.nodes], sys.stdout, sys.stdout.isatty(), **about) as show:
             said = rehearsal.perform(net, show)
         outcome, *rest = ending(said, rehearsal.run.folder)
-        click.echo("\n".join(rest if scenario.upgrade else [outcome, *rest]))  # of an upgrade the view has told it
+        told = rest if scenario.upgrade else [outcome, *rest]  # of an upgrade the view has told it
+        click.echo("\n".join(fitted(told, sys.stdout)))
         return exit_code(said, scenario.upgrade.ends) if scenario.upgrade else exit_code(said)
     finally:
         farewell(name, keep)

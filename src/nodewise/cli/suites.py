@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from nodewise.errors import SetupError, UsageError
+from nodewise.files import nearby
 from nodewise.record.run import Run, new_folder
 from nodewise.simulation.playbook import follow
 from nodewise.smoke.finish import finish, judged
@@ -69,4 +70,4 @@ def _told(run: Run) -> int:
 def _table(run: Run) -> None:
     for one in judged(run):
         click.echo("\n".join(lines(one)))
-    click.echo(f"record {run.folder}")
+    click.echo(f"record {nearby(run.folder)}")

@@ -9,11 +9,12 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from nodewise.errors import SetupError, UsageError
-from nodewise.testnet import image, limits, making, provision, ssh, state
+from nodewise.errors import NodewiseError, SetupError, UsageError
+from nodewise.testnet import image, limits, making, provision, ssh, state, tools
 from nodewise.testnet.home import home, locked, state_folder
 from nodewise.testnet.interrupt import interruptible
 from nodewise.testnet.podman import Podman
@@ -22,6 +23,7 @@ from nodewise.testnet.request import Request
 from nodewise.testnet.state import Node, Testnet
 
 START_SECONDS = 60  # until a node that was started has to answer
+JOURNAL_SECONDS = 20  # to read the journal of a node that failed
 BUSY_SECONDS = 120  # how long `down` waits for an `up` that is at work on the same testnet
 
 Say = Callable[[str], None]
@@ -31,28 +33,45 @@ Thing = TypeVar("Thing", Container, Network)
 def up(request: Request, say: Say = lambda _: None, provider: Provider | None = None) -> Testnet:
     """Make a testnet; return it when a command ran on each node over SSH and the cluster, if asked for, is provisioned.
 
-    On failure, Ctrl-C and SIGTERM all that was made is removed again, unless `keep_failed` is set and something failed. UsageError:
-    nothing was touched; SetupError: something failed; KeyboardInterrupt.
+    On failure, Ctrl-C and SIGTERM all that was made is removed again, unless `keep_failed` is set and something failed; then the
+    nodes' journals are kept. UsageError: nothing was touched; SetupError: something failed; KeyboardInterrupt.
     """
     request.check()
     provider = provider or Podman()
     provider.check()
     with interruptible(), locked(f"testnet-{request.name}"):
         _refuse_if_used(request.name, provider)
-        limits.check(request.nodes, sum(node.state == "running" for node in provider.nodes()))
+        limits.check(request.nodes, sum(node.state == "running" for node in provider.nodes()), provider.store())
         tag = image.ensure(provider, say)
         try:
+            say(f"making {request.nodes} node{'s' * (request.nodes > 1)}")
             testnet = making.make(request, tag, provider)
             if testnet.system:
                 say(f"provisioning {testnet.system} {testnet.version or ''}".rstrip())
-                testnet = provision.provision(testnet)
+                testnet = provision.provision(testnet, say)
         except BaseException as failed:
             if request.keep_failed and isinstance(failed, SetupError):
                 say(f"kept what was made of testnet {request.name}; remove it with: testnet down --name {request.name}")
-            elif _remove(request.name, provider):
+                raise
+            if isinstance(failed, SetupError):
+                _keep_journals(request.name, provider, say)
+            if _remove(request.name, provider):
                 say(f"removed what was made of testnet {request.name}")
             raise
     return testnet
+
+
+def _keep_journals(name: str, provider: Provider, say: Say) -> None:
+    """Keep what the nodes wrote, which is all that can tell later why they failed."""
+    kept = []
+    for node in of(name, provider.nodes()):
+        path = home() / "logs" / f"{node.name}.log"
+        with suppress(NodewiseError, OSError):  # it must not hide why `up` failed
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(tools.run(provider.journal_command(node.name, ["--no-pager"]), timeout=JOURNAL_SECONDS).stdout)
+            kept.append(path)
+    if kept:
+        say(f"the nodes' journals are in {kept[0].parent}: {', '.join(path.name for path in kept)}")
 
 
 def down(name: str, provider: Provider | None = None) -> int:

@@ -24,11 +24,12 @@ for link in /opt/nodewise/*/current; do
 done
 true"""
 PROBE_SECONDS = 15
+LIST_SECONDS = 5
 
 
 @dataclass(frozen=True)
 class Known:
-    """A testnet of this machine. `elsewhere` is the home it was made from when that is not ours."""
+    """A testnet of this machine, and what is on its nodes now. `elsewhere` is the home it was made from when that is not ours."""
 
     name: str
     nodes: str
@@ -64,21 +65,31 @@ def everything(provider: Provider | None = None) -> list[Known]:
     for labels in (*(network.labels for network in networks), *(container.labels for container in containers)):
         if LABEL_TESTNET in labels:
             labelled[labels[LABEL_TESTNET]] = labels
-    return [
-        _known(name, lifecycle.foreign(labelled.get(name, {})), lifecycle.of(name, containers))
-        for name in sorted({*state.names(), *labelled})
-    ]
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        return list(pool.map(lambda name: _known(name, labelled.get(name, {}), containers), sorted({*state.names(), *labelled})))
 
 
-def _known(name: str, elsewhere: str | None, containers: list[Container]) -> Known:
-    running = sum(container.state == "running" for container in containers)
+def _known(name: str, labels: Mapping[str, str], everywhere: list[Container]) -> Known:
+    elsewhere, containers = lifecycle.foreign(labels), lifecycle.of(name, everywhere)
+    running = [container.name for container in containers if container.state == "running"]
     testnet = None if elsewhere else state.find(name)
     if testnet is None:
-        return Known(name, f"{running}/?", "?" if elsewhere else "half-made", "?", "?", elsewhere or "")
-    whole = "up" if running == len(testnet.nodes) else "degraded"
+        return Known(name, f"{len(running)}/?", "?" if elsewhere else "half-made", "?", "?", elsewhere or "")
+    whole = "up" if len(running) == len(testnet.nodes) else "degraded"
     condition = whole if testnet.status == "up" else "half-made"
-    system = f"{testnet.system} {testnet.version or '?'}" if testnet.system else "-"
-    return Known(name, f"{running}/{len(testnet.nodes)}", condition, testnet.subnet, system, "")
+    system = _installed([_report(testnet, node, "running", LIST_SECONDS) for node in testnet.nodes if node.name in running])
+    return Known(
+        name, f"{len(running)}/{len(testnet.nodes)}", condition, testnet.subnet, system or ("?" if testnet.system else "-"), ""
+    )
+
+
+def _installed(reports: list[Report]) -> str:
+    """What the nodes that answer have: each system with its version, or with all of them; empty where there is none."""
+    versions: dict[str, set[str]] = {}
+    for report in reports:
+        for system, _blank, version in (one.partition(" ") for one in report.installed.split(", ") if " " in one):
+            versions.setdefault(system, set()).add(version)
+    return ", ".join(f"{system} {' and '.join(sorted(there))}" for system, there in versions.items())
 
 
 def nodes(testnet: Testnet, provider: Provider | None = None) -> list[Report]:
@@ -90,11 +101,11 @@ def nodes(testnet: Testnet, provider: Provider | None = None) -> list[Report]:
         return list(pool.map(lambda node: _report(testnet, node, states.get(node.name, "missing")), testnet.nodes))
 
 
-def _report(testnet: Testnet, node: Node, container: str) -> Report:
+def _report(testnet: Testnet, node: Node, container: str, seconds: float = PROBE_SECONDS) -> Report:
     try:
-        done = ssh.run(testnet, node, PROBE, timeout=PROBE_SECONDS)
+        done = ssh.run(testnet, node, PROBE, timeout=seconds)
     except subprocess.TimeoutExpired:
-        return Report(node.name, node.address, container, f"no answer in {PROBE_SECONDS} s", "?", "?")
+        return Report(node.name, node.address, container, f"no answer in {seconds:g} s", "?", "?")
     if done.returncode:
         return Report(node.name, node.address, container, cut((done.stderr.strip().splitlines() or ["failed"])[-1], 60), "?", "?")
     failed, *installed = done.stdout.splitlines()

@@ -16,12 +16,13 @@ from ipaddress import IPv4Network, ip_network
 from pathlib import Path
 from typing import Any
 
-from nodewise.errors import SetupError
+from nodewise.errors import SetupError, UsageError
 from nodewise.testnet import firewall, tools
 from nodewise.testnet.provider import LABEL_TESTNET, Container, Network, NodeSpec, Taken
 
 CONF = Path(__file__).with_name("containers.conf")
 LABEL_IMAGE = "nodewise.image"
+JOURNAL = "/run/log/journal"  # where journald of a node writes
 PULL_SECONDS = 15  # a registry that answers slower than this is not worth waiting for: the mirror takes half a minute
 STOP_SECONDS = 20  # until a node that does not shut down is ended
 SETTLE_SECONDS = 60
@@ -66,6 +67,7 @@ class Podman:
         self._podman(
             *("run", "--detach", "--pull=never", "--name", spec.name, "--hostname", spec.name),
             *("--systemd=always", "--cap-add", "NET_ADMIN,SYS_ADMIN,SYS_PTRACE", "--log-driver", "k8s-file"),
+            *("--volume", JOURNAL),  # without a name: it goes with the node, and outlives its being off
             *("--network", spec.network, "--ip", spec.address),
             *(word for name, address in spec.hosts.items() for word in ("--add-host", f"{name}:{address}")),
             *("--mount", f"type=bind,src={spec.keys},dst=/etc/testnet,ro"),
@@ -95,6 +97,37 @@ class Podman:
             if time.monotonic() > deadline:
                 raise SetupError(f"podman (process {left[0]}) is still making testnet {testnet}; end it, then try again")
             time.sleep(0.05)
+
+    def store(self) -> Path:
+        """As podman is configured."""
+        return Path(self._podman("info", "--format", "{{.Store.GraphRoot}}").stdout.strip())
+
+    def journal_command(self, node: str, words: Sequence[str]) -> list[str]:
+        """Of a node that is off in a container that lives for this command, with that node's journal and nothing else of it."""
+        asked = self._podman("container", "inspect", "--format", "{{.State.Status}} {{.Image}}", node, check=False)
+        if asked.returncode:
+            raise SetupError(f"{node} has no container: {tools.last_line(asked.stderr)}")
+        state, image = asked.stdout.split()
+        if state == "running":
+            return self.exec_command(node, ["journalctl", *words])
+        if "--follow" in words:
+            raise UsageError(
+                f"{node} does not run ({state}), so its journal does not go on; leave out --follow, or: testnet start {node}"
+            )
+        return self._words(
+            *(
+                "run",
+                "--rm",
+                "--pull=never",
+                "--network=none",
+                "--env=TERM=dumb",
+                "--volumes-from",
+                f"{node}:ro",
+                "--entrypoint",
+                "journalctl",
+            ),
+            *(image, "--directory", JOURNAL, *words),
+        )
 
     def exec_command(self, node: str, command: Sequence[str]) -> list[str]:
         """By `podman exec`."""

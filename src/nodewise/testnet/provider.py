@@ -87,6 +87,15 @@ class Provider(Protocol):
     def settle(self, testnet: str) -> None:
         """Wait until commands that a killed `up` of this testnet left running have ended."""
 
+    def store(self) -> Path:
+        """The folder with the nodes' disks."""
+
+    def journal_command(self, node: str, words: Sequence[str]) -> list[str]:
+        """The words of a command that prints the journal of a node, on or off, as `journalctl` does with these words.
+
+        UsageError for one that is off and is to be followed.
+        """
+
     def exec_command(self, node: str, command: Sequence[str]) -> list[str]:
         """The words of a command that runs `command` as root on the node, past its SSH server."""
 

@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +24,8 @@ from nodewise.text import cut
 
 PLAYBOOK = "playbooks/provision.yml"
 END_SECONDS = 10
+LOOK_SECONDS = 0.1
+STEP = re.compile(r" *[\d.]+s  (?:[\w.]+ : )?(.+ \([\d.]+ s\)): changed ")  # as the callback nodewise.cluster.live tells it
 
 
 def check(system: str | None, version: str | None) -> None:
@@ -44,21 +48,39 @@ def _check_version(system: str, version: str | None) -> None:
     raise UsageError(f"{found}; known: {', '.join(versions)}")
 
 
-def provision(testnet: Testnet) -> Testnet:
+def provision(testnet: Testnet, say: Callable[[str], None]) -> Testnet:
     """Provision the clusters of this testnet, all at once; return it with the version that it has now.
 
-    SetupError with the words of the task that failed; the whole output stays in a log. A member waits for a cluster that it needs.
+    Each step that changed something is said when it is done. SetupError with the words of the task that failed; the whole output
+    stays in a log. A member waits for a cluster that it needs.
     """
     clusters = list(inventory.groups(testnet))
     with ExitStack() as stack:
+        told: dict[str, int] = {}
         processes = [stack.enter_context(playing(testnet, cluster)) for cluster in clusters]
         for cluster, process in zip(clusters, processes, strict=True):
-            if process.wait():
+            while process.poll() is None:
+                told = _tell(clusters, told, say)
+                time.sleep(LOOK_SECONDS)
+            told = _tell(clusters, told, say)
+            if process.returncode:
                 why = failure(_log(cluster).read_text(errors="replace"))
                 raise SetupError(f"provisioning {cluster} failed: {why}\nAll of it: {_log(cluster)}")
     testnet = replace(testnet, version=installed(testnet) or testnet.version)
     testnet.save()
     return testnet
+
+
+def _tell(clusters: list[str], told: Mapping[str, int], say: Callable[[str], None]) -> dict[str, int]:
+    """Say the steps that the playbooks' output has beyond so many bytes; return how far it was read."""
+    read = {}
+    for cluster in clusters:
+        whole, _end, _rest = _log(cluster).read_bytes()[told.get(cluster, 0) :].rpartition(b"\n")
+        read[cluster] = told.get(cluster, 0) + len(whole)
+        for line in whole.decode(errors="replace").splitlines():
+            if step := STEP.match(line):
+                say(f"  {f'{cluster}: ' if len(clusters) > 1 else ''}{step[1]}")
+    return read
 
 
 def installed(testnet: Testnet) -> str | None:

@@ -44,7 +44,7 @@ class Load(Protocol):
 
 
 class View:
-    """Shows a run while it happens. `members` may be empty: they are taken from the journal then. Of `phases` none may be awaited.
+    """Shows a run while it happens. `members` and `title` are taken from the journal where they are empty; it has these `phases`.
 
     A context manager: on a terminal the table is drawn from entering to leaving, and stays as it was last.
     """
@@ -56,8 +56,10 @@ class View:
         tty: bool,
         clock: Callable[[], int] = time.time_ns,
         phases: Iterable[str] = PHASES,
+        title: str = "",
     ) -> None:
         self.board = Board(members, phases)
+        self.board.title = title
         self._over = False
         self._lock = threading.RLock()
         self._clock = clock

@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+from nodewise.files import nearby
 from nodewise.record.commands import following
-from nodewise.text import fit
+from nodewise.text import fit, wrapped
+
+WHOLE = ("next ", "record ")
 
 
 def ending(summary: dict[str, Any], folder: Path, called: Sequence[str] | None = None) -> list[str]:
@@ -35,7 +39,15 @@ def ending(summary: dict[str, Any], folder: Path, called: Sequence[str] | None =
         said.append(f"judged    {one['checker']}: {one['verdict']}; {one['says']}")
     said += [f"next      {line}" for line in following(summary, called)]
     said += [f"record    not whole: {line}" for line in summary.get("unwritten", [])]
-    return [fit(line) for line in [*said, f"record    {folder}"]]
+    return [fit(line) for line in [*said, f"record    {nearby(folder)}"]]
+
+
+def fitted(lines: Iterable[str], stream: TextIO) -> list[str]:
+    """Lines broken between words at the terminal's width, where the stream is one; commands and paths stay whole, to be copied."""
+    if not stream.isatty():
+        return list(lines)
+    width = os.get_terminal_size(stream.fileno()).columns
+    return [part for line in lines for part in ([line] if line.startswith(WHOLE) else wrapped(line, width))]
 
 
 def _of(one: dict[str, Any]) -> str:

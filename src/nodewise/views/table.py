@@ -57,12 +57,15 @@ class Table:
         board = self.board
         at = board.last if self.over or board.outcome else self.now
         spent = clock((at - (board.began or at)) / 1e9)
-        ends = f" of about {clock((board.ends - (board.began or 0)) / 1e9)}" if board.ends and not board.outcome else ""
+        ends = ""
+        if board.ends and not board.outcome:
+            whole = clock((board.ends - (board.began or 0)) / 1e9)
+            ends = f" of about {whole}" if at <= board.ends else f", and about {whole} was expected"
         mark = self.marks["done" if board.good else "failed"] if self.over and board.outcome else self.spin()
         time = f"{spent}{ends}"
         line = Text(f"{mark} ", style="cyan" if not self.over else "")
         line.append(cut(board.title or "starting", self.width - len(time) - 5), style="bold")
-        return line.append(f"{GAP}{time}", style="dim")
+        return line.append(f"{GAP}{time}", style="dim") if board.began else line
 
     def phases(self) -> Text:
         """A mark for each phase; what is being done just now stands behind them."""
