@@ -34,7 +34,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     plain,
     renamed,
     role_path,
-    runs_of,
+    runs,
 )
 
 # Every fact that an action of this collection sets, with the value that it has before a run sets it. ansible keeps facts in the
@@ -107,8 +107,7 @@ class ActionModule(EngineAction):
 
     def opened(self, args: dict[str, Any], cluster: dict[str, Any], mine: dict[str, Any]) -> Run:
         """A fresh record. A folder that has a journal already is another run's: its outcome must not become this one's."""
-        here = runs_of(Path.cwd(), context.CLIARGS.get("inventory") or ())
-        folder = Path(os.environ.get("NODEWISE_RUN_DIR") or new_folder(here, args["kind"], cluster["cluster"]))
+        folder = Path(os.environ.get("NODEWISE_RUN_DIR") or new_folder(runs(), args["kind"], cluster["cluster"]))
         about = {key: cluster.get(key) or "" for key in ("cluster", "component")}
         run = Run.create(folder, **mine, system=cluster["system"], to=args["to"], change=args["change"], **about)
         if run.journal.exists():

@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible.vars.plugins import get_vars_from_inventory_sources
 
-from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import NodewiseError, renamed
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import NodewiseError, renamed, role_path
 
 
 def unread(folder: Path) -> str:
@@ -26,9 +26,11 @@ def find(name: str, task_vars: dict[str, Any], loader: Any) -> dict[str, Any]:
     """The cluster that is named, or the only one, with its system, role, members, groups and domains. Nothing is guessed."""
     groups = [str(group) for group in clusters(task_vars["hostvars"], loader)]
     if not groups:
+        testnets = role_path("nodewise.cluster.upgrade").parents[1].resolve() / "inventories/testnet"
+        seen = f"; the testnets that are up are in -i {testnets}" if testnets.exists() and not _named(testnets, task_vars) else ""
         raise NodewiseError(
             f"no cluster in the inventory: expected a group with the variable nodewise_system{unread(Path.cwd())}.\n"
-            "Name an inventory with -i, or bring a testnet up: testnet up --nodes 3 --system etcd --version 3.4.23"
+            f"Name an inventory with -i{seen}, or bring a testnet up: testnet up --nodes 3 --system etcd --version 3.4.23"
         )
     if not name and len(groups) > 1:
         raise NodewiseError(
@@ -43,6 +45,12 @@ def find(name: str, task_vars: dict[str, Any], loader: Any) -> dict[str, Any]:
     system = _one(members, "nodewise_system", task_vars["hostvars"])
     role = system if "." in system else f"nodewise.cluster.{system}"
     return {"cluster": chosen, "system": system, "role": role, "members": members, **places(chosen, members, task_vars["hostvars"])}
+
+
+def _named(inventory: Path, task_vars: dict[str, Any]) -> bool:
+    """Whether the play was given this inventory already."""
+    sources = getattr(task_vars["hostvars"]._inventory, "_sources", [])  # noqa: SLF001  see `clusters`
+    return any(Path(str(source)).resolve().is_relative_to(inventory) for source in sources)
 
 
 def places(cluster: str, members: list[str], hostvars: Any) -> dict[str, Any]:

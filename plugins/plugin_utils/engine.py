@@ -27,7 +27,7 @@ try:
     from nodewise import __version__, files, renamed
     from nodewise.errors import GateFailed, NodewiseError, Paused, Refused
     from nodewise.model import Artifact, Hop, Observation, Outcome, Plan, ReasonCode, Settings, Step, Subject, good
-    from nodewise.record.run import Run, new_folder, runs_of
+    from nodewise.record.run import Run, new_folder, runs
     from nodewise.record.summary import attempt, decide, midway, worth_collecting
     from nodewise.record.took import earlier
     from nodewise.releases import pypi, sources
@@ -57,10 +57,10 @@ except ImportError as missing:
     __version__ = ahead = approval = Artifact = attempt = backups = components = decide = declaration = describe = None
     ending = good = Hop = hops_through = judge_back = judge_step = lease = load_rules = memory = msgspec = new_folder = None
     Observation = order = Outcome = Plan = plan = pypi = refuse_short_window = refuse_unfit = refuse_unready = recovered_to = None
-    runs_of = busy = earlier = files = holds = installs = midway = nearest = noticed = ReasonCode = renamed = None
+    busy = earlier = files = holds = installs = midway = nearest = noticed = ReasonCode = renamed = None
     Resolver = roll = Run = Settings = smoke_finish = smoke_report = smoke_session = smoke_suite = smoke_verdict = None
     soak = sources = status = Step = Subject = summarized = unseen = Version = versions_ahead = None
-    waived = way_back = worth_collecting = wrapped = None
+    runs = waived = way_back = worth_collecting = wrapped = None
 
 __all__ = [
     "ApprovingAction",
@@ -123,7 +123,7 @@ __all__ = [
     "role_path",
     "roll",
     "run_of",
-    "runs_of",
+    "runs",
     "serving",
     "smoke_finish",
     "smoke_report",
@@ -288,7 +288,7 @@ def tell_interrupted(pid: int) -> None:
     if os.getpid() != pid:  # a worker
         return
     given = os.environ.get("NODEWISE_RUN_DIR")
-    for folder in [Path(given)] if given else sorted(Path.cwd().glob("runs/*"))[-RECENT:]:
+    for folder in [Path(given)] if given else sorted(runs().glob("*"))[-RECENT:]:
         run = Run(folder)
         with suppress(NodewiseError, OSError, ValueError):
             if run.read_json("run.json").get("controller") == lease.me(pid) and not run.read_json("summary.json").get("outcome"):

@@ -55,4 +55,5 @@ def stage(path: Path, content: str | bytes, mode: int = 0o666) -> Path:
 
 def nearby(path: Path) -> Path:
     """A path as a user types it: from the working folder on, where it lies below that."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) and here != here.parent else path

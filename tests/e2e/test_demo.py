@@ -43,7 +43,7 @@ def test_the_demo(cli: Run, new_name: NewName, testnet_home: Path, tmp_path: Pat
     _judge_journal(read(record))
     _judge_record(record)
     assert "acknowledged writes lost: 0" in done.stdout
-    assert str(record) in done.stdout
+    assert f"record {record.relative_to(tmp_path)}" in done.stdout
     assert traces.Traces() == traces.of(name, testnet_home)
     assert 0 == subprocess.run([Path(sys.executable).with_name("nodewise"), "check", record], check=False).returncode
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import tempfile
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -15,7 +16,7 @@ from nodewise import files
 from nodewise.gates.judgement import Judgement
 from nodewise.model import Batch
 from nodewise.record import junit, took
-from nodewise.record.run import Run, masked, runs_of
+from nodewise.record.run import Run, masked, runs
 from nodewise.record.summary import summarize
 from nodewise.smoke.finish import summarized
 from nodewise.views.plan import describe
@@ -205,14 +206,31 @@ def test_the_estimate_is_from_earlier_runs(tmp_path: Path) -> None:
     assert "time about 166 s: 3 batches and the soak; in" in soaked
 
 
-def test_records_are_kept_in_a_project_or_are_the_user_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A project has an ansible.cfg, the inventory that is in use, or records; the root of the file system is none."""
-    monkeypatch.setenv("XDG_STATE_HOME", "/home/ops/state")
-    own, project = Path("/home/ops/state/nodewise/runs"), tmp_path / "project"
-    (project / "inventories").mkdir(parents=True)
-    assert own == runs_of(project)
-    assert own == runs_of(project, [str(tmp_path / "hosts.yml"), "localhost,"])
-    assert own == runs_of(Path("/"), ["/etc/ansible/hosts"])
-    assert project / "runs" == runs_of(project, [str(project / "inventories")])
-    (project / "ansible.cfg").touch()
-    assert project / "runs" == runs_of(project)
+@pytest.mark.parametrize(
+    ("here", "expected"),
+    [
+        ("srv/payments", "srv/payments/runs"),  # a project
+        ("srv/payments/docs", "srv/payments/runs"),
+        ("srv/orders", "srv/orders/runs"),
+        ("home/me/elsewhere", "home/me/elsewhere/runs"),
+        ("srv", "home/me/.local/state/nodewise/runs"),
+        ("", "home/me/.local/state/nodewise/runs"),
+    ],
+)
+def test_where_records_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: str, expected: str) -> None:
+    """In a project and in the user's own folders beside what is worked on; elsewhere, as in /, with the user."""
+    for folder in ("srv/payments/docs", "srv/orders/inventory", "home/me/elsewhere"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "srv/payments/ansible.cfg").touch()
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home/me"))
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    monkeypatch.chdir(tmp_path / here)
+    assert tmp_path / expected == runs()
+
+
+def test_no_record_in_the_root_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whoever works from / has no project there."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.chdir("/")
+    assert tmp_path / "nodewise/runs" == runs()

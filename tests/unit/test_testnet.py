@@ -14,7 +14,9 @@ from click.testing import CliRunner
 from nodewise.cli.lifecycle import variables
 from nodewise.cli.main import main
 from nodewise.errors import SetupError, UsageError
-from nodewise.testnet import image, inventory, provision, ssh, state, subnets, tools
+from nodewise.simulation import scenario
+from nodewise.testnet import home as home_of
+from nodewise.testnet import image, inventory, provision, roles, ssh, state, subnets, tools
 from nodewise.testnet.home import checkout, state_folder
 from nodewise.testnet.state import Node
 
@@ -218,3 +220,22 @@ def test_a_failed_playbook_is_told_by_its_first_error() -> None:
     output = "PLAY [x]\n\nTASK [Stage]\n[ERROR]: Task failed: no such release\nOrigin: x.yml\nfatal: [n1]: FAILED!\n"
     assert "[ERROR]: Task failed: no such release" == provision.failure(output)
     assert "ansible-playbook said nothing" == provision.failure("\n")
+
+
+def test_from_a_wheel_the_collection_is_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Playbooks, roles and scenarios come from the installed collection; what is kept lies in the user's cache."""
+    monkeypatch.setattr(home_of, "SOURCES", tmp_path / "venv/lib")
+    monkeypatch.setattr(roles, "SOURCES", tmp_path / "venv/lib")
+    monkeypatch.setattr(home_of.sys, "path", [])
+    for name in ("NODEWISE_HOME", "XDG_CACHE_HOME", "ANSIBLE_COLLECTIONS_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(UsageError, match=r"the collection nodewise.cluster is not installed here\.\nInstall it, .*\.tar\.gz"):
+        checkout()
+    installed = tmp_path / ".ansible/collections/ansible_collections/nodewise/cluster"
+    installed.parent.mkdir(parents=True)
+    installed.symlink_to(Path(__file__).parents[2])
+    assert installed == checkout()
+    assert tmp_path / ".cache/nodewise" == home_of.home()
+    assert roles.environment()["ANSIBLE_COLLECTIONS_PATH"] == str(tmp_path / ".ansible/collections")
+    assert scenario.load("rolling-upgrade").name == "rolling-upgrade"

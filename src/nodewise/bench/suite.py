@@ -22,7 +22,7 @@ from nodewise.bench.roll import FROM, Roll, Rolling
 from nodewise.bench.sampling import calibration
 from nodewise.bench.smoke import Smoke
 from nodewise.errors import UsageError
-from nodewise.record.run import new_folder, provenance
+from nodewise.record.run import new_folder, provenance, runs
 from nodewise.testnet.home import locked
 from nodewise.testnet.interrupt import SIGNALS, interruptible
 
@@ -90,7 +90,7 @@ def measure(wish: Wish, rounds: int, say: Callable[[str], None], folder: Path | 
 
     SetupError: something failed; KeyboardInterrupt. There is then no report.
     """
-    folder = folder or new_folder(Path("runs").absolute(), "bench", "local")
+    folder = folder or new_folder(runs(), "bench", "local")
     with interruptible(), locked("bench"):
         benches = chosen(wish, folder)
         folder.mkdir(parents=True)

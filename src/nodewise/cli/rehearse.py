@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,6 +19,7 @@ from nodewise.simulation.hosts import scene_of
 from nodewise.simulation.scenario import Scenario
 from nodewise.simulation.schedule import lines
 from nodewise.testnet import lifecycle
+from nodewise.testnet.home import checkout
 from nodewise.testnet.interrupt import interruptible
 from nodewise.testnet.state import load, ups
 from nodewise.views.live import View
@@ -73,6 +75,9 @@ def farewell(name: str, keep: bool) -> None:
     if not keep:
         lifecycle.down(name)
         return
-    click.echo(f"\nThe cluster is up:\n  .venv/bin/testnet status --name {name}\n  .venv/bin/testnet ssh n1 --name {name}")
-    click.echo(f"  NODEWISE_TESTNET={name} .venv/bin/ansible-playbook playbooks/status.yml")
-    click.echo(f"Remove it with:\n  .venv/bin/testnet down --name {name}")
+    programs = nearby(Path(sys.executable).parent)
+    here = Path.cwd() == checkout()
+    playbook = "playbooks/status.yml" if here else f"-i {checkout()}/inventories/testnet nodewise.cluster.status"
+    click.echo(f"\nThe cluster is up:\n  {programs}/testnet status --name {name}\n  {programs}/testnet ssh n1 --name {name}")
+    click.echo(f"  NODEWISE_TESTNET={name} {programs}/ansible-playbook {playbook}")
+    click.echo(f"Remove it with:\n  {programs}/testnet down --name {name}")

@@ -11,11 +11,12 @@ from pathlib import Path
 import click
 
 from nodewise.errors import UnknownResult, UsageError
+from nodewise.files import nearby
 
 
 @click.command()
 @click.argument("run", required=False)
-@click.option("--folder", type=click.Path(path_type=Path), help="Where records are; if not given, in the project, or your own.")
+@click.option("--folder", type=click.Path(path_type=Path), help="Where records are.  [default: runs]")
 @click.option("--last", type=click.IntRange(1), default=20, show_default=True, help="How many.")
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each: its summary.")
 def runs(run: str | None, folder: Path | None, last: int, as_json: bool) -> None:
@@ -26,11 +27,12 @@ def runs(run: str | None, folder: Path | None, last: int, as_json: bool) -> None
     nodewise runs 20260101-120000-upgrade-payments-1a2b
     nodewise runs --last 1 --json
     """
-    from nodewise.record.run import Run, runs_of
+    from nodewise.record import run as records_of
+    from nodewise.record.run import Run
     from nodewise.record.summary import summary_of
     from nodewise.views.summary import ending
 
-    folder = folder or runs_of(Path.cwd())
+    folder = folder or nearby(records_of.runs())
     there = sorted(path.parent for path in folder.glob("*/run.json")) if folder.is_dir() else []
     chosen = [path for path in there if run in (None, path.name)]
     if not chosen:

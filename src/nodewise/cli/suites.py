@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from nodewise.errors import SetupError, UsageError
 from nodewise.files import nearby
-from nodewise.record.run import Run, new_folder
+from nodewise.record.run import Run, new_folder, runs
 from nodewise.simulation.playbook import follow
 from nodewise.smoke.finish import finish, judged
 from nodewise.smoke.report import lines
@@ -24,7 +23,7 @@ from nodewise.views.suites import Board
 def run(wish: dict[str, Any], name: str | None) -> int:
     """Run suites on a testnet and show what they found; returns the exit code. Ctrl-C ends them, and shows what is known."""
     net = _testnet(name)
-    made = Run(new_folder(Path("runs").absolute(), "smoke", net.name))
+    made = Run(new_folder(runs(), "smoke", net.name))
     made.folder.mkdir(parents=True)
     with interruptible():
         try:

@@ -13,6 +13,7 @@ import platform
 import secrets
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -172,16 +173,21 @@ class Run:
         return f"{failed[-1]['step']} failed: {failed[-1]['error']}" if failed else "a step failed without a message"
 
 
-def runs_of(place: Path, inventories: Iterable[str] = ()) -> Path:
-    """Where records are: `runs` of the project that `place` is, else the user's own (XDG_STATE_HOME).
+def runs() -> Path:
+    """Where the records of runs are: `runs/` in the working folder, where that is a project or the user's own.
 
-    A project has an ansible.cfg, an inventory that is in use, or records already; the root of the file system is none.
+    Elsewhere it is that of the project around the working folder, or of the user: nobody looks for a record in `/runs`.
     """
-    used = [Path(one) for one in inventories if "," not in one]
-    own = (place / "runs").is_dir() or (place / "ansible.cfg").exists() or any(one.is_relative_to(place) for one in used)
-    if own and place != Path(place.anchor):
-        return place / "runs"
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "nodewise" / "runs"
+    here, home = Path.cwd(), Path.home()
+    own = any(here.is_relative_to(folder) for folder in (home, Path(tempfile.gettempdir())))
+    if own or _project(here) or any(here.glob("inventor*")):
+        return here / "runs"
+    around = next((folder for folder in here.parents if _project(folder)), None)
+    return around / "runs" if around else Path(os.environ.get("XDG_STATE_HOME") or home / ".local/state") / "nodewise/runs"
+
+
+def _project(folder: Path) -> bool:
+    return (folder / "ansible.cfg").exists() and folder != folder.parent
 
 
 def new_folder(base: Path, kind: str, cluster: str) -> Path:

@@ -17,7 +17,7 @@ import msgspec
 
 from nodewise.errors import SetupError, UnknownResult, UsageError
 from nodewise.model import GOOD, Operation, Verdict
-from nodewise.record.run import Run, new_folder
+from nodewise.record.run import Run, new_folder, runs
 from nodewise.record.summary import summarize
 from nodewise.simulation.checkers.registry import EXIT_CODES, judge, merge
 from nodewise.simulation.disturb import Disturbance, coverage, refuse_unable
@@ -49,7 +49,7 @@ class Rehearsal:
         cluster, upgrade = scenario.cluster, scenario.upgrade or UpgradeSpec(scenario.cluster.version)
         named = f"nodewise_{upgrade.component}_version"
         self.run = Run.create(
-            new_folder(base or Path("runs").absolute(), scenario.name, name),
+            new_folder(base or runs(), scenario.name, name),
             kind=scenario.name,
             cluster=name,
             system=cluster.system,

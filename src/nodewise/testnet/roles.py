@@ -13,7 +13,7 @@ import msgspec
 import yaml
 
 from nodewise.errors import UsageError
-from nodewise.testnet.home import checkout
+from nodewise.testnet.home import SOURCES, checkout, home
 
 DECLARED = "meta/upgrade.yml"  # what makes a role that of a system
 SEARCHED = "ANSIBLE_COLLECTIONS_PATH"
@@ -69,9 +69,12 @@ def collections() -> list[Path]:
 
 
 def environment() -> dict[str, str]:
-    """Where to look for collections, for an ansible-playbook that works in another folder than the user."""
-    named = os.environ.get(SEARCHED)
-    return {SEARCHED: ":".join(str(Path(one).expanduser().absolute()) for one in named.split(":"))} if named else {}
+    """Where to look for collections, for an ansible-playbook that works in another folder than the user, and where its home is."""
+    named = [str(Path(one).expanduser().absolute()) for one in os.environ.get(SEARCHED, "").split(":") if one]
+    if checkout() != SOURCES:  # our ansible.cfg is that of a checkout
+        installed = str(checkout().parents[2])
+        return {SEARCHED: ":".join(dict.fromkeys([*named, installed])), "ANSIBLE_HOME": str(home() / "ansible")}
+    return {SEARCHED: ":".join(named)} if named else {}
 
 
 def _folders(system: str) -> list[Path]:
