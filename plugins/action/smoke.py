@@ -63,7 +63,8 @@ class ActionModule(EngineAction):
             if bad
             else {}
         )
-        run.end("smoke", ok=not bad, node=node, smoke=session.id, **error)
+        tried = sum(one.status != "skip" for one in results)
+        run.end("smoke", ok=not bad, node=node, smoke=session.id, tried=tried, **error)
         return told(results, session.expected // len(session.hosts))
 
     def alone(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     smoke_report,
     smoke_session,
 )
-from ansible_collections.nodewise.cluster.plugins.plugin_utils.suites import chosen
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.suites import chosen, passed_over
 
 
 class ActionModule(EngineAction):
@@ -41,6 +41,7 @@ class ActionModule(EngineAction):
             suites = chosen(args["suites"], args["folders"], task_vars)
             if not any("smoke" in r for r in run.records("note")):  # the suites are planned again and again in an upgrade
                 self.warn(renamed.gate_warnings(*(one.gates for one in suites)), run)
+                self.warn(passed_over(suites, args["folders"], task_vars), run)
             wish = smoke_session.Wish(
                 tier=args["tier"], slow=not args["skip_slow"], parallel=args["parallel"], workers=args["workers"], pins=args["pins"]
             )

@@ -104,6 +104,10 @@ results:
     error: {description: Why it did not run to its end; empty when it did., type: str}
     left: {description: Names of the processes that it left running., type: list, elements: str}
     alive: {description: Names of those that could not be ended., type: list, elements: str}
+    units:
+      description: Names of transient units of systemd that began meanwhile and are still there. They are not ended.
+      type: list
+      elements: str
     seconds: {description: How long it took., type: float}
     stdout: {description: Its output., type: str}
     stdout_cut: {description: Bytes of it that are left out., type: int}

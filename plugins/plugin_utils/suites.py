@@ -41,3 +41,13 @@ def chosen(names: list[str], folders: list[str], task_vars: dict[str, Any]) -> l
         names = smoke_suite.names(places(folders, task_vars)[0])
         names += sorted({role.rpartition(".")[2]} & set(smoke_suite.names(shipped(role))) - set(names))
     return [find(name, folders, task_vars) for name in names]
+
+
+def passed_over(suites: list[Any], folders: list[str], task_vars: dict[str, Any]) -> list[str]:
+    """What to say of suites that are not run because one of their name comes first; nothing of those that are named by a path."""
+    own, coming = places(folders, task_vars)
+    return [
+        f"suite {one.name} is {one.folder}; not run is {', '.join(map(str, others))}"
+        for one in suites
+        if (others := smoke_suite.shadowed(one, [*own, *coming]))
+    ]

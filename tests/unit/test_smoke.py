@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import stat
+import tarfile
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -203,6 +205,20 @@ def test_a_port_is_a_text(tmp_path: Path) -> None:
     assert {"PORT": "5432"} == suite.load(make(tmp_path / "s", {"a": "#!/bin/sh\n"}, "environment: {PORT: 5432}\n")).environment
 
 
+def test_a_name_that_is_no_utf8(tmp_path: Path) -> None:
+    """A script is known by a name that can be written down, on its host, too; data is there by its own."""
+    folder = make(tmp_path / "s", {"good": "#!/bin/sh\n"})
+    for name in (b"t\xe9st", b"data-\xe9"):
+        (folder / os.fsdecode(name)).write_text("#!/bin/sh\n" if name[:1] == b"t" else "1")
+    (folder / os.fsdecode(b"t\xe9st")).chmod(0o755)
+    found = suite.load(folder)
+    assert [r"good", r"t\xe9st"] == [one.name for one in found.scripts]
+    with tarfile.open(fileobj=io.BytesIO(found.packed())) as packed:
+        assert {"good", r"t\xe9st", os.fsdecode(b"data-\xe9")} == set(packed.getnames())
+    (made,) = session.plan(tmp_path / "run", [found], Wish(), HOSTS, cluster="c")
+    assert made.scripts == session.read(tmp_path / "run", made.id).scripts
+
+
 def test_a_suite_without_executables(tmp_path: Path) -> None:
     """It is refused, with what to do."""
     make(tmp_path / "s", {})
@@ -224,6 +240,8 @@ def test_a_suite_of_ones_own_goes_first(tmp_path: Path) -> None:
         make(tmp_path / place / "s", {"x": "#!/bin/sh\n"})
     assert str(tmp_path / "a/s") == suite.find("s", [tmp_path / "none", tmp_path / "a", tmp_path / "b"]).folder
     assert str(tmp_path / "b/s") == suite.find(str(tmp_path / "b/s"), []).folder
+    places = [tmp_path / "none", tmp_path / "a", tmp_path / "b"]
+    assert [[tmp_path / "b/s"], []] == [suite.shadowed(suite.find("s", one), one) for one in (places, places[:2])]
 
 
 @pytest.mark.parametrize("name", ["no-run-bit", "link", "spoken-of", "comment"])
@@ -359,6 +377,53 @@ def test_a_gate_of_the_suites_own(tmp_path: Path) -> None:
     rest = [results(host, a="pass", b="pass") for host in ("n2", "n3")]
     done = judged(tmp_path, flaky, *rest, declared=gate)
     assert [False, 6, "steady: some were flaky; found 1"] == [done.ok, done.counts.passed, done.reason]
+
+
+ASKS = {
+    "smoke.pased > `0`": "asks about smoke.pased, which is not there (did you mean smoke.passed?)",
+    "passed > `0`": "asks about passed, which is not there",
+    "length(smoke.hots) == `3` && smoke.passed > `0`": "asks about smoke.hots",
+    "sum([smoke.passed, smoke.skiped]) > `0`": "asks about smoke.skiped",
+    "smok.failures[0] == `null`": "asks about smok.failures",
+    "smoke.failures[?contains(@, 'x')] | length(@) == `0`": "",
+    "smoke.failures[*].x | [0] == `null`": "",
+    "smoke.cases_failed == `0` && smoke.suite == 's'": "",
+}
+
+
+@pytest.mark.parametrize(("that", "expected"), ASKS.items())
+def test_a_gate_that_asks_about_nothing(tmp_path: Path, that: str, expected: str) -> None:
+    """It is refused before anything runs: after all was run it would fail, whatever came of it."""
+    declared = yaml.safe_dump({"gates": {"mine": {"that": that, "fail_msg": "x"}}})
+    if not expected:
+        planned(tmp_path / "run", declared=declared)
+        return
+    with pytest.raises(UsageError) as raised:
+        planned(tmp_path / "run", declared=declared)
+    assert f"gate mine {expected}" in str(raised.value)
+    assert [] == list(tmp_path.glob("run/smoke/*"))
+
+
+def test_two_suites_of_one_name(tmp_path: Path) -> None:
+    """Each says where it is from, and their cases have names of their own."""
+    folders = [make(tmp_path / place / "s", {"a": "#!/bin/sh\n"}) for place in "xy"]
+    made = session.plan(tmp_path / "run", [suite.load(one) for one in folders], Wish(), HOSTS, cluster="c")
+    told = [next(iter(report.lines(session.conclude(tmp_path / "run", one.id)))) for one in made]
+    assert [True, True] == [f"s (in {folder}), tier" in line for folder, line in zip(folders, told, strict=True)]
+    report.put_junit(tmp_path / "run")
+    cases = ElementTree.parse(tmp_path / "run/junit.xml").iter("testcase")  # noqa: S314  our own
+    assert {f"{name}.{host}" for name in ("s", "s.2") for host in HOSTS} == {one.get("classname") for one in cases}
+
+
+def test_lines_are_those_of_the_failed_case() -> None:
+    """Of much output what is shown begins where the failure does; without such a line it is the end."""
+    said = "1..30\n" + "".join(f"{'not ok' if n == 3 else 'ok'} {n} - case {n}\n" for n in range(1, 31))
+    said = said.replace("case 3\n", "case 3\n# expected 1, found 2\n", 1)
+    result = verdict.judge(Ended(script="one", code=0, stdout=said, stderr="bye\n"), Script(name="one"), "n1")
+    assert ["not ok 3 - case 3", "# expected 1, found 2", "ok 4 - case 4"] == result.lines[:3]
+    ended = Ended(script="one", code=1, stdout="a\nb\n", units=["run-r1.service"])
+    assert ["a", "b"] == verdict.judge(ended, Script(name="one"), "n1").lines
+    assert any("run-r1.service" in note for note in verdict.judge(ended, Script(name="one"), "n1").notes)
 
 
 def test_a_suite_twice_in_a_run(tmp_path: Path) -> None:

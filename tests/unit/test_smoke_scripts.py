@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.nodewise.cluster.plugins.module_utils.smoke import script
+from ansible_collections.nodewise.cluster.plugins.module_utils.smoke.secrets import Secrets
+
 DRIVER = """import json, sys
 from ansible_collections.nodewise.cluster.plugins.module_utils.smoke.suite import run_suite
 print(json.dumps(run_suite(json.load(open(sys.argv[1])))))"""
@@ -218,6 +221,23 @@ echo b > b.log; head -c 3000000 /dev/zero > c.log
     found = {one["name"]: one for one in host.run({"one": script}, keep=["*.log", "nothing*"])["files"]}
     assert {"d/a": "one", "b.log": None, "c.log": None} == {name: one["script"] for name, one in found.items()}
     assert 3_000_000 - (1 << 20) == found["c.log"]["cut"]
+
+
+def test_a_file_whose_name_is_no_utf8_is_kept(host: Host) -> None:
+    """Its name is one that can be written down."""
+    script = "#!/bin/sh\necho a > \"$NODEWISE_ARTIFACTS/$(printf 'caf\\351')\"\n"
+    assert [r"caf\xe9"] == [one["name"] for one in host.run({"one": script})["files"]]
+
+
+def test_units_that_began_meanwhile_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What systemd-run begins is no child of a script, so it is found by its name."""
+    (tmp_path / "before.service").touch()
+    monkeypatch.setattr(script, "TRANSIENT", (str(tmp_path / "*.service"),))
+    program = tmp_path / "one"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/run-r1.service\n")
+    program.chmod(0o755)
+    job = {"name": "one", "path": str(program), "folder": str(tmp_path), "environment": {}, "timeout": 5, "cap": 4096}
+    assert ["run-r1.service"] == script.run_script(job, Secrets([]))["units"]
 
 
 def test_scripts_at_once(host: Host) -> None:

@@ -30,6 +30,8 @@ def test_the_board(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shown = [line.split(maxsplit=2) for line in console.export_text().splitlines()[1:]]
     assert [["s", "controller", "running 0 s"], ["s", "n1", "passed, 1.5 s"]] == [[w.strip() for w in line] for line in shown[:2]]
     assert "the first a: exit code 1, 1.5 s" in shown[2][2]
+    board.feed({**ended, "node": "n3", "ok": True, "tried": 0})
+    assert board.cells["s", "n3"].plain == "nothing was tried, 1.5 s"
     assert ["s: 2 results expected of n1, n2", "  n1: passed, 1.5 s"] == capsys.readouterr().out.splitlines()[:2]
 
 
@@ -39,6 +41,7 @@ def test_the_board(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["--name", "nosuch"], "no testnet named nosuch"),
         ([], "testnets with a cluster on them: none; name one"),
         (["--tier", "hardcore"], "Invalid value for '--tier'"),
+        (["-e", "nothing"], "expected KEY=VALUE"),
         (["--workers", "0"], "Invalid value for '--workers'"),
     ],
 )

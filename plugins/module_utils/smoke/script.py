@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import glob
 import os
 import select
 import signal
@@ -28,6 +29,7 @@ GRACE = 2.0  # seconds from SIGTERM to SIGKILL
 TICK = 0.05  # seconds between looks at a script whose output is still open
 LAST = 5.0  # seconds that what was killed may take to be gone
 CHUNK = 1 << 18
+TRANSIENT = ("/run/systemd/transient/*.service", "/run/user/*/systemd/transient/*.service")
 
 
 class Cancelled(BaseException):
@@ -42,7 +44,7 @@ def run_script(job: dict[str, Any], secrets: Secrets) -> dict[str, Any]:
     adopt_orphans()
     answer: dict[str, Any] = {"script": job["name"], "code": None, "signal": None, "timeout": False, "error": "", "left": []}
     streams = {"stdout": Output(job["cap"], secrets), "stderr": Output(job["cap"], secrets)}
-    began = time.monotonic()
+    began, running = time.monotonic(), transient()
     try:
         process = start(job)
     except OSError as error:
@@ -52,9 +54,15 @@ def run_script(job: dict[str, Any], secrets: Secrets) -> dict[str, Any]:
     answer["seconds"] = round(time.monotonic() - began, 3)
     for name, stream in streams.items():
         answer[name], answer[name + "_cut"] = stream.text(), stream.cut
-    for name in ("left", "alive"):  # processes, whose names are their own
+    answer["units"] = sorted(transient() - running)
+    for name in ("left", "alive", "units"):  # of processes and units, whose names are their own
         answer[name] = [secrets.text(title) for title in answer.get(name, [])]
     return answer
+
+
+def transient() -> set[str]:
+    """Return the names of units that somebody began without a file of their own, as systemd-run does, and that are there."""
+    return {os.path.basename(path) for place in TRANSIENT for path in glob.glob(place)}
 
 
 def start(job: dict[str, Any]) -> subprocess.Popen[bytes]:

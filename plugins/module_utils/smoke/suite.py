@@ -288,4 +288,5 @@ class Files:
         fits = len(content) <= self.room
         self.room -= len(content) if fits else 0
         told = {"size": found.size, "cut": found.cut, "content": base64.b64encode(content).decode() if fits else None}
-        self.kept.append({"script": script, "name": self.secrets.text(name), **told})
+        readable = self.secrets.text(name).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        self.kept.append({"script": script, "name": readable, **told})

@@ -21,7 +21,7 @@ def finish(run: Run, why: str = "") -> dict[str, Any]:
     trouble: list[str] = []
     done: list[Concluded] = attempt(trouble, lambda: judged(run), [])
     ok = bool(done) and not why and all(one.ok for one in done)
-    words = "; ".join(f"{one.session.suite}: {counted(one)}" for one in done)
+    words = "; ".join(f"{one.session.id}: {counted(one)}" for one in done)
     nothing = "the run ended before anything was planned; what stopped it stands above"
     run.conclude(ENDS[ok], f"{why}; {words}" if why and words else why or words or nothing)
     return summarized(run, always=True)

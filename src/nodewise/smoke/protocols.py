@@ -14,11 +14,18 @@ import re
 from collections.abc import Callable
 from typing import Literal
 
-from nodewise.smoke import jsonl, junit, tap
+from nodewise.smoke import jsonl, junit, prove, tap
 from nodewise.smoke.cases import Case
 
 Protocol = Literal["auto", "exit", "tap", "junit", "jsonl"]
-READERS: dict[Protocol, Callable[[str], list[Case]]] = {"tap": tap.read, "junit": junit.read, "jsonl": jsonl.read}
+
+
+def _tap(text: str) -> list[Case]:
+    """TAP itself, or what prove made of it."""
+    return prove.read(text) if prove.speaks(text) else tap.read(text)
+
+
+READERS: dict[Protocol, Callable[[str], list[Case]]] = {"tap": _tap, "junit": junit.read, "jsonl": jsonl.read}
 COLOURS = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])"
 )  # ECMA-48: what a terminal does not show
@@ -35,7 +42,7 @@ def detect(said: str) -> Protocol:
     text = plain(said)
     if junit.BEGINS.search(text):
         return "junit"
-    if tap.speaks(text):
+    if prove.speaks(text) or tap.speaks(text):
         return "tap"
     return "jsonl" if any(line.lstrip().startswith("{") and jsonl.is_case(line) for line in text.split("\n")) else "exit"
 

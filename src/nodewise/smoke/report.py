@@ -59,7 +59,7 @@ def put_junit(folder: Path) -> None:
 def _cases(done: Concluded) -> Iterator[junit.Case]:
     for result in done.results:
         for case in _told(result):
-            where, lines, notes = f"{done.session.suite}.{result.host}", "\n".join(result.lines), "\n".join(result.notes)
+            where, lines, notes = f"{done.session.id}.{result.host}", "\n".join(result.lines), "\n".join(result.notes)
             yield junit.Case(where, case.name, case.status, case.reason, lines, notes, case.seconds)
 
 

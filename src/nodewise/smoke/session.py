@@ -22,6 +22,7 @@ from nodewise import files
 from nodewise.errors import Refused, UsageError
 from nodewise.gates.judgement import Judgement, judge, unmet
 from nodewise.gates.vocabulary import parse_gates
+from nodewise.smoke.asked import refuse_unknown
 from nodewise.smoke.suite import Script, Suite, Tier, Where
 from nodewise.smoke.verdict import Result, silent
 
@@ -71,6 +72,9 @@ class Counts(msgspec.Struct, kw_only=True):
     cases_failed: int = 0
 
 
+ASKED = (*Counts.__struct_fields__, "suite", "tier", "hosts", "failures", "changed")  # what `context` has
+
+
 class Concluded(msgspec.Struct, kw_only=True):
     """A session that was judged."""
 
@@ -110,16 +114,26 @@ def plan(folder: Path, suites: list[Suite], wish: Wish, hosts: dict[str, str | N
 
     `folder`: the run's. `hosts`: those to run on, with the version that each runs where it is known.
     """
-    for one in suites:
-        parse_gates(one.gates)  # refused before anything runs
+    for one in suites:  # what cannot be asked is refused before anything runs
+        refuse_unknown(parse_gates(one.gates), {"smoke": ASKED})
     chosen = [(suite, suite.chosen(wish.tier, slow=wish.slow)) for suite in suites]
-    made = [_session(folder, suite, scripts, wish, hosts, about) for suite, scripts in chosen if scripts]
+    names = [one.name for one in suites]
+    made = [
+        _session(folder, suite, scripts, wish, hosts, _apart(suite, about) if names.count(suite.name) > 1 else about)
+        for suite, scripts in chosen
+        if scripts
+    ]
     if not made:
         without = "" if wish.slow else " that is not slow"
         raise UsageError(
             f"nothing to run: no script{without} of tier {wish.tier} in {', '.join(one.name for one in suites) or 'no suite'}"
         )
     return made
+
+
+def _apart(suite: Suite, about: dict[str, str]) -> dict[str, str]:
+    """What a session is about, with the folder of its suite: another one has its name."""
+    return {**about, "about": ", ".join(filter(None, [about.get("about"), f"in {suite.folder}"]))}
 
 
 def _session(

@@ -13,7 +13,7 @@ import io
 import os
 import re
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -74,9 +74,11 @@ class Suite(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     def packed(self) -> bytes:
         """All its files as a tar archive; links are followed."""
         made = io.BytesIO()
+        scripts = {one.name for one in self.scripts}
         with tarfile.open(fileobj=made, mode="w:gz", compresslevel=1, dereference=True) as archive:
-            for name in self.files:
-                archive.add(Path(self.folder) / name, name, recursive=False)
+            for path in _walked(Path(self.folder)):
+                name = str(path.relative_to(self.folder))  # of data it stays what it is: a script opens it by that
+                archive.add(path, readable(name) if readable(name) in scripts else name, recursive=False)
         return made.getvalue()
 
 
@@ -98,6 +100,16 @@ def find(word: str, places: Iterable[Path]) -> Suite:
     return load(folder)
 
 
+def shadowed(suite: Suite, places: Iterable[Path]) -> list[Path]:
+    """The folders of other suites of its name, which are not run: places are looked through in their order."""
+    there = [place / suite.name for place in places]
+    return [
+        one
+        for one in there
+        if one.is_dir() and one.resolve() != Path(suite.folder) and Path(suite.folder) in map(Path.resolve, there)
+    ]
+
+
 def names(places: Iterable[Path]) -> list[str]:
     """The suites in some folders, by name."""
     return sorted({one.name for place in places if place.is_dir() for one in place.iterdir() if one.is_dir() and not _ignored(one)})
@@ -114,7 +126,7 @@ def load(folder: Path) -> Suite:
     try:
         for name, own in {**said, "": {}}.items():  # what suite.yml says is refused, and not left to each script to fail by
             msgspec.convert({**defaults, **(own or {}), "name": name}, Script)
-        found = {one: _script(folder, one, defaults, said.get(one)) for one in _scripts(folder)}
+        found = {readable(path.name): _script(path, defaults, said.get(readable(path.name))) for path in _scripts(folder)}
         for name in sorted(said.keys() - found.keys()):
             found[name] = Script(name=name, problem=_absent(folder / name))
         scripts = [found[name] for name in sorted(found)]
@@ -134,19 +146,24 @@ def _refuse(suite: Suite) -> None:
         raise UsageError(f"{suite.folder}/{DECLARED}: {', '.join(wrong)} is no name of an environment variable")
 
 
-def _scripts(folder: Path) -> list[str]:
+def readable(name: str) -> str:
+    r"""A file's name as text: a byte of it that is no UTF-8 becomes \xe9, say."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def _scripts(folder: Path) -> list[Path]:
     """What is meant to be run: executables, and files that say how they are run but have no run bit."""
     found = []
     for path in sorted(folder.iterdir()):
         broken = path.is_symlink() and not path.exists()
         meant = path.is_file() and (os.access(path, os.X_OK) or _head(path).startswith(b"#!"))
         if (broken or meant) and not _ignored(path) and path.name != DECLARED:
-            found.append(path.name)
+            found.append(path)
     return found
 
 
-def _script(folder: Path, name: str, defaults: dict[str, Any], said: dict[str, Any] | None) -> Script:
-    path = folder / name
+def _script(path: Path, defaults: dict[str, Any], said: dict[str, Any] | None) -> Script:
+    name = readable(path.name)
     try:
         own = _header(_head(path))
         script = msgspec.convert({**defaults, **own, **(said or {}), "name": name}, Script, strict=False)
@@ -188,14 +205,17 @@ def _absent(path: Path) -> str:
 def _files(folder: Path) -> dict[str, str]:
     """Every file of the suite with its checksum, the run bit being part of it."""
     found = {}
+    for path in _walked(folder):
+        mode = b"x" if os.access(path, os.X_OK) else b"-"
+        found[readable(str(path.relative_to(folder)))] = hashlib.sha256(mode + path.read_bytes()).hexdigest()
+    return found
+
+
+def _walked(folder: Path) -> Iterator[Path]:
+    """The files of a suite, folder by folder."""
     for root, folders, inside in os.walk(folder, followlinks=False):
         folders[:] = sorted(name for name in folders if not _ignored(Path(name)))
-        for name in sorted(inside):
-            path = Path(root) / name
-            if not _ignored(path) and path.is_file():
-                mode = b"x" if os.access(path, os.X_OK) else b"-"
-                found[str(path.relative_to(folder))] = hashlib.sha256(mode + path.read_bytes()).hexdigest()
-    return found
+        yield from (path for name in sorted(inside) if not _ignored(path := Path(root) / name) and path.is_file())
 
 
 def _ignored(path: Path) -> bool:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 
 import msgspec
@@ -14,6 +15,7 @@ from nodewise.smoke.cases import Case, Status, Unparsable, short
 from nodewise.smoke.suite import Script
 from nodewise.text import cut
 
+FAILED = re.compile(r"\bnot ok\b|\bfail|\berror", re.IGNORECASE)  # in the line that a program prints of a failed case
 SKIP = 77  # the exit code of Automake's and of many others' scripts that did not apply
 
 
@@ -28,6 +30,7 @@ class Ended(msgspec.Struct, kw_only=True):
     error: str = ""
     left: list[str] = []
     alive: list[str] = []
+    units: list[str] = []
     seconds: float = 0.0
     stdout: str = ""
     stdout_cut: int = 0
@@ -68,7 +71,7 @@ def judge(ended: Ended, script: Script, host: str) -> Result:
         notes=_notes(ended),
         cases=found,
         flaky=status == "pass" and any(case.flaky for case in found),
-        lines=_lines(ended) if status == "fail" else [],
+        lines=_lines(ended, found) if status == "fail" else [],
     )
 
 
@@ -126,7 +129,7 @@ def _cases(ended: Ended, script: Script) -> list[Case] | None:
 def _by_code(ended: Ended, script: Script) -> tuple[Status, str]:
     if ended.code in script.expect:
         return "pass", ""
-    last = (_lines(ended) or [""])[-1]
+    last = (_lines(ended, []) or [""])[-1]
     if ended.code == SKIP:
         return "skip", last or "exit code 77"
     expected = " or ".join(map(str, script.expect))
@@ -149,16 +152,31 @@ def _notes(ended: Ended) -> list[str]:
     notes = []
     if ended.left:
         notes.append(f"it left {', '.join(sorted(set(ended.left)))} running; ended")
+    if ended.units:
+        notes.append(f"units that began meanwhile still run: {', '.join(ended.units)}; end them with systemctl stop")
     for name, lost in (("output", ended.stdout_cut), ("errors", ended.stderr_cut)):
         if lost:
             notes.append(f"{lost} bytes of its {name} were cut")
     return notes
 
 
-def _lines(ended: Ended, most: int = 12) -> list[str]:
-    """The last lines that it printed, its errors before its output."""
-    said = ended.stderr.strip() or ended.stdout.strip() or (ended.told or "").strip()
-    return [cut("".join(c if c.isprintable() else "·" for c in line), 200) for line in said.splitlines()[-most:]]
+def _lines(ended: Ended, found: list[Case], most: int = 12) -> list[str]:
+    """What it printed from the first failed case on; where that is not to be found, its last lines, errors before output."""
+    said = (ended.stderr.strip() or ended.stdout.strip() or (ended.told or "").strip()).splitlines()[-most:]
+    for text in (ended.stdout, ended.stderr, ended.told or ""):
+        lines = text.strip().splitlines()
+        if (at := _begins(lines, found)) is not None:
+            said = lines[at : at + most]
+            break
+    return [cut("".join(c if c.isprintable() else "·" for c in line), 200) for line in said]
+
+
+def _begins(lines: list[str], found: list[Case]) -> int | None:
+    """The number of the line that tells of the first failed case."""
+    failed = next((case.name.rpartition(" > ")[2] for case in found if case.status == "fail"), None)
+    if failed is None:
+        return None
+    return next((number for number, line in enumerate(lines) if failed in line and FAILED.search(line)), None)
 
 
 def _signal(number: int) -> str:

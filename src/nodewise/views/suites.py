@@ -47,8 +47,10 @@ class Board:
             self.began[place] = time.monotonic()
             return
         self.began.pop(place, None)
-        word = "passed" if record["ok"] else str(record.get("error") or "failed")
-        self.cells[place] = Text(f"{word}, {record['duration_s']:.1f} s", style="green" if record["ok"] else "red")
+        well = "passed" if record.get("tried", 1) else "nothing was tried"
+        word = well if record["ok"] else str(record.get("error") or "failed")
+        style = "red" if not record["ok"] else "green" if record.get("tried", 1) else "yellow"
+        self.cells[place] = Text(f"{word}, {record['duration_s']:.1f} s", style=style)
         self._say(f"  {place[1]}: {self.cells[place]}")
 
     def _say(self, text: str) -> None:
