@@ -87,9 +87,12 @@ def _case(element: ElementTree.Element) -> Case:
 
 
 def alone(layer: str, name: str) -> str:
-    """The command that runs one test (file::function) by itself; what -k cannot say of its parameters is left out."""
-    words = re.match(r"[\w\[\].:+-]+", name.partition("::")[2])  # none of a file that could not be read
-    return f'make test-{layer} ARGS="-k {words.group()}"' if words else f"make test-{layer}"
+    """The command that runs one test (file::function) by itself, and those whose names have the same words: -k takes no blanks."""
+    words = [word for word in re.findall(r"[\w\[\]./:+-]+", name.partition("::")[2]) if word not in ("and", "or", "not")]
+    if not words:  # of a file that could not be read
+        return f"make test-{layer}"
+    said = " and ".join(words)
+    return f'make test-{layer} ARGS="-k {said if len(words) == 1 else repr(said)}"'
 
 
 def record(layer: str, name: str) -> Path:

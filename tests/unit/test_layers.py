@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,13 +74,38 @@ def test_the_report_fits() -> None:
     [
         ("test_data.py::test_a", ' ARGS="-k test_a"'),
         ("test_data.py::test_a[3.4.23]", ' ARGS="-k test_a[3.4.23]"'),
-        ("test_data.py::test_a[3.3.25 to 3.4.23]", ' ARGS="-k test_a[3.3.25"'),  # -k takes no space
+        ("test_data.py::test_a[3.3.25 to 3.4.23]", """ ARGS="-k 'test_a[3.3.25 and to and 3.4.23]'\""""),  # -k takes no blank
+        ("test_data.py::test_a[srv/x-`0` and not 1]", """ ARGS="-k 'test_a[srv/x- and 0 and 1]'\""""),
         ("tests.system.test_data", ""),  # a file that could not be read
     ],
 )
 def test_the_command_for_one_test(name: str, words: str) -> None:
     """A failed test is named with the command that runs it by itself."""
     assert f"make test-system{words}" == layers.alone("system", name)
+
+
+def test_the_command_for_one_test_selects_it(tmp_path: Path) -> None:
+    """Pytest understands it, and runs the test that has failed."""
+    names = ["3.3.25 to 3.4.23", "a > `0` and not b", "srv/x, y-1"]
+    (tmp_path / "test_data.py").write_text(
+        f"import pytest\n@pytest.mark.parametrize('one', range({len(names)}), ids={names})\ndef test_a(one): print(one)\n"
+    )
+    for name in names:
+        words = shlex.split(shlex.split(layers.alone("unit", f"test_data.py::test_a[{name}]"))[-1].removeprefix("ARGS="))
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            "-q",
+            "--collect-only",
+            "--rootdir",
+            str(tmp_path),
+            str(tmp_path),
+        ]
+        done = subprocess.run([*command, *words], capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert f"test_a[{name}]" in done.stdout, done.stdout + done.stderr
 
 
 def test_results_of_other_layers_stay() -> None:
