@@ -98,6 +98,8 @@ import subprocess
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.program import environment
+
 MARK = "/etc/testnet"  # what only test hosts have
 LONGEST = 120  # seconds that a script may take
 SPEC = {
@@ -118,7 +120,13 @@ def main() -> None:
         module.fail_json(msg=f"this is no test host: it has no {MARK}; a fault is for test hosts alone")
     try:
         done = subprocess.run(
-            ["sh", "-s"], input=module.params["script"], capture_output=True, text=True, timeout=LONGEST, check=False
+            ["sh", "-s"],
+            env=environment(),
+            input=module.params["script"],
+            capture_output=True,
+            text=True,
+            timeout=LONGEST,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         module.fail_json(msg=f"the host was not done within {LONGEST} s")
