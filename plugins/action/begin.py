@@ -110,7 +110,9 @@ class ActionModule(EngineAction):
         folder = Path(os.environ.get("NODEWISE_RUN_DIR") or new_folder(runs(), args["kind"], cluster["cluster"]))
         about = {key: cluster.get(key) or "" for key in ("cluster", "component")}
         run = Run.create(folder, **mine, system=cluster["system"], to=args["to"], change=args["change"], **about)
-        if run.journal.exists():
+        if any(
+            record["kind"] != "fault" for record in run.records()
+        ):  # faults alone are those of the rehearsal that this is a part of
             raise NodewiseError(f"{folder} holds the record of another run; unset NODEWISE_RUN_DIR, or name a new folder")
         self.warn(killed(run, cluster["cluster"]), run)
         run.note(f"{args['kind']} of {cluster['cluster']}", members=cluster["members"], to=args["to"])

@@ -274,6 +274,8 @@ class Operation(msgspec.Struct, omit_defaults=True):
     error: str | None = None
     final: bool = False  # a read after the workload has ended and the cluster has settled
     stale: bool = False  # a read of a replica, which may be behind: only promised to be no phantom
+    old: Any = None  # of a compare-and-set: what has to be there for `value` to take its place; None: nothing
+    refused: bool = False  # a `fail` that is an answer: the system compared, or counted, and said no
 
 
 class Verdict(msgspec.Struct, omit_defaults=True):

@@ -23,6 +23,7 @@ from nodewise.simulation.workloads.data import seed_data, verify_data
 from nodewise.simulation.workloads.final import final_reads
 from nodewise.simulation.workloads.history import History, read_history
 from nodewise.simulation.workloads.load import Load, Shape
+from nodewise.simulation.workloads.registry import workload_named
 from nodewise.systems.postgresql.client import PostgresqlClient, connect
 
 PREFIX = "/nodewise/test/"
@@ -94,6 +95,46 @@ def test_a_load_through_every_member_is_judged_valid(servers: Servers, tmp_path:
     done = [o for o in operations if o.type == "ok" and not o.final]
     assert {"n1"} == {o.node for o in done if o.f != "read"}
     assert {("n1", False), ("n2", True), ("n3", True)} == {(o.node, o.stale) for o in done if o.f == "read"}
+
+
+BEHIND = {
+    "cas": "update workload.registers set value = 'nobody''s' where key ^@ '{prefix}'",
+    "append": "update workload.registers set value = value || ',nobody''s' where key ^@ '{prefix}'",
+    "bank": "update workload.accounts set balance = balance - 1 where key = '{prefix}account1'",
+}
+
+
+@pytest.mark.parametrize("name", BEHIND)
+def test_clients_that_share_their_rows(servers: Servers, tmp_path: Path, name: str) -> None:
+    """Registers, lists and accounts that all clients change are judged valid; a change behind their backs is found."""
+    prefix, workload, nodes = f"/nodewise/{name}/", workload_named(name), list(servers.addresses)
+    with History(tmp_path / "history.jsonl") as history:
+        load = Load(servers.factory(), nodes, history, Shape(prefix, seed=5, keys=3, rate=400), workload).start()
+        until = time.monotonic() + 20
+        while load.stats().ok < 300 and time.monotonic() < until:
+            time.sleep(0.05)
+        stats = load.stop()
+        final_reads(servers.factory(), nodes, history, prefix)
+        verdict = merge(judge(whole := read_history(history.path), workload.checkers))
+        servers.sql("n1", BEHIND[name].format(prefix=prefix), "nodewise")
+        final_reads(servers.factory(), nodes, history, prefix)
+    assert ("valid", 0, 0) == (verdict.valid, stats.failed, stats.info), verdict.says
+    assert name == "append" or any(o.refused for o in whole), "nobody was overtaken, and nobody short of money"
+    assert {"n1", "n2", "n3"} == {o.node for o in whole if o.type == "ok" and not o.final}
+    servers.sql("n1", "truncate workload.registers", "nodewise")
+    assert "invalid" == merge(judge(read_history(history.path), workload.checkers)).valid
+
+
+def test_a_transfer_that_cannot_be_paid_books_nothing(servers: Servers) -> None:
+    """It is refused, whole, and the session goes on."""
+    client = servers.client()
+    client.invoke(Operation(0, "invoke", "deposit", "/poor/account", {"/poor/account0": 5, "/poor/account1": 0}, 0))
+    way = {"from": "/poor/account0", "to": "/poor/account1", "amount": 6}
+    done = client.invoke(Operation(0, "invoke", "transfer", "/poor/t1", way, 0))
+    assert ("fail", True) == (done.type, done.refused), done
+    assert {"/poor/account0": "5", "/poor/account1": "0"} == client.scan("/poor/")
+    assert "ok" == client.invoke(Operation(0, "invoke", "transfer", "/poor/t2", {**way, "amount": 5}, 0)).type
+    assert {"/poor/account0": "0", "/poor/account1": "5"} == {k: v for k, v in client.scan("/poor/").items() if "account" in k}
 
 
 def test_a_lost_row_and_a_row_that_is_there_twice_are_found(servers: Servers, tmp_path: Path) -> None:

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nodewise.model import Verdict, good
-from nodewise.simulation.checkers.registry import CHECKERS, merge
+from nodewise.simulation.checkers.registry import merge
 from nodewise.simulation.faults.act import in_effect
 from nodewise.simulation.faults.registry import read
 from nodewise.simulation.harness import Work, at_work, clients_of
 from nodewise.simulation.hosts import scene_of
+from nodewise.simulation.workloads import register
 from nodewise.simulation.workloads.load import Shape
 from tests.system.cluster import SEED, Cluster, Ended
 
@@ -102,7 +103,7 @@ def bad_day(cluster: Cluster, name: str, through: Sequence[str] = ()) -> Iterato
         yield day
         well = [node for node in cluster.names if node not in day.down]
         work.read_back(well)
-    lost = _lost(work.judged(well, cluster.data, list(CHECKERS)))
+    lost = _lost(work.judged(well, cluster.data, register.checkers))
     restarts = day.restarts()
     ROWS.append(Row(name, " → ".join(dict.fromkeys(day.outcomes)), day.seconds, _told(restarts, cluster), lost))
     assert day.restarted == restarts

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodewise.model import Operation
 from nodewise.simulation.checkers.registry import judge
 from nodewise.simulation.workloads import register
+from nodewise.simulation.workloads.registry import workload_named
 
 CLIENTS, KEYS = 3, 5
 FATE = st.sampled_from(["ok", "ok", "ok", "fail", "done", "not", "late", "again"])  # again: the client's last one, once more
@@ -140,3 +142,94 @@ def test_a_row_that_is_there_too_often_is_always_found(seed: int, fates: list[tu
     durable, once = judge([*history, *store.final()], ["durable", "once"])
     assert ("valid", "invalid") == (durable.valid, once.valid)
     assert f"({key} is there " in once.says
+
+
+class Shared(Store):
+    """Registers, lists and accounts that all clients change; what a client is told goes back into its operations."""
+
+    def perform(self, operation: Operation, fate: str) -> Iterator[Operation]:
+        """The two lines of a history."""
+        yield self._at(operation)
+        if operation.f in ("read", "balances"):
+            value = self.balances() if operation.f == "balances" else next(iter(self.keys.get(operation.key, [])), None)
+            yield self._at(msgspec.structs.replace(operation, type="fail" if fate == "fail" else "ok", value=value))
+            return
+        agrees = self.agrees(operation)
+        if fate in ("ok", "again", "done"):
+            self._apply(operation)
+        elif fate == "late":
+            self._late.append(operation)
+        outcome = "info" if fate in ("done", "not", "late") else "ok" if fate != "fail" and agrees else "fail"
+        refused = outcome == "fail" and fate != "fail"
+        yield self._at(msgspec.structs.replace(operation, type=outcome, refused=refused))
+
+    def balances(self) -> dict[str, int]:
+        """All accounts."""
+        return {key: int(value) for key, (value,) in self.keys.items() if key.startswith("account")}
+
+    def agrees(self, operation: Operation) -> bool:
+        """Whether what an operation compares, or counts on, is there."""
+        if operation.f == "cas":
+            return self.keys.get(operation.key) == ([operation.old] if operation.old is not None else None)
+        return operation.f != "transfer" or self.balances().get(operation.value["from"], -1) >= operation.value["amount"]
+
+    def _apply(self, operation: Operation) -> None:
+        value = operation.value
+        if operation.f == "deposit":
+            self.keys = {key: [str(amount)] for key, amount in value.items()} | self.keys
+        elif operation.f == "append":
+            self.keys[operation.key] = [",".join([*self.keys.get(operation.key, []), value])]
+        elif self.agrees(operation):
+            self.transfer(operation) if operation.f == "transfer" else self.keys.update({operation.key: [value]})
+
+    def transfer(self, operation: Operation) -> None:
+        """Money from one account to another, and a line in the ledger."""
+        self.keys.setdefault(operation.key, []).append("booked")
+        amount = operation.value["amount"]
+        for account, more in ((operation.value["from"], -amount), (operation.value["to"], amount)):
+            self.keys[account] = [str(int(self.keys[account][0]) + more)]
+
+
+def shared(name: str, seed: int, fates: list[tuple[int, str]]) -> tuple[list[Operation], Shared]:
+    """A history of a workload whose clients meet, on a correct store, with its final reads."""
+    store, workload, last = Shared(), workload_named(name), dict[int, Operation | None]()
+    todo = [workload.operations(seed, process, CLIENTS, 2, "") for process in range(CLIENTS)]
+    history: list[Operation] = []
+    for number, (process, fate) in enumerate([(0, "ok"), *fates]):
+        history += store.perform(todo[process].send(last.get(process)), fate)
+        last[process] = history[-1]
+        if number % 7 == 0:
+            store.settle()
+    store.settle()
+    return [*history, *store.final()], store
+
+
+@pytest.mark.parametrize("name", ["cas", "append", "bank"])
+@settings(max_examples=80, deadline=None)
+@given(seed=st.integers(0, 9), fates=FATES)
+def test_a_correct_store_that_clients_share_is_never_invalid(name: str, seed: int, fates: list[tuple[int, str]]) -> None:
+    """Whatever is refused, ambiguous or late: no checker of the workload calls it invalid."""
+    history, _ = shared(name, seed, fates)
+    verdicts = judge(history, workload_named(name).checkers)
+    assert [verdict for verdict in verdicts if verdict.valid == "invalid"] == []
+
+
+@pytest.mark.parametrize("name", ["cas", "append", "bank"])
+def test_a_quiet_store_that_clients_share_is_valid(name: str) -> None:
+    """With every operation answered all checkers are sure of it."""
+    history, _ = shared(name, 3, [(process, "ok") for _ in range(40) for process in range(CLIENTS)])
+    assert {"valid"} == {verdict.valid for verdict in judge(history, workload_named(name).checkers)}
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 9), fates=FATES, data=st.data())
+def test_a_transfer_whose_money_is_gone_is_always_found(seed: int, fates: list[tuple[int, str]], data: st.DataObject) -> None:
+    """One account with less than the ledger says, on one node alone, is found."""
+    history, store = shared("bank", seed, [*fates, *((process, "ok") for process in range(CLIENTS) for _ in range(9))])
+    account = data.draw(st.sampled_from(sorted(store.balances())))
+    for operation in history:
+        if operation.final and (operation.type, operation.key, operation.node) == ("ok", account, "n2"):
+            operation.value = str(int(operation.value) - 1)
+    (verdict,) = judge(history, ["balanced"])
+    assert "invalid" == verdict.valid
+    assert f"{account} has " in verdict.says

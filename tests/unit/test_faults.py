@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -14,9 +18,9 @@ from hypothesis import strategies as st
 
 from nodewise.errors import UsageError
 from nodewise.model import Operation
-from nodewise.simulation.disturb import Window, coverage, refuse_unable
+from nodewise.simulation.disturb import Disturbance, Window, coverage, refuse_unable, times
 from nodewise.simulation.faults import held, targets
-from nodewise.simulation.faults.fault import seconds
+from nodewise.simulation.faults.fault import Applied, Means, seconds
 from nodewise.simulation.faults.host import Host, NotProved, Scene
 from nodewise.simulation.faults.late import Line
 from nodewise.simulation.faults.partition import Deaf, Partition
@@ -24,6 +28,7 @@ from nodewise.simulation.faults.registry import kinds, read
 from nodewise.simulation.schedule import lines, plan
 from nodewise.simulation.workloads.client import Noop
 from nodewise.testnet.home import checkout
+from nodewise.views.summary import ending
 
 CUT: dict[str, Any] = {"id": "cut", "kind": "partition", "from": "leader", "at": "1..3s", "for": "5..9s"}
 PAUSE: dict[str, Any] = {"id": "still", "kind": "pause", "target": {"random": 1}, "after": "cut"}
@@ -75,6 +80,10 @@ def test_the_plan_in_words() -> None:
     """What is symbolic stays so, and what was drawn is said."""
     first, second = lines(plan([{**CUT, "at": 2, "for": 5}, PAUSE], 3, 1))
     assert first.startswith("cut: partition (mode isolate, from leader) at 2 s, for 5 s; order n")
+    (_, third) = lines(plan([CUT, {**PAUSE, "after": "", "with": "cut", "at": 2, "for": 1}], 5, 1))
+    assert " at 2 s with cut, for 1 s; order n" in third
+    (last,) = lines(plan([{**PAUSE, "after": "", "when": "now.cluster.leader"}], 3, 1))
+    assert " at 0 s once now.cluster.leader, for 8 s; order n" in last
     assert second.startswith("still: pause (how freeze, target 1 at random) at 0 s after cut was healed, for 8 s; order n")
 
 
@@ -83,10 +92,11 @@ def test_the_plan_in_words() -> None:
     [
         ([{**CUT, "kind": "partiton"}], r"no fault 'partiton' \(did you mean partition\?\); there are: .*kill, .*partition, "),
         ([{**CUT, "mode": "isolated"}], "fault cut: Invalid enum value 'isolated'"),
-        ([{**CUT, "form": "leader"}], "fault cut: Object contains unknown field `form`"),
-        ([{**CUT, "from": "n6"}], "no target 'n6'; expected one of leader, one, minority"),
+        ([{**CUT, "modes": "ring"}], r"fault cut: Object contains unknown field `modes` \(did you mean mode\?\)"),
+        ([{**CUT, "from": "majorty"}], r"no target 'majorty' \(did you mean majority\?\); expected one of leader, one, minority"),
         ([{**CUT, "from": ["n1", "n9"]}], "no node"),
         ([{**CUT, "from": {"random": 9}}], "from 1 to 5"),
+        ([{**CUT, "at": -3}], "-3.0 is no time: expected such as 8, 8s, 200ms or 8..15s"),
         ([{**CUT, "for": "-3s"}], "'-3s' is no time: expected such as 8, 8s, 200ms or 8..15s"),
         ([{**CUT, "for": "9..5s"}], "a range from more to less"),
         ([{**CUT, "id": "Cut!"}], "'Cut!' is no name for a fault"),
@@ -97,6 +107,12 @@ def test_the_plan_in_words() -> None:
         ),
         ([{"id": "s", "kind": "slow_network", "rate": "1000MB/s"}], "s: rate '1000MB/s': expected such as 500kB/s"),
         ([{"id": "s", "kind": "slow_network", "delay": "1ms", "jitter": "2ms"}], "expected a delay, with no more jitter"),
+        ([CUT, {**PAUSE, "step": "switch"}], "still waits for after and step; expected one of them"),
+        ([CUT, {**PAUSE, "after": "", "with": "cuts"}], r"still comes with 'cuts', which is no other fault \(did you mean cut\?\)"),
+        ([CUT, {**PAUSE, "after": "", "when": "now.members["}], "still: when is no JMESPath: "),
+        ([{**CUT, "with": "still"}, PAUSE], "faults wait for each other: cut after still after cut"),
+        ([CUT, *({**PAUSE, "id": f"p{n}", "after": "", "with": "cut"} for n in "12")], "take away 3 of 5"),
+        ([CUT, *({**PAUSE, "id": f"p{n}", "after": "", "when": "now"} for n in "12")], "take away 3 of 5"),
         ([{**PAUSE, "unit": "etcd; reboot"}], "still: 'etcd; reboot' is no name of a unit; expected letters, digits and"),
         ([{**PAUSE, "unit": "--help"}], "still: '--help' is no name of a unit"),
         ([{"id": "s", "kind": "slow_disk", "delay": "0ms"}], "s: delay 0ms: expected a time such as 100ms"),
@@ -121,6 +137,72 @@ def test_what_is_refused(faults: list[dict[str, Any]], says: str) -> None:
     with pytest.raises(UsageError, match=says) as raised:
         plan(faults, 5, 1)
     assert "\n" not in str(raised.value)
+
+
+class Slow:
+    """An observer for whom a condition comes true when it is told, or never."""
+
+    def __init__(self) -> None:
+        self.true = threading.Event()
+
+    def until(self, _when: str, over: Callable[[], bool]) -> bool:
+        """Whether it has come true before it is over."""
+        while not over():
+            if self.true.wait(0.01):
+                return True
+        return False
+
+
+class Counted(Partition, tag="counted"):
+    """A fault that is nothing but its begin and end."""
+
+    began: ClassVar[list[str]] = []
+
+    def on(self, scene: Scene) -> dict[str, Means]:
+        """Nobody does anything."""
+        del scene
+        self.began.append(self.id)
+        return {}
+
+    def proved(self, applied: Applied) -> str:
+        """At once."""
+        del applied
+        return "it is"
+
+    healed = proved
+
+
+def disturbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faults: list[dict[str, Any]]) -> tuple[Disturbance, Slow]:
+    """Faults that only count, under way."""
+    Counted.began.clear()
+    monkeypatch.setattr("nodewise.simulation.schedule.read", lambda given: msgspec.convert({**given, "kind": "counted"}, Counted))
+    observer = Slow()
+    events = plan(faults, 5, 1)
+    return Disturbance(events, scene(5), tmp_path / "journal.jsonl", time.monotonic_ns, observer), observer  # type: ignore[arg-type]
+
+
+def test_a_fault_that_begins_with_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for the other's beginning, whatever that waits for, and not for its end."""
+    given = [{"id": "b", "with": "a", "for": 0.1}, {"id": "a", "when": "now", "for": 30}]
+    faults, observer = disturbed(tmp_path, monkeypatch, given)
+    faults.start()
+    assert [] == Counted.began
+    observer.true.set()
+    while len(Counted.began) < 2 or not faults.windows["b"].healed:
+        pass
+    assert not faults.windows["a"].healed
+    faults.stop()
+    assert [True, True] == [window.healed for window in faults.windows.values()]
+
+
+def test_a_condition_that_never_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fault never began, and it is said what was waited for: no coverage, and an unknown verdict."""
+    monkeypatch.setattr("nodewise.simulation.disturb.NEVER", 0.1)
+    faults, _ = disturbed(tmp_path, monkeypatch, [{"id": "a", "when": "now.cluster.version == '9'"}])
+    faults.start().wait(lambda: None)
+    verdict = coverage(faults.windows, [], 0)
+    assert ("unknown", []) == (verdict.valid, Counted.began)
+    assert "a: it never began: now.cluster.version == '9' was not seen to be true" in verdict.says
 
 
 def test_a_ring_needs_five() -> None:
@@ -281,6 +363,35 @@ def test_coverage(window: Window, valid: str, says: str) -> None:
     verdict = coverage({"cut": window}, done, 3)
     assert valid == verdict.valid
     assert says in verdict.says
+
+
+def test_when_a_fault_was_asked_for_proved_and_healed() -> None:
+    """From the journal, and in the last lines; what was never proved has no time, and says so."""
+    states = [
+        ("a", "asked", 1),
+        ("b", "asked", 2),
+        ("a", "in_effect", 3),
+        ("a", "healing", 4),
+        ("b", "failed", 5),
+        ("a", "healed", 6),
+    ]
+    told = times([{"kind": "fault", "fault": f, "what": "kill", "state": s, "t": t * 1_500_000_000} for f, s, t in states])
+    day = "1970-01-01T00:00:"
+    assert told == [
+        {"fault": "a", "kind": "kill", "asked": f"{day}01.500Z", "proved": f"{day}04.500Z", "healed": f"{day}09.000Z"},
+        {"fault": "b", "kind": "kill", "asked": f"{day}03.000Z", "proved": None, "healed": None},
+    ]
+    summary = {
+        "outcome": "passed",
+        "reason": "",
+        "nodes": {},
+        "gates": {"passed": 0, "failed": 0},
+        "duration_s": 1.0,
+        "run_id": "x",
+    }
+    said = ending({**summary, "faults": told, "kind": "x", "to": None, "cluster": "x", "system": None}, Path("runs/x"))
+    assert "fault     a (kill): asked 00:00:01.500, proved 00:00:04.500, healed 00:00:09.000" in said
+    assert "fault     b (kill): asked 00:00:03.000, proved never, healed never" in said
 
 
 def test_a_plan_is_plain_data() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import base64
+import locale
 import os
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -46,14 +47,18 @@ SHELL = {"PWD", "SHLVL", "_", "OLDPWD"}
 
 
 @pytest.fixture
-def prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def prints(tmp_path: Path) -> Iterator[Path]:
     """A program that prints its environment, on a machine whose own is hostile."""
-    for name, value in (HOSTILE | PROXIES).items():
-        monkeypatch.setenv(name, value)
     program = tmp_path / "prints"
     program.write_text("#!/bin/sh\nenv\n")
     program.chmod(0o755)
-    return program
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in (HOSTILE | PROXIES).items():
+            patched.setenv(name, value)
+        yield program
+    was = locale.setlocale(locale.LC_ALL)
+    for name in ("C", was):  # the C library keeps what it has translated until another language is set
+        locale.setlocale(locale.LC_ALL, name)
 
 
 def variables(text: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
 
@@ -50,6 +51,11 @@ def test_the_exit_code(outcome: str, verdict: str, code: int) -> None:
     [
         ("name: x", "missing required field `cluster`"),
         ("{name: x, cluster: {system: etcd, version: '1'}, upgrade: {from: '1'}}", r"unknown field `from`"),
+        ("{name: x, cluster: {system: etcd, nodes: 0}}", r"Expected `int` >= 1"),
+        ("{name: x, cluster: {system: etcd}, workload: {clients: 0}}", r"Expected `int` >= 1"),
+        ("{name: x, cluster: {system: etcd}, workload: {rate: 0}}", r"Expected `float` > 0"),
+        ("{name: x, cluster: {system: etcd}, workload: {warmup: -1}}", r"Expected `float` >= 0"),
+        ("{name: x, cluster: {system: etcd}, workload: {loop: opened}}", r"Invalid enum value 'opened'"),
     ],
 )
 def test_what_is_no_scenario(text: str, says: str, tmp_path: Path) -> None:
@@ -60,12 +66,33 @@ def test_what_is_no_scenario(text: str, says: str, tmp_path: Path) -> None:
         scenario.load(str(path))
 
 
+def test_a_checker_that_is_not_there(tmp_path: Path) -> None:
+    """It is refused when the scenario is read, not once it has run."""
+    path = tmp_path / "mine.yml"
+    path.write_text("{name: x, cluster: {system: etcd}, safety: [durabel]}")
+    with pytest.raises(UsageError, match=r"no checker 'durabel' \(did you mean durable\?\); there are: durable"):
+        scenario.load(str(path))
+
+
 def test_a_scenario_that_is_not_there() -> None:
     """Those that there are are listed."""
     with pytest.raises(
-        UsageError, match=r"did you mean patroni\?\); there are: leader-isolated, majority-ring, patroni, .*, rolling-upgrade, "
+        UsageError,
+        match=r"did you mean patroni\?\); there are: asymmetric-partition, .*, leader-isolated, .*, patroni, .*, rolling-upgrade, .*",
     ):
         scenario.load("patron")
+
+
+def test_a_workload_that_a_system_cannot_do() -> None:
+    """What is lacking is named, and what the system can do."""
+    bank = msgspec.structs.replace(scenario.load("patroni"), workload=scenario.WorkloadSpec("bank"))
+    assert "postgresql" == bank.on(None, None, None).cluster.system
+    with pytest.raises(
+        UsageError, match=r"etcd has no balances, deposit, transfer, which workload bank asks for; it can do: append,"
+    ):
+        bank.on(None, "etcd", None)
+    with pytest.raises(UsageError, match=r"no workload client for system 'ectd' \(did you mean etcd\?\)"):
+        bank.on(None, "ectd", None)
 
 
 def test_the_faults_in_the_docs() -> None:

@@ -53,6 +53,8 @@ class Node:
         self.cluster.asked.release()
         if self.cluster.behaviour[self.name] == "crashes":
             raise ZeroDivisionError("oh")
+        if self.cluster.behaviour[self.name] == "says no":
+            return msgspec.structs.replace(operation, type="fail", refused=True)
         if operation.f == "read":
             return msgspec.structs.replace(operation, type="ok", value=self.cluster.keys.get(operation.key))
         self.cluster.keys[operation.key] = operation.value
@@ -72,7 +74,7 @@ def perform(path: Path, cluster: Cluster, deadline: float = 5.0) -> tuple[list[O
     """One write by one client, at n1 first: its history and its tally."""
     tally = Tally(1)
     with History(path / "history.jsonl") as history:
-        todo = iter([Operation(0, "invoke", "write", "k", "0.1", 0)])
+        todo = (one for one in [Operation(0, "invoke", "write", "k", "0.1", 0)])
         Worker(0, todo, Around(cluster.factory, list(cluster.behaviour)), history, tally, deadline).step()
     return read_history(history.path), tally
 
@@ -86,9 +88,9 @@ def test_the_same_seed_gives_the_same_operations() -> None:
 
 def test_workloads_are_found_by_their_files() -> None:
     """Each says who judges it; one that there is not is refused with the nearest."""
-    assert {"register", "set"} == workloads_known().keys()
+    assert {"append", "bank", "cas", "lock", "register", "set"} == workloads_known().keys()
     assert all(set(one.checkers) <= CHECKERS.keys() for one in workloads_known().values())
-    with pytest.raises(UsageError, match=r"no workload 'sets' \(did you mean set\?\); there are: register, set"):
+    with pytest.raises(UsageError, match=r"no workload 'sets' \(did you mean set\?\); there are: append, bank, cas, lock, "):
         workload_named("sets")
 
 
@@ -102,6 +104,48 @@ def test_a_set_grows_and_is_read_again() -> None:
     for operation in first:
         assert operation.f == "add" or operation.key in seen
         seen.add(operation.key)
+
+
+def test_a_client_that_was_told_what_is_there_changes_it() -> None:
+    """A compare-and-set begins with the value that the client was shown last; one that was overtaken looks again."""
+    todo = workload_named("cas").operations(7, 1, 3, 1, "/p/")
+    look = next(todo)
+    change = todo.send(msgspec.structs.replace(look, type="ok", value="0.9"))
+    while change.f == "read":  # it may look more than once
+        change = todo.send(msgspec.structs.replace(change, type="ok", value="0.9"))
+    assert ("cas", "0.9", "1.1") == (change.f, change.old, change.value)
+    assert "read" == todo.send(msgspec.structs.replace(change, type="fail", refused=True)).f
+
+
+def test_what_a_system_answers_with_no_is_not_tried_again(tmp_path: Path) -> None:
+    """A compare-and-set that found another value is answered, by one node, at once."""
+    history, tally = perform(tmp_path, Cluster(n1="says no", n2="serves"))
+    assert [(o.type, o.node) for o in history] == [("invoke", "n1"), ("fail", "n1")]
+    assert (1, 0, 0) == ((stats := tally.stats(0)).ok, stats.failed, stats.retries)
+
+
+def test_an_open_loop_makes_up_for_what_it_missed(tmp_path: Path) -> None:
+    """Operations that were due while one took long follow at once, and their latency counts from when they were due."""
+    cluster = Cluster(n1="serves")
+    begun, go_on = threading.Event(), threading.Event()
+    invoke = Node.invoke
+
+    def slow(node: Node, operation: Operation) -> Operation:
+        if not begun.is_set():
+            begun.set()
+            go_on.wait()
+        return invoke(node, operation)
+
+    with History(tmp_path / "history.jsonl") as history, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Node, "invoke", slow)
+        load = Load(cluster.factory, ["n1"], history, Shape("/p/", clients=1, rate=1000, loop="open"))
+        load.start()
+        begun.wait()
+        threading.Timer(0.3, go_on.set).start()
+        for _ in range(200):
+            cluster.asked.acquire()
+        stats = load.stop()
+    assert (stats.p50_ms or 0) > 100, stats  # half of them were due while the first one took its time
 
 
 def test_one_writer_a_register_and_every_value_once() -> None:

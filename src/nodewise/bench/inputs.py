@@ -17,6 +17,7 @@ import msgspec
 
 from nodewise.model import Artifact, Cluster, Member, Observation, Operation, Release
 from nodewise.simulation.workloads import register
+from nodewise.simulation.workloads.registry import Workload
 from nodewise.smoke.suite import Script
 from nodewise.smoke.verdict import Ended
 
@@ -122,29 +123,67 @@ def _member(name: str, role: str, version: str, *, restarted: bool) -> dict[str,
     }
 
 
-def history(count: int) -> list[Operation]:
+def history(count: int, workload: Workload = register) -> list[Operation]:
     """A load of so many operations on a correct store, and final reads through every node; some writes nobody acknowledged."""
     choose = Random(SEED)
-    todo = [register.operations(SEED, process, CLIENTS, KEYS, "/nodewise/bench/") for process in range(CLIENTS)]
+    todo = [workload.operations(SEED, process, CLIENTS, KEYS, "/nodewise/bench/") for process in range(CLIENTS)]
     store: dict[str, Any] = {}
     found: list[Operation] = []
+    last: dict[int, Operation] = {}
     for number in range(count):
-        asked = next(todo[number % CLIENTS])
-        if asked.f != "read":
-            store[asked.key] = asked.value
+        asked = todo[number % CLIENTS].send(last.get(number % CLIENTS))
+        done, there = _performed(store, asked)
         answered = asked.f == "read" or choose.random() > UNANSWERED
-        found += _both(asked, store.get(asked.key), len(found), "ok" if answered else "info")
+        found += _both(asked, there, len(found), "info" if done and not answered else "ok" if done else "fail")
+        last[number % CLIENTS] = found[-1]
     for node in range(NODES):
         for key, value in store.items():
-            found += _both(Operation(CLIENTS + node, "invoke", "read", key, None, 0, final=True), value, len(found), "ok")
+            there = str(value) if isinstance(value, int) else value
+            found += _both(Operation(CLIENTS + node, "invoke", "read", key, None, 0, final=True), there, len(found), "ok")
     return found
+
+
+def _performed(store: dict[str, Any], asked: Operation) -> tuple[bool, Any]:
+    """Whether a store does what it is asked for, and what is there then: the value of a register, a list, or all accounts."""
+    key, value = asked.key, asked.value
+    if asked.f == "balances":
+        return True, {name: there for name, there in store.items() if isinstance(there, int)}
+    if asked.f == "deposit":
+        store |= value
+    elif asked.f == "transfer":
+        if store[value["from"]] < value["amount"]:
+            return False, None
+        store[value["from"]] -= value["amount"]
+        store[value["to"]] += value["amount"]
+        store[key] = "booked"
+    elif asked.f in ("acquire", "release", "guarded", "idle"):
+        return _locked(store, asked)
+    elif asked.f == "cas" and store.get(key) != asked.old:
+        return False, None
+    elif asked.f != "read":
+        store[key] = f"{store[key]},{value}" if asked.f == "append" and key in store else value
+    return True, store.get(key)
+
+
+def _locked(store: dict[str, Any], asked: Operation) -> tuple[bool, Any]:
+    """The same of a lock: a key that is there while somebody holds it, and whose token is counted."""
+    if asked.f == "acquire":
+        if asked.key in store:
+            return False, None
+        store["tokens"] = store.get("tokens", 0) + 1
+        store[asked.key] = store["tokens"]
+    elif asked.f == "release":
+        store.pop(asked.key, None)
+    elif asked.f == "guarded":
+        store[asked.key] = asked.value
+    return True, store["tokens"]
 
 
 def _both(asked: Operation, there: Any, at: int, ended: str) -> Iterator[Operation]:
     """The two lines of an operation: 5 ms from one to the next, 2 ms until it ends."""
     begun = msgspec.structs.replace(asked, node=f"n{asked.process % NODES + 1}", time=at * 2_500_000)
     yield begun
-    value = there if asked.f == "read" else asked.value
+    value = there if asked.f in ("read", "balances", "acquire") else asked.value
     yield msgspec.structs.replace(begun, type=ended, value=value, time=begun.time + 2_000_000)
 
 

@@ -19,6 +19,8 @@ from nodewise.model import Observation, Plan, Settings, Step, Subject
 from nodewise.record.run import Run
 from nodewise.releases.rules import load_rules
 from nodewise.simulation.checkers.registry import CHECKERS
+from nodewise.simulation.workloads import register
+from nodewise.simulation.workloads.registry import workloads_known
 from nodewise.smoke.protocols import READERS
 from nodewise.smoke.verdict import judge
 from nodewise.testnet.home import checkout
@@ -29,7 +31,15 @@ from nodewise.upgrade.plan import Route, make
 from nodewise.views.plan import describe
 
 Ready = Callable[[], object]  # one call is one pass along the path
-CHECKING = {"durable": 200.0, "once": 125.0, "no_phantom": 180.0, "monotonic": 180.0, "traffic": 140.0}  # limits in ms
+CHECKING = {  # limits in ms
+    "durable": 200.0,
+    "once": 125.0,
+    "no_phantom": 180.0,
+    "monotonic": 180.0,
+    "traffic": 140.0,
+    "appended": 400.0,
+    "balanced": 500.0,  # long lists, and all accounts in each look at them
+}
 PARSING = {"tap": 50.0, "junit": 12.0, "jsonl": 14.0}
 LIMIT = 200.0  # ms, of a checker or parser that has none of its own yet
 OPERATIONS, SCRIPTS = 12_000, 500  # what six clients do in a minute; a suite of 100 scripts on five nodes
@@ -153,7 +163,8 @@ def checking(name: str) -> Callable[[Path], Ready]:
     """A checker on a history that it finds valid. SetupError when it does not: how quick it is in doubt is not the question."""
 
     def prepare(_folder: Path) -> Ready:
-        history = inputs.history(OPERATIONS)
+        fitting = (one for one in [register, *workloads_known().values()] if name in one.checkers)
+        history = inputs.history(OPERATIONS, next(fitting, register))
         found = CHECKERS[name](history)
         if found.valid != "valid":
             raise SetupError(f"checker {name} calls the made-up history {found.valid}, expected valid: {found.says}")

@@ -11,7 +11,7 @@ from copy import copy
 import click
 
 from nodewise import __version__, renamed
-from nodewise.cli import bench, check, lifecycle, look, power, run, runs, smoke
+from nodewise.cli import bench, check, lifecycle, look, power, run, runs, scenario, smoke
 from nodewise.errors import NodewiseError
 
 ON_TESTNETS = [
@@ -28,6 +28,7 @@ ON_TESTNETS = [
     look.logs,
     look.inventory,
     run.run,
+    scenario.scenario,
     run.heal,
     bench.bench,
 ]

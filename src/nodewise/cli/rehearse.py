@@ -14,7 +14,7 @@ import click
 
 from nodewise.files import nearby
 from nodewise.simulation.disturb import heal_all
-from nodewise.simulation.harness import Rehearsal, clients_of, exit_code
+from nodewise.simulation.harness import Rehearsal, clients_of, exit_code, request
 from nodewise.simulation.hosts import scene_of
 from nodewise.simulation.scenario import Scenario
 from nodewise.simulation.schedule import lines
@@ -34,6 +34,7 @@ def rehearse(scenario: Scenario, keep: bool, name: str, seed: int | None) -> int
 
 
 def _rehearse(scenario: Scenario, keep: bool, name: str, seed: int | None) -> int:
+    lifecycle.refuse(request(scenario, name))
     began, rehearsal = time.monotonic(), Rehearsal(scenario, name, seed=seed)
     click.echo(f"{scenario.name}, seed {rehearsal.seed}\nrecord {nearby(rehearsal.run.folder)}")
     for line in lines(rehearsal.events):

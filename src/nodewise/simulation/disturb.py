@@ -9,19 +9,23 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nodewise.errors import NodewiseError, UsageError
+from nodewise.errors import NodewiseError, UnknownResult, UsageError
 from nodewise.model import Operation, Verdict
 from nodewise.record import journal
 from nodewise.simulation.faults import held
 from nodewise.simulation.faults.act import POLL, Act
 from nodewise.simulation.faults.fault import Applied, Fault, Means
-from nodewise.simulation.faults.host import Scene
+from nodewise.simulation.faults.host import HostError, Scene
 from nodewise.simulation.faults.member_add import MemberAdd
 from nodewise.simulation.faults.node_off import NodeOff
+from nodewise.simulation.observing import Observer
 from nodewise.simulation.schedule import Event
+
+NEVER = 60.0  # seconds that a fault waits for what `when` asks for, once there is no upgrade any more
 
 
 @dataclass
@@ -40,12 +44,15 @@ class Window:
 class Disturbance:
     """The faults of a plan, each in a thread of its own. `now` is the clock of the history."""
 
-    def __init__(self, events: Sequence[Event], scene: Scene, record: Path, now: Callable[[], int]) -> None:
+    def __init__(
+        self, events: Sequence[Event], scene: Scene, record: Path, now: Callable[[], int], observer: Observer | None = None
+    ) -> None:
         faults = {event.id: event.read() for event in events}
         self.windows = {name: Window(name, fault.kind, instant=fault.holds == "once") for name, fault in faults.items()}
         self._scene, self._record, self._now = scene, record, now
         self._stop, self._no_more_steps = threading.Event(), threading.Event()
-        self._over = {event.id: threading.Event() for event in events}
+        self._observer = observer
+        self._begun, self._over = ({event.id: threading.Event() for event in events} for _ in range(2))
         self._threads = [threading.Thread(target=self._whole, args=(event,), daemon=True) for event in events]
         self._began = 0.0
 
@@ -79,26 +86,53 @@ class Disturbance:
         except Exception as error:  # noqa: BLE001 a defect of a fault is no coverage, and must not end the others
             self._failed(window, f"{type(error).__name__}: {error}")
         finally:
+            self._begun[event.id].set()
             self._over[event.id].set()
 
     def _reached(self, event: Event, fault: Fault) -> bool:
         """Wait for what it waits for; False when the run ends before."""
         due = self._began
-        if fault.after:
-            while not self._over[fault.after].wait(POLL):
-                if self._stop.is_set():
-                    return False
+        if fault.after or fault.together or fault.step or fault.when:
+            if not self._came(fault):
+                return False
             due = time.monotonic()
-        elif fault.step:
+        return not self._stop.wait(max(0.0, due + event.at - time.monotonic()))
+
+    def _came(self, fault: Fault) -> bool:
+        """Wait for the one thing that a fault waits for; False when the run ends before."""
+        if fault.when:
+            return self._seen(fault)
+        if fault.step:
             reader = journal.Reader(self._record)
             while not any(_begins(record, fault.step) for record in reader.more()):
                 if self._stop.is_set() or self._no_more_steps.wait(POLL):
                     return False
-            due = time.monotonic()
-        return not self._stop.wait(max(0.0, due + event.at - time.monotonic()))
+            return True
+        awaited = self._over[fault.after] if fault.after else self._begun[fault.together]
+        while not awaited.wait(POLL):
+            if self._stop.is_set():
+                return False
+        return True
+
+    def _seen(self, fault: Fault) -> bool:
+        """Wait until an observation shows what `when` asks for; once there is no upgrade any more, not for ever."""
+        if self._observer is None:
+            raise UnknownResult(f"{fault.id}: nobody observes the cluster, so when cannot be told")
+        ended: list[float] = []
+
+        def over() -> bool:
+            if self._no_more_steps.is_set() and not ended:
+                ended.append(time.monotonic())
+            return self._stop.is_set() or bool(ended and time.monotonic() - ended[0] > NEVER)
+
+        came = self._observer.until(fault.when, over)
+        if not came:
+            self.windows[fault.id].why = f"it never began: {fault.when} was not seen to be true"
+        return came
 
     def _perform(self, event: Event, fault: Fault, window: Window) -> None:
         full = {name.rpartition("-")[2]: name for name in self._scene.hosts}
+        self._begun[event.id].set()
         act = Act(fault, replace(self._scene, order=[full[name] for name in event.order]), self._record)
         try:
             act.begin(event.lasts)
@@ -147,6 +181,18 @@ def _within(time_ns: int, window: Window) -> bool:
     return window.began is not None and window.ended is not None and window.began <= time_ns <= window.ended
 
 
+def times(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """When each fault of a journal was asked for, proved to be in effect, and proved to be healed: ISO 8601, or None."""
+    found: dict[str, dict[str, Any]] = {}
+    names = {"asked": "asked", "in_effect": "proved", "healed": "healed"}
+    for one in records:
+        if one["kind"] == "fault":
+            about = found.setdefault(one["fault"], {"fault": one["fault"], "kind": one["what"], **dict.fromkeys(names.values())})
+            if name := names.get(one["state"]):
+                about[name] = datetime.fromtimestamp(one["t"] / 1e9, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return list(found.values())
+
+
 def refuse_unable(events: Sequence[Event], scene: Scene) -> None:
     """Raise UsageError for a fault that a host cannot do; nothing is changed."""
     for event in events:
@@ -160,9 +206,22 @@ def refuse_unable(events: Sequence[Event], scene: Scene) -> None:
                 raise UsageError(f"{fault.id}: {name} cannot do this: {why}")
 
 
+def held_by(scene: Scene) -> dict[str, list[str]]:
+    """The names of the faults that each host holds, by its own record."""
+    applied = Applied(scene, dict.fromkeys(scene.hosts, Means("", "", "")))
+    found = applied.ask(f'for one in {held.ROOT}/*/; do [ ! -e "$one" ] || basename "$one"; done')
+    return {name: said.split() for name, said in found.items()}
+
+
 def heal_all(scene: Scene) -> dict[str, list[str]]:
-    """Undo whatever the hosts hold, by their own records, and before it what no host can hold; the names of it all, by host."""
+    """Undo whatever the hosts hold, by their own records, and before it what no host can hold; the names of it all, by host.
+
+    Raises UsageError for a host that is no test host, UnknownResult for one that did not say that it is healed.
+    """
     swept = [kind.sweep(scene) for kind in (NodeOff, MemberAdd)]  # a cluster can be asked once its hosts are there
     applied = Applied(scene, dict.fromkeys(scene.hosts, Means("", "", "")))
-    told = {name: said.split() for name, said in applied.ask(held.heal_all()).items()}
+    try:
+        told = {name: said.split() for name, said in applied.ask(held.heal_all()).items()}
+    except HostError as error:
+        raise (UsageError if held.MARK in str(error) else UnknownResult)(str(error)) from error
     return {name: [*(one for each in swept for one in each.get(name, [])), *names] for name, names in told.items()}

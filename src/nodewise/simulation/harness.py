@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -20,15 +21,19 @@ from nodewise.model import GOOD, Operation, Verdict
 from nodewise.record.run import Run, new_folder, runs
 from nodewise.record.summary import summarize
 from nodewise.simulation.checkers.registry import EXIT_CODES, judge, merge
-from nodewise.simulation.disturb import Disturbance, coverage, refuse_unable
-from nodewise.simulation.hosts import scene_of
-from nodewise.simulation.playbook import follow
+from nodewise.simulation.disturb import Disturbance, coverage, times
+from nodewise.simulation.faults.host import Scene
+from nodewise.simulation.hosts import collect, scene_of
+from nodewise.simulation.observing import Observer
+from nodewise.simulation.playbook import TICK, follow
+from nodewise.simulation.preconditions import Setting, require
 from nodewise.simulation.scenario import Progress, Scenario, UpgradeSpec
 from nodewise.simulation.workloads.client import ClientFactory, Credentials
 from nodewise.simulation.workloads.data import seed_data, verify_data
 from nodewise.simulation.workloads.final import final_reads
 from nodewise.simulation.workloads.history import History, read_history
 from nodewise.simulation.workloads.load import Load, Shape
+from nodewise.simulation.workloads.program import Programs
 from nodewise.simulation.workloads.registry import workload_named
 from nodewise.simulation.workloads.stats import Stats
 from nodewise.systems import catalog
@@ -36,6 +41,12 @@ from nodewise.testnet import image, lifecycle
 from nodewise.testnet.request import Request
 from nodewise.testnet.state import Testnet
 from nodewise.views.live import View, follow_journal
+
+
+def request(scenario: Scenario, name: str) -> Request:
+    """The testnet that a scenario asks for."""
+    cluster = scenario.cluster
+    return Request(name, cluster.nodes, system=cluster.system, version=cluster.version or None, variables=cluster.variables)
 
 
 class Rehearsal:
@@ -58,36 +69,57 @@ class Rehearsal:
             scenario=msgspec.to_builtins(scenario),
             **{"from": cluster.variables.get(named) if upgrade.component else cluster.version},
         )
+        self.then: Run | None = None  # of the playbook that followed on the upgrade
         self.prefix = f"/nodewise/{self.run.id}/"
         self.run.add(faults=msgspec.to_builtins(self.events))
 
     def up(self, say: Callable[[str], None]) -> Testnet:
         """A fresh testnet with the scenario's cluster on it."""
-        cluster = self.scenario.cluster
-        given: dict[str, Any] = {"system": cluster.system, "version": cluster.version or None, "variables": cluster.variables}
-        net = lifecycle.up(Request(self.name, cluster.nodes, **given), say)
+        net = lifecycle.up(request(self.scenario, self.name), say)
         self.run.add(image=image.tag())
         return net
 
     def perform(self, net: Testnet, show: View) -> dict[str, Any]:
-        """Seed, work, upgrade, read everything back, judge. Returns the summary, which is in the run's folder, too."""
+        """Seed, work, upgrade, read everything back, judge. Returns the summary, which is in the run's folder, too.
+
+        Whatever ends it, state and logs of the nodes are in the run's folder afterwards.
+        """
+        scene = scene_of(net, clients_of(net))
+        try:
+            return self._perform(net, scene, show)
+        finally:
+            collect(scene, self.run.folder / "collected")
+
+    def _perform(self, net: Testnet, scene: Scene, show: View) -> dict[str, Any]:
         spec, nodes = self.scenario.workload, [node.name for node in net.nodes]
-        factory = clients_of(net)
-        scene = scene_of(net, factory)
-        refuse_unable(self.events, scene)
+        factory, until = clients_of(net), time.monotonic() + self.scenario.timeout
+        observer = Observer(net, self.run.folder / "observed")
+        require(self.scenario.preconditions, Setting(observer, scene, self.events))
         expected = seed_data(factory(nodes[0]), self.seed)
-        shape = Shape(self.prefix, self.seed, spec.clients, spec.keys, spec.rate)
-        with at_work(factory, nodes, self.run.folder / "history.jsonl", shape, spec.name) as work:
-            faults = Disturbance(self.events, scene, self.run.journal, work.history.now)
+        shape = Shape(self.prefix, self.seed, spec.clients, spec.keys, spec.rate, loop=spec.loop)
+        with at_work(factory, nodes, self.run.folder / "history.jsonl", shape, spec.name, self._program(net)) as work:
+            faults = Disturbance(self.events, scene, self.run.journal, work.history.now, observer)
             with showing(self.run, show, work):
                 self._pause(spec.warmup)
-                code = self._disturbed(net, faults, lambda: show.workload(work.stats()))
+                code = self._disturbed(net, faults, lambda: self._tick(show, work, until))
                 self._pause(spec.warmup)
                 told = [progress(work, factory, nodes, self.scenario.progress)] if self.events else []
                 work.read_back(nodes)
         told += [coverage(faults.windows, work.seen(), self.scenario.coverage)] if self.events else []
-        told += work.judged(nodes, expected, self.scenario.safety)
+        told += [*self._ended(), *work.judged(nodes, expected, self.scenario.safety)]
         return self._conclude(code, msgspec.to_builtins(work.stats()), told)
+
+    def _tick(self, show: View, work: Work, until: float) -> None:
+        """What is looked at while things happen. Raises UnknownResult once it takes too long."""
+        show.workload(work.stats())
+        if time.monotonic() > until:
+            raise UnknownResult(f"not over after {self.scenario.timeout:g} s, and ended; look into {self.run.folder}/collected")
+
+    def _program(self, net: Testnet) -> Programs | None:
+        """The user's program as clients of the workload, where there is one."""
+        if not (command := self.scenario.workload.command):
+            return None
+        return Programs(shlex.split(command), urls_of(net), shown(net), self.run.folder / "workload.log")
 
     def _disturbed(self, net: Testnet, faults: Disturbance, tick: Callable[[], None]) -> int:
         """Upgrade while the faults happen; whatever ends it, they are healed. Returns ansible-playbook's exit code."""
@@ -103,18 +135,44 @@ class Rehearsal:
         upgrade = self.scenario.upgrade
         if not upgrade:
             return 0
+        code = self._play(net, "upgrade", self.run, tick, approve=upgrade.approve)
+        if upgrade.then and (self.run.outcome() or ("",))[0] in upgrade.ends:
+            self.run.begin("linger")
+            until = time.monotonic() + upgrade.linger
+            while time.monotonic() < until:
+                tick()
+                self._pause(TICK)
+            self.run.end("linger", ok=True)
+            self.then = Run(self.run.folder / "then")
+            self._play(net, upgrade.then, self.then, tick, approve="any")
+        return code
+
+    def _play(self, net: Testnet, playbook: str, run: Run, tick: Callable[[], None], approve: str) -> int:
+        """Run a playbook to its end. Returns ansible-playbook's exit code."""
+        upgrade = self.scenario.upgrade or UpgradeSpec(self.scenario.cluster.version)
+        given = {"nodewise_to": upgrade.to, "nodewise_component": upgrade.component, "nodewise_cluster": net.name}
+        run.folder.mkdir(exist_ok=True)
         return follow(
-            "playbooks/upgrade.yml",
-            run_dir=self.run.folder,
-            variables={
-                "nodewise_to": upgrade.to,
-                "nodewise_component": upgrade.component,
-                "nodewise_cluster": net.name,
-                "nodewise_approve": "any",
-            },
+            f"playbooks/{playbook}.yml",
+            run_dir=run.folder,
+            # Without an approval the terminal, which this has, would be asked; one who began it may not be the second to approve.
+            variables={**given, "nodewise_approve": "any", "nodewise_approvers": 2 if approve == "none" else 1},
             environment={"NODEWISE_TESTNET": net.name, "NODEWISE_VIEW": "off"},
             tick=tick,
         )
+
+    def _ended(self) -> list[Verdict]:
+        """How the way on, or back, ended that was to follow on the upgrade; nothing where none was to follow."""
+        way = self.scenario.upgrade and self.scenario.upgrade.then
+        if not way:
+            return []
+        if not self.then:
+            return [Verdict("then", "unknown", f"{way} was not run: the upgrade did not end as it should")]
+        outcome, why = self.then.outcome() or ("without an outcome", f"look into {self.then.folder}/ansible.log")
+        expected = {"upgrade": "upgraded", "rollback": "rolled_back"}[way]
+        valid: Literal["valid", "invalid", "unknown"] = "valid" if outcome == expected else "invalid"
+        valid = "unknown" if outcome == "refused" else valid  # it changed nothing: whether it can be done was not seen
+        return [Verdict("then", valid, f"{way} ended {outcome}: {why}")]
 
     def _conclude(self, code: int, stats: dict[str, Any], verdicts: list[Verdict]) -> dict[str, Any]:
         merged = merge(verdicts)
@@ -123,7 +181,8 @@ class Rehearsal:
         if code and self.run.outcome() is None:
             raise SetupError(f"ansible-playbook ended with {code} and without an outcome; look into {self.run.folder}/ansible.log")
         told = [{"checker": v.checker, "verdict": v.valid, "says": v.says} for v in verdicts]
-        return summarize(self.run, verdict=merged.valid, checkers=told, workload={**stats, "lost": merged.lost})
+        faults = times(self.run.records("fault"))
+        return summarize(self.run, verdict=merged.valid, checkers=told, faults=faults, workload={**stats, "lost": merged.lost})
 
     @staticmethod
     def _pause(seconds: float) -> None:
@@ -138,6 +197,7 @@ class Work:
     history: History
     load: Load
     prefix: str
+    program: Programs | None = None  # does the clients' work instead of the system's own clients
 
     def stats(self) -> Stats:
         """What has happened until now, or until the clients were stopped."""
@@ -146,24 +206,32 @@ class Work:
     def read_back(self, nodes: list[str]) -> None:
         """Stop the clients, then read everything through each of these nodes. Raises UnknownResult when a client crashed."""
         self.load.stop()
-        final_reads(self.factory, nodes, self.history, self.prefix)
+        final_reads(self.program or self.factory, nodes, self.history, self.prefix)
 
     def seen(self) -> list[Operation]:
         """The history as it is on disk."""
         return read_history(self.history.path)
 
     def judged(self, nodes: list[str], expected: Any, safety: Sequence[str]) -> list[Verdict]:
-        """Verdicts of the checkers named, and on the data from before (`expected`), if there was any."""
-        return [*judge(self.seen(), safety), *([data_verdict(self.factory, nodes, expected)] if expected else [])]
+        """Verdicts of the checkers named, on the user's program, and on the data from before (`expected`), if there was any."""
+        data = [data_verdict(self.factory, nodes, expected)] if expected else []
+        return [*judge(self.seen(), safety), *(self.program.verdicts() if self.program else []), *data]
 
 
 @contextmanager
-def at_work(factory: ClientFactory, nodes: list[str], history: Path, shape: Shape, workload: str = "register") -> Iterator[Work]:
+def at_work(
+    factory: ClientFactory,
+    nodes: list[str],
+    history: Path,
+    shape: Shape,
+    workload: str = "register",
+    program: Programs | None = None,
+) -> Iterator[Work]:
     """Clients at work through these nodes around a block, whatever happens in it: rehearsals, bad days and benchmarks alike."""
     with History(history) as seen:
-        load = Load(factory, nodes, seen, shape, workload_named(workload)).start()
+        load = Load(program or factory, nodes, seen, shape, workload_named(workload)).start()
         try:
-            yield Work(factory, seen, load, shape.prefix)
+            yield Work(factory, seen, load, shape.prefix, program)
         finally:
             load.stop()
 
@@ -172,9 +240,18 @@ def clients_of(net: Testnet) -> ClientFactory:
     """Clients of the cluster on a testnet, with what the operator shows: a certificate, or a password."""
     if not net.system:
         raise UsageError(f"testnet {net.name} has no cluster on it; make one with --system and --version")
-    shown = Credentials(*(str(net.pki / name) for name in ("ca.crt", "client.crt", "client.key", "passwords/nodewise")))
-    system = catalog.find(net.system)
-    return system.connect({node.name: system.url(node.address) for node in net.nodes}, shown)
+    return catalog.find(net.system).connect(urls_of(net), shown(net))
+
+
+def urls_of(net: Testnet) -> dict[str, str]:
+    """Where clients reach each node of the cluster on a testnet."""
+    system = catalog.find(str(net.system))
+    return {node.name: system.url(node.address) for node in net.nodes}
+
+
+def shown(net: Testnet) -> Credentials:
+    """What an operator of a testnet's cluster shows."""
+    return Credentials(*(str(net.pki / name) for name in ("ca.crt", "client.crt", "client.key", "passwords/nodewise")))
 
 
 def data_verdict(factory: ClientFactory, nodes: list[str], expected: Any) -> Verdict:

@@ -11,14 +11,21 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from nodewise import pki
+from nodewise.simulation.faults import held
 from nodewise.simulation.faults.host import Host, HostError, NotProved, Scene
 from nodewise.simulation.workloads.client import ClientFactory, Leads
 from nodewise.systems import catalog
 from nodewise.testnet import lifecycle, ssh
 from nodewise.testnet.state import Node, Testnet
 
+# What a node is like, each part under its command; one that fails has said why.
+COLLECT = f"""look() {{ echo "== $*"; "$@" 2>&1 || :; }}
+look date -u; look uptime; look df -h; look ps -eo pid,stat,etime,pcpu,rss,comm --forest; look ip -s link
+look nft list ruleset; look iptables-save -t mangle; look ls -lR {held.ROOT}
+look systemctl --failed --no-pager; look systemctl status --no-pager {{unit}}; look journalctl --no-pager -n 3000"""
 ANY = 1_000_000  # days that a certificate would have to have left, to be kept: always a new one
 
 
@@ -72,6 +79,23 @@ def _expired(net: Testnet, name: str) -> dict[str, str]:
         return {}
     old = pki.node(net.pki, net.name, name, [net.node(name).address], days=0, renew_days=ANY, check=True)
     return {f"/etc/nodewise/{net.system}/node.{end}": text for end, text in (("crt", old.certificate), ("key", old.key))}
+
+
+def collect(scene: Scene, folder: Path) -> None:
+    """Keep the state and the log of each node in a file of its name. A node that does not answer has a file that says so."""
+    folder.mkdir(exist_ok=True)
+
+    def keep(host: Host) -> None:
+        try:
+            said = host.run(COLLECT.replace("{unit}", scene.unit or "-.slice"))
+        except HostError as error:
+            said = f"not collected: {error}"
+        kept = folder / f"{host.name}-state.txt"
+        kept.touch(0o600)  # logs may say more than one would show
+        kept.write_text(f"{said}\n")
+
+    with ThreadPoolExecutor(max(1, len(scene.hosts))) as pool:
+        list(pool.map(keep, scene.hosts.values()))
 
 
 def leader(factory: ClientFactory | None, nodes: list[str]) -> str:

@@ -29,7 +29,8 @@ def follow(
 ) -> int:
     """Run a playbook of this checkout to its end and return ansible-playbook's exit code; `tick` is called meanwhile.
 
-    The whole output is kept in `<run_dir>/ansible.log`. Ctrl-C ends the playbook first, then reaches the caller.
+    The whole output is kept in `<run_dir>/ansible.log`. Ctrl-C, and what `tick` raises, ends the playbook before it reaches the
+    caller.
     """
     private, cancelled = run_dir / ".runner", threading.Event()
     private.mkdir(exist_ok=True)
@@ -47,7 +48,7 @@ def follow(
         while thread.is_alive():
             tick()
             cancelled.wait(TICK)  # not thread.join: interrupted in it, Python before 3.13 takes the thread for ended
-    except KeyboardInterrupt:
+    except BaseException:  # Ctrl-C, or a tick that says that it is enough
         cancelled.set()
         thread.join()
         raise

@@ -6,67 +6,88 @@
 from __future__ import annotations
 
 import random
+import shlex
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import yaml
 
 from nodewise.errors import UsageError
+from nodewise.fields import explained
 from nodewise.model import Outcome
+from nodewise.simulation.checkers.registry import CHECKERS
+from nodewise.simulation.preconditions import HOLDS, Precondition
 from nodewise.simulation.schedule import Event, plan
-from nodewise.simulation.workloads.registry import workload_named
+from nodewise.simulation.workloads.program import words
+from nodewise.simulation.workloads.registry import workload_named, workloads_known
+from nodewise.systems import catalog
 from nodewise.testnet.home import checkout
 from nodewise.text import nearest
 
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Some = Annotated[int, msgspec.Meta(ge=0)]
+More = Annotated[float, msgspec.Meta(gt=0)]
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+
 
 class ClusterSpec(msgspec.Struct, forbid_unknown_fields=True):
-    """The cluster to begin with. `variables` are those of its inventory group, such as nodewise_patroni_version."""
+    """The cluster to begin with."""
 
-    system: str
+    system: str  # a system that Nodewise has a role for, or the FQCN of a role of your own
     version: str = ""  # what the system's role says, unless it is said
-    nodes: int = 3
-    variables: dict[str, Any] = {}
+    nodes: Count = 3  # members of it
+    variables: dict[str, Any] = {}  # of its inventory group, such as nodewise_patroni_version
 
 
 class UpgradeSpec(msgspec.Struct, forbid_unknown_fields=True):
-    """What it is upgraded to, while the workload runs: the system, or one of its components."""
+    """What it is upgraded to, while the workload runs."""
 
-    to: str
-    component: str = ""
+    to: str  # a version
+    component: str = ""  # what of the system is upgraded, where it is not the system itself
+    approve: Literal["any", "none"] = "any"  # none: it pauses before its point of no return, with members of both versions
+    linger: Seconds = 0.0  # seconds of work after it has ended, in which a fault may begin (step: linger)
+    then: Literal["upgrade", "rollback"] | None = (
+        None  # what is run after that: the way on, or the way back; it has to come to its end
+    )
     # outcomes of a run that does what it should: rolled_back, where a fault is to be noticed
     ends: list[Outcome] = msgspec.field(default_factory=lambda: ["upgraded"])
 
 
 class WorkloadSpec(msgspec.Struct, forbid_unknown_fields=True):
-    """Clients at work: at what (a file of simulation/workloads), how many, on how many keys, operations a second in all."""
+    """Clients at work."""
 
-    name: str = "register"
-    clients: int = 6
-    keys: int = 30
-    rate: float = 200.0
-    warmup: float = 1.0  # seconds of work before the upgrade begins, and after it has ended
+    name: str = "register"  # what they do: one of the table below
+    command: str = ""  # a program that performs the operations instead of Nodewise's client, from the folder of the scenario
+    clients: Count = 6  # at once, each with a node that it goes to first
+    keys: Count = 30  # registers, lists or accounts, whichever the workload is about
+    rate: More = 200.0  # operations a second, of all clients together
+    loop: Literal["closed", "open"] = "closed"  # open: what a slow cluster delayed is made up for, and counts as late
+    warmup: Seconds = 1.0  # seconds of work before anything happens, and after all has
 
 
 class Progress(msgspec.Struct, forbid_unknown_fields=True):
-    """Asked once every fault is healed: so many operations acknowledged, and every member answers, within so many seconds."""
+    """Asked once every fault is healed: whether clients get on, and every member answers."""
 
-    operations: int = 50
-    within: float = 60.0
+    operations: Count = 50  # that have to be acknowledged
+    within: Seconds = 60.0  # seconds
 
 
 class Scenario(msgspec.Struct, forbid_unknown_fields=True):
     """A file of `scenarios/`."""
 
-    name: str
+    name: str  # as its file
     cluster: ClusterSpec
-    seed: int | Literal["auto"] = "auto"
-    upgrade: UpgradeSpec | None = None
+    seed: int | Literal["auto"] = "auto"  # everything that is left open is drawn from it; auto: a new one, printed first
+    # what has to hold before anything begins; where it does not, the exit code is 4, and there is no verdict
+    preconditions: list[Precondition] = msgspec.field(default_factory=lambda: list(HOLDS))
     workload: WorkloadSpec = msgspec.field(default_factory=WorkloadSpec)
-    faults: list[dict[str, Any]] = []  # docs/simulation.md has the kinds and their fields
-    max_down: int | None = None  # members that faults may take away at once; a majority has to be left unless it is said
-    coverage: int = 20  # operations that must end while a fault is in effect, for it to count
+    upgrade: UpgradeSpec | None = None
+    faults: list[dict[str, Any]] = []  # see Faults
+    max_down: Some | None = None  # members that faults may take away at once; a majority has to be left, unless it is said
+    coverage: Some = 20  # operations that must end while a fault is in effect, for it to count
     progress: Progress = msgspec.field(default_factory=Progress)
+    timeout: More = 3600.0  # seconds for all that happens on the cluster; what is not over then is ended, and not judged
     safety: list[str] = []  # checkers of the history; those of the workload, unless it is said
 
     def on(self, nodes: int | None, system: str | None, version: str | None) -> Scenario:
@@ -75,7 +96,17 @@ class Scenario(msgspec.Struct, forbid_unknown_fields=True):
         if system and system != self.cluster.system and not version:
             given["version"] = ""
         changed = {key: value for key, value in given.items() if value is not None}
-        return msgspec.structs.replace(self, cluster=msgspec.structs.replace(self.cluster, **changed))
+        return msgspec.structs.replace(self, cluster=msgspec.structs.replace(self.cluster, **changed)).checked()
+
+    def checked(self) -> Scenario:
+        """Itself, where its system can do what its workload asks for. Raises UsageError."""
+        name, can = self.workload.name, catalog.operations(self.cluster.system)
+        if self.workload.command:
+            return self
+        if lacks := sorted(workload_named(name).asks - can):
+            fit = ", ".join(known for known, one in workloads_known().items() if one.asks <= can)
+            raise UsageError(f"{self.cluster.system} has no {', '.join(lacks)}, which workload {name} asks for; it can do: {fit}")
+        return self
 
     def drawn(self, seed: int | None) -> int:
         """The seed of a run: the one given, the scenario's own, or a new one."""
@@ -97,7 +128,13 @@ def load(word: str) -> Scenario:
         raise UsageError(f"{known}. A file of your own is named by its path, ending in .yml")
     try:
         scenario = msgspec.convert(yaml.safe_load(path.read_text()), Scenario)
-    except (msgspec.ValidationError, yaml.YAMLError) as error:
-        raise UsageError(f"{path} is no scenario: {str(error).splitlines()[0]}") from error
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{path} is no scenario: {explained(error, Scenario)}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
     workload = workload_named(scenario.workload.name)
+    if unknown := [name for name in scenario.safety if name not in CHECKERS]:
+        raise UsageError(f"{path}: no checker {unknown[0]!r}{nearest(unknown[0], CHECKERS)}; there are: {', '.join(CHECKERS)}")
+    if scenario.workload.command:
+        scenario.workload.command = shlex.join(words(scenario.workload.command, path.parent))
     return msgspec.structs.replace(scenario, safety=scenario.safety or list(workload.checkers))

@@ -10,15 +10,19 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+import jmespath
 import msgspec
+from jmespath.exceptions import JMESPathError
 
 from nodewise.errors import UsageError
 from nodewise.simulation.faults.fault import Fault, seconds
 from nodewise.simulation.faults.held import checked
 from nodewise.simulation.faults.registry import read
 from nodewise.simulation.faults.targets import minority
+from nodewise.text import nearest
 
-TIMES = ("id", "kind", "at", "for", "after", "step")  # fields that every fault has
+WAITS = ("after", "with", "step", "when")  # what the time of a fault may be counted from
+TIMES = ("id", "kind", "at", "for", *WAITS)  # fields that every fault has
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -50,9 +54,8 @@ def plan(given: Sequence[dict[str, Any]], nodes: int, seed: int, max_down: int |
         raise UsageError(f"two faults have one id: {', '.join(ids)}")
     for fault in faults:
         fault.check(names)
-        if fault.after and (fault.after not in ids or fault.after == fault.id):
-            raise UsageError(f"{fault.id} comes after {fault.after!r}, which is no other fault; there are: {', '.join(ids)}")
-    _refuse_circles({fault.id: fault.after for fault in faults})
+        _check_waits(fault, ids)
+    _refuse_circles({fault.id: fault.after or fault.together for fault in faults})
     events = [_event(fault, names, seed) for fault in faults]
     limit = minority(nodes) if max_down is None else max_down
     if (most := _most_at_once(events, faults, nodes)) > limit:
@@ -64,6 +67,21 @@ def _event(fault: Fault, names: list[str], seed: int) -> Event:
     draw = random.Random(hashlib.sha256(f"{seed}/{fault.id}".encode()).digest())  # one fault more changes no other
     at, lasts = (round(draw.uniform(*seconds(span)), 3) for span in (fault.at, fault.lasts))
     return Event(fault.about(), at, lasts, draw.sample(names, len(names)))
+
+
+def _check_waits(fault: Fault, ids: list[str]) -> None:
+    """What it waits for is one thing, which is there. Raises UsageError."""
+    about = fault.about()
+    if len(waits := [name for name in WAITS if about[name]]) > 1:
+        raise UsageError(f"{fault.id} waits for {' and '.join(waits)}; expected one of them")
+    if (other := fault.after or fault.together) and (other not in ids or other == fault.id):
+        near = nearest(other, [one for one in ids if one != fault.id])
+        raise UsageError(f"{fault.id} comes {waits[0]} {other!r}, which is no other fault{near}; there are: {', '.join(ids)}")
+    if fault.when:
+        try:
+            jmespath.compile(fault.when)
+        except JMESPathError as error:
+            raise UsageError(f"{fault.id}: when is no JMESPath: {str(error).splitlines()[0]}") from error
 
 
 def _refuse_circles(after: dict[str, str]) -> None:
@@ -78,12 +96,10 @@ def _refuse_circles(after: dict[str, str]) -> None:
 def _most_at_once(events: Sequence[Event], faults: Sequence[Fault], nodes: int) -> int:
     """How many members may be away at once. One whose beginning is not a fixed time may meet any but those that it comes after."""
     takes = {event.id: fault.takes(nodes) for event, fault in zip(events, faults, strict=True)}
-    fixed = {
-        event.id: (event.at, event.at + event.lasts) for event, f in zip(events, faults, strict=True) if not (f.after or f.step)
-    }
+    fixed = {event.id: (event.at, event.at + event.lasts) for event, f in zip(events, faults, strict=True) if not _waits(f)}
     times = sorted({time for span in fixed.values() for time in span})
     at_once = [sum(takes[one] for one, (began, ended) in fixed.items() if began <= time < ended) for time in times]
-    chains = [fault for fault in faults if fault.after or fault.step]
+    chains = [fault for fault in faults if _waits(fault)]
     first = {fault.id: fault.after for fault in faults}
 
     def follows(one: str, other: str) -> bool:
@@ -96,6 +112,11 @@ def _most_at_once(events: Sequence[Event], faults: Sequence[Fault], nodes: int) 
     return min(nodes, max([*at_once, loose, 0]))
 
 
+def _waits(fault: Fault) -> bool:
+    """Whether its beginning is no fixed time."""
+    return any(fault.about()[name] for name in WAITS)
+
+
 def lines(events: Sequence[Event]) -> list[str]:
     """The plan for people, a line a fault."""
     return [_line(event, event.fault) for event in events]
@@ -104,7 +125,8 @@ def lines(events: Sequence[Event]) -> list[str]:
 def _line(event: Event, fault: dict[str, Any]) -> str:
     own = {key: value for key, value in fault.items() if key not in TIMES and value}
     about = ", ".join(f"{key} {_words(value)}" for key, value in own.items())
-    since = f" after {fault['after']} was healed" if fault["after"] else f" into step {fault['step']}" if fault["step"] else ""
+    words = {"after": "after {} was healed", "with": "with {}", "step": "into step {}", "when": "once {}"}
+    since = "".join(f" {words[name].format(fault[name])}" for name in WAITS if fault.get(name))
     when = f"at {event.at:g} s{since}, for {event.lasts:g} s"
     return f"{fault['id']}: {fault['kind']} ({about}) {when}; order {' '.join(event.order)}"
 

@@ -21,6 +21,7 @@ from typing import Protocol, runtime_checkable
 from nodewise import systems
 from nodewise.errors import UsageError
 from nodewise.simulation.workloads.client import ClientFactory, Credentials
+from nodewise.text import nearest
 
 GROUP = "nodewise.systems"
 
@@ -42,12 +43,17 @@ def names() -> dict[str, str]:
     return {one.name: one.value for one in entry_points(group=GROUP)} | ours
 
 
+def operations(name: str) -> frozenset[str]:
+    """What a system's clients can do beside reading: its `OPERATIONS`; writes and additions, unless it says so."""
+    return frozenset(getattr(find(name), "OPERATIONS", ("write", "add")))
+
+
 def find(name: str) -> System:
     """A system by its name. Raises `UsageError`, in one line, when none of that name gives clients."""
     known = names()
     if name not in known:
-        there = ", ".join(sorted(known))
-        raise UsageError(f"no workload client for system {name!r}; found: {there}; expected it in the entry points {GROUP!r}")
+        there = f"{nearest(name, known)}; found: {', '.join(sorted(known))}"
+        raise UsageError(f"no workload client for system {name!r}{there}; expected it in the entry points {GROUP!r}")
     try:
         module = import_module(known[name])
     except ImportError as error:

@@ -61,6 +61,14 @@ def up(request: Request, say: Say = lambda _: None, provider: Provider | None = 
     return testnet
 
 
+def refuse(request: Request, provider: Provider | None = None) -> None:
+    """Raise UsageError where `up` would, before anything is made: a request that makes no sense, or a name that is taken."""
+    request.check()
+    provider = provider or Podman()
+    provider.check()
+    _refuse_if_used(request.name, provider)
+
+
 def _keep_journals(name: str, provider: Provider, say: Say) -> None:
     """Keep what the nodes wrote, which is all that can tell later why they failed."""
     kept = []

@@ -35,6 +35,7 @@ def ending(summary: dict[str, Any], folder: Path, called: Sequence[str] | None =
             f"p50 {load['p50_ms']:.1f} ms, p99 {load['p99_ms']:.1f} ms, longest stall {load['longest_stall_ms']:.0f} ms"
         )
         said.append(f"          acknowledged writes lost: {load['lost']}")
+    said += [_fault(one) for one in summary.get("faults", [])]
     for one in summary.get("checkers", []):
         said.append(f"judged    {one['checker']}: {one['verdict']}; {one['says']}")
     said += [f"next      {line}" for line in following(summary, called)]
@@ -59,6 +60,12 @@ def _waiver(one: dict[str, Any]) -> str:
     """What an operator let pass."""
     often = f"; it did not hold {one['times']} times" if one["times"] else ""
     return f"{one['name']} by {one['who']} at {one['at']}: {one['reason']}{often}"
+
+
+def _fault(one: dict[str, Any]) -> str:
+    """A fault and when it was asked for, proved and healed; the time of the day alone."""
+    when = ", ".join(f"{name} {one[name][11:].rstrip('Z') if one[name] else 'never'}" for name in ("asked", "proved", "healed"))
+    return f"fault     {one['fault']} ({one['kind']}): {when}"
 
 
 def _evidence(seen: dict[str, Any]) -> str:

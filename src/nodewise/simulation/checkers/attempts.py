@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from nodewise.model import Operation
 
-WRITES = ("write", "add")
+WRITES = ("write", "add", "cas")  # operations after which their key has their value
+READS = ("read", "balances")
 
 
 class Attempt(NamedTuple):

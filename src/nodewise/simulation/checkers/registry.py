@@ -10,7 +10,12 @@ from typing import Literal
 
 from nodewise.errors import UsageError
 from nodewise.model import Operation, Verdict
+from nodewise.simulation.checkers.appended import appended
+from nodewise.simulation.checkers.attempts import WRITES
+from nodewise.simulation.checkers.balanced import balanced
+from nodewise.simulation.checkers.chain import chain
 from nodewise.simulation.checkers.durable import durable
+from nodewise.simulation.checkers.fenced import fenced
 from nodewise.simulation.checkers.monotonic import monotonic
 from nodewise.simulation.checkers.no_phantom import no_phantom
 from nodewise.simulation.checkers.once import once
@@ -18,9 +23,26 @@ from nodewise.simulation.checkers.traffic import traffic
 
 Checker = Callable[[Sequence[Operation]], Verdict]
 
-CHECKERS: dict[str, Checker] = {checker.__name__: checker for checker in (durable, once, no_phantom, monotonic, traffic)}
+CHECKERS: dict[str, Checker] = {
+    checker.__name__: checker for checker in (durable, once, no_phantom, monotonic, traffic, chain, appended, balanced, fenced)
+}
+# The operations that a checker is about, where it is not about any: of a history without them it has nothing to say.
+ABOUT: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("durable", "no_phantom", "monotonic"), WRITES),
+    "once": ("add",),
+    "chain": ("cas",),
+    "appended": ("append",),
+    "balanced": ("transfer",),
+    "fenced": ("guarded",),
+}
 
 EXIT_CODES = {"valid": 0, "invalid": 1, "unknown": 3}
+
+
+def fitting(history: Iterable[Operation]) -> list[str]:
+    """The checkers that are about the operations of a history."""
+    asked = {operation.f for operation in history}
+    return [name for name in CHECKERS if name not in ABOUT or asked & {*ABOUT[name]}]
 
 
 def judge(history: Sequence[Operation], names: Iterable[str] = tuple(CHECKERS)) -> list[Verdict]:

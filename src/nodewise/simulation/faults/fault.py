@@ -10,15 +10,16 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
 from nodewise.errors import UsageError
+from nodewise.fields import Named
 from nodewise.simulation.faults.host import Scene
 
 Holds = Literal["lease", "once", "whole", "controller"]
-Span = str | float  # seconds: 8, 8s, 200ms, 1m, or a range that is drawn from: 8..15s
+Span = Annotated[str | float, Named("time")]  # seconds: 8, 8s, 200ms, 1m, or a range that is drawn from: 8..15s
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(?:\.\.(\d+(?:\.\d+)?))?(ms|s|m)?")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
 
@@ -61,13 +62,15 @@ class Applied:
 
 
 class Fault(msgspec.Struct, forbid_unknown_fields=True, tag_field="kind", kw_only=True):
-    """One entry of a scenario's `faults`. It begins `at` a time, or that long after another was healed or a step has begun."""
+    """One entry of a scenario's `faults`. It begins `at` a time, or that long after what one of the next four fields names."""
 
-    id: str
-    at: Span = 0.0  # from the beginning of the workload, or from what `after` and `step` name
-    after: str = ""  # id of a fault, counted from when it was healed
-    step: str = ""  # of an upgrade, counted from when a node first begins it, such as switch
-    lasts: Span = msgspec.field(name="for", default=8.0)
+    id: str  # its name, in the record and on the nodes
+    at: Span = 0.0  # seconds (8, 8s, 200ms), or a range that is drawn from (8..15s), since the faults began
+    after: str = ""  # id of a fault: `at` counts from when it was healed
+    together: str = msgspec.field(name="with", default="")  # id of a fault: `at` counts from when it begins
+    step: str = ""  # of an upgrade, such as switch: `at` counts from when a node first begins it
+    when: str = ""  # JMESPath on an observation, as gates have it: `at` counts from when it was first seen to be true
+    lasts: Span = msgspec.field(name="for", default=8.0)  # how long it lasts: a time, or a range
 
     # once: there is nothing to heal; whole: held for its time, not renewed; controller: no host can, and `sweep` finds what is left
     holds: ClassVar[Holds] = "lease"

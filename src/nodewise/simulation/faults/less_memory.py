@@ -26,7 +26,7 @@ print(os.waitpid(child, 0)[1])"""
 class LessMemory(Limited, tag="less_memory"):
     """All processes of a service together may have `limit` of memory, of what they take from then on."""
 
-    limit: str = "64M"
+    limit: str = "64M"  # how much more it may take before the kernel ends it
 
     controller: ClassVar[str] = "memory"
 

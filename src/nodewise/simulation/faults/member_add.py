@@ -34,7 +34,7 @@ class Adds(Protocol):
 class MemberAdd(OfCluster, tag="member_add"):
     """A member that counts for the quorum, and is never there; with `learner` one that does not count."""
 
-    learner: bool = False
+    learner: bool = False  # true: it does not count for the quorum
 
     holds: ClassVar[Holds] = "controller"
     asks: ClassVar[type] = Adds

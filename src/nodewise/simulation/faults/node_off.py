@@ -20,7 +20,7 @@ from nodewise.simulation.faults.targets import Target
 class NodeOff(Fault, tag="node_off"):
     """Each host of the target is ended without a word to any of its processes."""
 
-    target: Target = "one"
+    target: Target = "one"  # who is ended
 
     holds: ClassVar[Holds] = "controller"
     here: ClassVar[bool] = True

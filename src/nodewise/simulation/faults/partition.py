@@ -40,8 +40,8 @@ class Partition(Fault, tag="partition"):
     `bridge`: two halves that one host of `from` sees both of. `ring`: each host hears a majority, and no two hear the same.
     """
 
-    mode: Literal["isolate", "both_ways", "one_way", "bridge", "ring"] = "isolate"
-    side: Target = msgspec.field(name="from", default="one")
+    mode: Literal["isolate", "both_ways", "one_way", "bridge", "ring"] = "isolate"  # who does not hear whom
+    side: Target = msgspec.field(name="from", default="one")  # one side of it
     to: Target | None = None  # all others, unless it is said
     ports: list[int] = msgspec.field(default_factory=list)  # TCP ports that it is about; all traffic, unless it is said
 

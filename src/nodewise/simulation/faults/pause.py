@@ -23,7 +23,7 @@ for pid in $(cat "$group/cgroup.procs"); do awk '/^State/ { print $2 }' /proc/$p
 class Pause(OfService, tag="pause"):
     """A freeze of the service's cgroup (`freeze`), or SIGSTOP for its main process alone (`stop`)."""
 
-    how: Literal["freeze", "stop"] = "freeze"
+    how: Literal["freeze", "stop"] = "freeze"  # freeze: its cgroup; stop: SIGSTOP for its main process alone
 
     def means(self, unit: str) -> Means:
         """The holder of the fault is in another cgroup. A unit that was started anew has another group, and is frozen no more."""

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from nodewise.errors import UsageError
+from nodewise.fields import explained
 from nodewise.simulation import faults
 from nodewise.simulation.faults.fault import Fault
 from nodewise.text import nearest
@@ -37,4 +38,4 @@ def read(given: Any) -> Fault:
     try:
         return msgspec.convert({key: value for key, value in given.items() if key != "kind"} | {"kind": kind}, kinds()[kind])
     except msgspec.ValidationError as error:
-        raise UsageError(f"fault {given.get('id', kind)}: {error}") from error
+        raise UsageError(f"fault {given.get('id', kind)}: {explained(error, kinds()[kind])}") from error

@@ -33,7 +33,7 @@ done"""
 class OfService(Fault, kw_only=True):
     """A fault of the service under test, or of another unit of systemd, on a target's hosts."""
 
-    target: Target = "one"
+    target: Target = "one"  # whose service
     unit: str = ""  # the service under test, unless it is said
 
     def check(self, nodes: list[str]) -> None:

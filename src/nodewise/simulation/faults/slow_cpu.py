@@ -24,7 +24,7 @@ print((time.process_time() - used) / (time.monotonic() - began))"""
 class SlowCpu(Limited, tag="slow_cpu"):
     """All processes of a service together get `share` of one processor."""
 
-    share: float = 0.1
+    share: float = 0.1  # the part of one processor that it gets
 
     controller: ClassVar[str] = "cpu"
 

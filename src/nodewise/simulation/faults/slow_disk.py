@@ -18,7 +18,7 @@ NEAR = 0.9  # part of the delay that each call must have taken
 class SlowDisk(Traced, tag="slow_disk"):
     """Each fdatasync and fsync of a service takes `delay` longer."""
 
-    delay: Span = "100ms"
+    delay: Span = "100ms"  # by which each fdatasync and fsync takes longer
 
     def check(self, nodes: list[str]) -> None:
         """There is a delay."""

@@ -78,11 +78,11 @@ class SlowNetwork(Fault, tag="slow_network"):
     All of them together come at `rate` (`500kB/s`, `1MB/s`) at most.
     """
 
-    target: Target = "one"
-    delay: Span = 0.0
-    jitter: Span = 0.0
-    loss: float = 0.0
-    rate: str = ""
+    target: Target = "one"  # whom everything reaches late
+    delay: Span = 0.0  # by which it comes late
+    jitter: Span = 0.0  # give or take so much
+    loss: float = 0.0  # the part that does not come at all, from 0 to 1
+    rate: str = ""  # at which all of it together comes at most, such as 500kB/s
 
     def check(self, nodes: list[str]) -> None:
         """Something is asked for, and it can be had."""

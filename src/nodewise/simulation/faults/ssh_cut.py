@@ -19,7 +19,7 @@ LATER = 0.3  # seconds until it begins: the answer to whoever asks for it goes o
 class SshCut(Fault, tag="ssh_cut"):
     """What comes to port 22 of each host of the target is dropped, connections that stand as well. The service goes on."""
 
-    target: Target = "one"
+    target: Target = "one"  # whom nobody reaches
 
     holds: ClassVar[Holds] = "whole"
 

@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
-from nodewise.errors import UsageError
-from nodewise.simulation.faults.host import Scene
+from typing import Annotated
 
-Target = str | list[str] | dict[str, int]  # a word of WORDS, names of nodes (n1), or {random: 2}
+from nodewise.errors import UsageError
+from nodewise.fields import Named
+from nodewise.simulation.faults.host import Scene
+from nodewise.text import nearest
+
+Target = Annotated[str | list[str] | dict[str, int], Named("target")]  # a word of WORDS, names of nodes (n1), or {random: 2}
 WORDS = ("leader", "one", "minority", "minority_with_leader", "majority", "all")
 
 
@@ -26,7 +30,10 @@ def check(target: Target, nodes: list[str]) -> None:
         if unknown := [name for name in target if name not in nodes] or not target:
             raise UsageError(f"target {target}: no node {unknown}; there are: {', '.join(nodes)}")
     elif target not in WORDS and target not in nodes:
-        raise UsageError(f"no target {target!r}; expected one of {', '.join((*WORDS, *nodes))}, a list of nodes, or {{random: 2}}")
+        near = nearest(target, (*WORDS, *nodes))
+        raise UsageError(
+            f"no target {target!r}{near}; expected one of {', '.join((*WORDS, *nodes))}, a list of nodes, or {{random: 2}}"
+        )
 
 
 def most(target: Target, nodes: int) -> int:

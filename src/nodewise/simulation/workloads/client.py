@@ -8,7 +8,7 @@ A client is used by one thread at a time and talks to the one node that it was m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import msgspec
@@ -32,7 +32,7 @@ class Client(Protocol):
     be reached. `invoke` returns the operation completed, and does not raise for what a system may answer:
 
     - `ok`: acknowledged; a read's `value` is set
-    - `fail`: it did not happen and never will
+    - `fail`: it did not happen and never will; `refused` where that is the system's answer, which no other attempt would change
     - `info`: it may have happened, or may still happen later
 
     Whoever is in doubt says `info`: a `fail` that happened after all is reported as a phantom, an `info` never misleads.
@@ -71,6 +71,7 @@ class Leads(Protocol):
 
 
 ClientFactory = Callable[[str], Client]  # from a node's name to an unopened client
+Operations = Generator[Operation, Operation | None, None]  # of one client, endless; each `yield` gives back what came of it
 
 
 class Noop:

@@ -6,33 +6,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from typing import Literal
 
 from msgspec.structs import replace
 
-from nodewise.errors import SetupError
 from nodewise.model import Operation
-from nodewise.simulation.workloads.client import ClientFactory, Scans
+from nodewise.simulation.workloads.client import Client, ClientFactory, Scans
 from nodewise.simulation.workloads.history import History, read_history
+
+Found = Mapping[str, str | list[str]]
 
 ATTEMPTS = 3
 PAUSE = 0.5  # seconds between them
+WRITES = ("write", "add", "cas", "append", "transfer", "guarded")  # operations that leave something under their key
 
 
 def final_reads(factory: ClientFactory, nodes: Sequence[str], history: History, prefix: str) -> None:
     """Append a final read of each key under `prefix` through each node: all that were ever written, and all that are there.
 
-    What is there several times is read as often. A node that cannot be read after three attempts has failed reads, which make the
-    verdict unknown.
+    A client that cannot list what is there reads what was written, key by key. What is there several times is read as often. A node
+    that cannot be read after three attempts has failed reads, which make the verdict unknown.
     """
     so_far = read_history(history.path)
-    written = {operation.key for operation in so_far if operation.f in ("write", "add")}
+    written = {operation.key for operation in so_far if operation.f in WRITES}
     process = max((operation.process for operation in so_far), default=-1)
     for number, node in enumerate(nodes, start=1):
         began = history.now()
-        found, error = _scan(factory, node, prefix)
+        found, error = _read(factory, node, prefix, written)
         for key in sorted(written | set(found)):
             for value in _values(found.get(key)):
                 asked = Operation(process + number, "invoke", "read", key, None, began, node, final=True)
@@ -46,17 +48,27 @@ def _values(found: str | list[str] | None) -> list[str] | list[str | None]:
     return found if isinstance(found, list) else [found]
 
 
-def _scan(factory: ClientFactory, node: str, prefix: str) -> tuple[Mapping[str, str | list[str]], str | None]:
+def _read(factory: ClientFactory, node: str, prefix: str, written: Collection[str]) -> tuple[Found, str | None]:
     for attempt in range(1, ATTEMPTS + 1):
         client = factory(node)
-        if not isinstance(client, Scans):
-            raise SetupError(f"the client of {node} ({type(client).__name__}) has no scan: final reads need one.")
         try:
             with closing(client):
                 client.open()
-                return client.scan(prefix), None
+                return client.scan(prefix) if isinstance(client, Scans) else _one_by_one(client, node, written), None
         except OSError as error:
             failed = f"{type(error).__name__}: {error}"
         if attempt < ATTEMPTS:
             time.sleep(PAUSE)
     return {}, failed
+
+
+def _one_by_one(client: Client, node: str, written: Collection[str]) -> Found:
+    """The value of each key that was written. Raises `OSError` when one cannot be read."""
+    found = {}
+    for key in sorted(written):
+        done = client.invoke(Operation(0, "invoke", "read", key, None, 0, node, final=True))
+        if done.type != "ok":
+            raise ConnectionError(f"{key} was not read: {done.error or done.type}")
+        if done.value is not None:
+            found[key] = done.value
+    return found

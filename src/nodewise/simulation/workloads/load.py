@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from nodewise.errors import SetupError, UnknownResult
 from nodewise.simulation.workloads import register
@@ -28,6 +28,7 @@ class Shape(NamedTuple):
     keys: int = 30  # registers
     rate: float = 200.0  # operations a second, of all clients together
     deadline: float | None = None  # seconds until an operation is given up, instead of the workload's own
+    loop: Literal["closed", "open"] = "closed"  # open: what was missed is made up for, and latency counts from when it was due
 
     def check(self) -> None:
         """Raise `SetupError` for a load that would do nothing."""
@@ -51,7 +52,7 @@ class Load:
         self._stop = threading.Event()
         self._tally = Tally(shape.clients)
         self._crashes: list[str] = []
-        self._interval = shape.clients / shape.rate
+        self._interval, self._open = shape.clients / shape.rate, shape.loop == "open"
         self._workers = []
         deadline = workload.deadline if shape.deadline is None else shape.deadline
         for process in range(shape.clients):
@@ -89,8 +90,10 @@ class Load:
         due = time.monotonic() + self._interval * worker.process / len(self._workers)
         try:
             while not self._stop.wait(max(0.0, due - time.monotonic())):
-                worker.step()
-                due = max(due + self._interval, time.monotonic())  # what was missed is not made up for in a burst
+                worker.step(due if self._open else None)
+                due += self._interval
+                if not self._open:
+                    due = max(due, time.monotonic())  # what was missed is not made up for in a burst
         except Exception as error:  # noqa: BLE001 a defect of a client, whatever it is, ends in unknown, never in a shorter history
             self._crashes.append(f"client {worker.process}: {type(error).__name__}: {error}")
         finally:

@@ -10,15 +10,16 @@ follow each other, so that which write is the last one is known without a search
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 
 from nodewise.model import Operation
+from nodewise.simulation.workloads.client import Operations
 
 checkers = ("durable", "once", "no_phantom", "monotonic", "traffic")
 deadline = 5.0
+asks = frozenset(("write", "add"))
 
 
-def operations(seed: int, process: int, clients: int, keys: int, prefix: str) -> Iterator[Operation]:
+def operations(seed: int, process: int, clients: int, keys: int, prefix: str) -> Operations:
     """Endless operations of one client, the same for the same seed. Client p writes the registers k with k % clients == p."""
     choose = random.Random(f"{seed}/{process}")
     own = [f"{prefix}k{k}" for k in range(keys) if k % clients == process] or [f"{prefix}k{keys + process}"]

@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from typing import Protocol, runtime_checkable
 
 from nodewise.errors import UsageError
-from nodewise.model import Operation
 from nodewise.simulation import workloads
+from nodewise.simulation.workloads.client import Operations
 from nodewise.text import nearest
 
 
@@ -29,8 +28,12 @@ class Workload(Protocol):
     def deadline(self) -> float:
         """Seconds until a client gives up an operation; an attempt that may have happened stays so in the history."""
 
-    def operations(self, seed: int, process: int, clients: int, keys: int, prefix: str) -> Iterator[Operation]:
-        """Endless operations of one client, the same for the same seed. Values are unique in a run."""
+    @property
+    def asks(self) -> frozenset[str]:
+        """The operations (`f`) that a client has to know for it, `read` aside."""
+
+    def operations(self, seed: int, process: int, clients: int, keys: int, prefix: str) -> Operations:
+        """Endless operations of one client, the same for the same seed and answers. Values are unique in a run."""
 
 
 @cache

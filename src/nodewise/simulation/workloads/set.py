@@ -6,16 +6,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 
 from nodewise.model import Operation
+from nodewise.simulation.workloads.client import Operations
 
 checkers = ("durable", "once", "no_phantom", "traffic")
 deadline = 5.0
+asks = frozenset(("add",))
 RECENT = 50  # of a client's additions are read again: what was added just now is what a failover may lose
 
 
-def operations(seed: int, process: int, clients: int, keys: int, prefix: str) -> Iterator[Operation]:
+def operations(seed: int, process: int, clients: int, keys: int, prefix: str) -> Operations:
     """Endless operations of one client, the same for the same seed: two additions to a read of one of its own. No key is shared."""
     del clients, keys
     choose, number = random.Random(f"{seed}/{process}"), 0

@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import msgspec
 
 from nodewise.model import Operation
-from nodewise.simulation.workloads.client import Client, ClientFactory
+from nodewise.simulation.workloads.client import Client, ClientFactory, Operations
 from nodewise.simulation.workloads.history import History
 from nodewise.simulation.workloads.stats import Tally
 
@@ -66,26 +65,27 @@ class Around:
 
 
 class Worker:
-    """Performs operations one after the other, each until it is acknowledged or `deadline` seconds old."""
+    """Performs operations one after the other, each until it is answered or `deadline` seconds old."""
 
-    def __init__(
-        self, process: int, todo: Iterator[Operation], around: Around, history: History, tally: Tally, deadline: float
-    ) -> None:
+    def __init__(self, process: int, todo: Operations, around: Around, history: History, tally: Tally, deadline: float) -> None:
         self.process = process
         self.around = around
         self._todo = todo
         self._history = history
         self._tally = tally
         self._deadline = deadline
+        self._last: Operation | None = None
 
-    def step(self) -> None:
-        """Perform the next operation."""
-        operation, began, outcomes = next(self._todo), time.monotonic(), []
+    def step(self, due: float | None = None) -> None:
+        """Perform the next operation, which was due at this time (monotonic; now, unless it is said)."""
+        operation, outcomes = self._todo.send(self._last), list[str]()
+        began = time.monotonic() if due is None else due
         self.around.go_home()
         while True:
-            outcomes.append(self._attempt(operation))
+            self._last = self._attempt(operation)
+            outcomes.append(self._last.type)
             now = time.monotonic()
-            if outcomes[-1] == "ok":
+            if self._last.type == "ok" or self._last.refused:
                 return self._tally.acknowledged(self.process, began, now)
             self.around.move_on()
             if now - began > self._deadline:
@@ -94,7 +94,7 @@ class Worker:
                 time.sleep(BREATH)
             self._tally.retried()
 
-    def _attempt(self, operation: Operation) -> str:
+    def _attempt(self, operation: Operation) -> Operation:
         asked = msgspec.structs.replace(operation, time=self._history.now(), node=self.around.node)
         self._history.append(asked)
         try:
@@ -104,4 +104,4 @@ class Worker:
         else:
             done = client.invoke(asked)
         self._history.append(msgspec.structs.replace(done, time=self._history.now()))
-        return done.type
+        return done

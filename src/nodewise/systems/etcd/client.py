@@ -18,10 +18,11 @@ import msgspec
 
 from nodewise.model import Operation
 from nodewise.simulation.workloads.client import ClientFactory, Credentials
-from nodewise.systems.etcd import data
+from nodewise.systems.etcd import data, lock
 from nodewise.text import cut
 
 UNIT, DATA = "etcd", "/var/lib/nodewise/etcd"  # of systemd, and its folder, on testnets
+OPERATIONS = frozenset({"write", "add", "cas", "append", *lock.LOCKING})
 TIMEOUT = 1.0  # seconds for an attempt: longer than an election takes members to notice, shorter than an operation's deadline
 PAGE = 500  # keys
 
@@ -40,6 +41,10 @@ class EtcdError(OSError):
     def __init__(self, node: str, code: int | None, message: str) -> None:
         super().__init__(f"etcd on {node} answered: {message} (code {code})")
         self.code = code
+
+
+class NothingSentError(OSError):
+    """What would have changed something was never sent."""
 
 
 class EtcdClient:
@@ -71,15 +76,39 @@ class EtcdClient:
         self._connection = None
 
     def invoke(self, operation: Operation) -> Operation:
-        """Perform one read, write or add."""
+        """Perform one of `OPERATIONS`, or a read."""
         try:
             if operation.f == "read":
                 return msgspec.structs.replace(operation, type="ok", value=self.get(operation.key))
+            if operation.f in lock.LOCKING:
+                return lock.Locks(self.call, encode, decode).perform(operation)
+            if operation.f in ("cas", "append"):
+                return self._compared(operation)
             self.call("/kv/put", key=encode(operation.key), value=encode(operation.value))
         except OSError as error:
-            outcome = "fail" if operation.f == "read" or getattr(error, "code", None) in DEFINITE else "info"
+            definite = operation.f == "read" or isinstance(error, NothingSentError) or getattr(error, "code", None) in DEFINITE
+            outcome = "fail" if definite else "info"
             return msgspec.structs.replace(operation, type=outcome, error=f"{type(error).__name__}: {error}")
         return msgspec.structs.replace(operation, type="ok")
+
+    def _compared(self, operation: Operation) -> Operation:
+        """A put in a transaction that first looks at what is there: for `cas` at the value, for `append` at the revision read."""
+        if operation.f == "cas":
+            value, there = operation.value, {"target": "VALUE", "value": encode(str(operation.old))}
+            compare = there if operation.old is not None else {"target": "CREATE", "create_revision": 0}
+        else:
+            try:
+                (found,) = self.call("/kv/range", key=encode(operation.key)).get("kvs") or [{}]
+            except OSError as error:
+                raise NothingSentError(f"before anything was appended: {error}") from error
+            before = decode(found.get("value", ""))
+            value = f"{before},{operation.value}" if before else operation.value
+            compare = {"target": "MOD", "mod_revision": found.get("mod_revision", 0)}
+        put = {"request_put": {"key": encode(operation.key), "value": encode(value)}}
+        done = self.call("/kv/txn", compare=[{"key": encode(operation.key), "result": "EQUAL", **compare}], success=[put])
+        if done.get("succeeded"):
+            return msgspec.structs.replace(operation, type="ok")
+        return msgspec.structs.replace(operation, type="fail", refused=operation.f == "cas", error="another value is there")
 
     def get(self, key: str) -> str | None:
         """The value of a key, read linearizably; None when there is none."""

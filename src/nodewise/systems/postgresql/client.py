@@ -5,11 +5,13 @@
 
 Writes go to the primary: every other one as a statement alone, every other one as a transaction of statements. Reads go to the
 primary (where a client reads its own writes) and to the client's own member in turn; an answer of a replica is marked `stale`. Rows
-are in the schema `workload`, made with the data set: registers that are updated, and additions, which no constraint keeps unique.
+are in the schema `workload`, made with the data set: registers that are updated, additions, which no constraint keeps unique, and
+accounts, whose transfers are booked among the additions.
 """
 
 from __future__ import annotations
 
+import json
 import select
 import time
 from collections.abc import Mapping
@@ -28,6 +30,7 @@ from nodewise.systems.postgresql import data
 from nodewise.text import cut
 
 UNIT, DATA = "patroni", "/var/lib/nodewise/postgresql"  # of systemd, and its folder, on testnets: PostgreSQL runs in it
+OPERATIONS = frozenset({"write", "add", "cas", "append", "deposit", "transfer", "balances"})
 TIMEOUT = 1.0  # seconds for a statement
 CONNECTING = 2  # seconds for one member: libpq's least
 BACKOFF = 0.05  # seconds, where no member takes writes: each look at all of them costs a TLS handshake and a SCRAM proof a member
@@ -37,10 +40,20 @@ POLL = 0.02
 WRITE = """insert into workload.registers (key, value) values ($1, $2)
 on conflict (key) do update set value = excluded.value"""
 ADD = "insert into workload.additions (key, value) values ($1, $2)"
+CREATE = "insert into workload.registers (key, value) values ($1, $2) on conflict do nothing returning key"
+CAS = "update workload.registers set value = $2 where key = $1 and value = $3 returning key"
+APPEND = """insert into workload.registers (key, value) values ($1, $2)
+on conflict (key) do update set value = registers.value || ',' || excluded.value"""
+DEPOSIT = """insert into workload.accounts (key, balance) select key, value::int from json_each_text($1::json)
+on conflict do nothing"""
+PAY = "update workload.accounts set balance = balance + $2 where key = $1 and balance + $2 >= 0 returning key"
+BALANCES = """select pg_is_in_recovery(), coalesce(json_object_agg(key, balance) filter (where key ^@ $1), '{}')
+from workload.accounts"""
 READ = """select pg_is_in_recovery(), coalesce((select value from workload.registers where key = $1),
   (select value from workload.additions where key = $1 limit 1))"""
 SCAN = """select key, value from workload.registers where key ^@ $1
-union all select key, value from workload.additions where key ^@ $1"""
+union all select key, value from workload.additions where key ^@ $1
+union all select key, balance::text from workload.accounts where key ^@ $1"""
 CAUGHT_UP = "select not pg_is_in_recovery() or coalesce(pg_last_wal_replay_lsn() >= $1::pg_lsn, false)"
 
 # An answer of severity ERROR is given when the transaction was taken back. FATAL and PANIC end the session at any moment, that
@@ -48,8 +61,15 @@ CAUGHT_UP = "select not pg_is_in_recovery() or coalesce(pg_last_wal_replay_lsn()
 DOUBTFUL = ("08", "40003")
 
 
+Statements = list[tuple[str, tuple[str, ...]]]
+
+
 class NotDone(OSError):
     """It is certain that nothing was changed, and never will be."""
+
+
+class Declined(OSError):
+    """The server looked, and said no: nothing was changed."""
 
 
 class Session:
@@ -162,12 +182,14 @@ class PostgresqlClient:
         self._sessions.clear()
 
     def invoke(self, operation: Operation) -> Operation:
-        """Perform one read, write or add."""
+        """Perform one of `OPERATIONS`, or a read."""
         try:
-            return self._read(operation) if operation.f == "read" else self._write(operation)
+            return self._read(operation) if operation.f in ("read", "balances") else self._write(operation)
+        except Declined as error:
+            return msgspec.structs.replace(operation, type="fail", refused=True, error=str(error))
         except OSError as error:
             self.close()  # a transaction may be open, or an answer under way: the next one begins anew
-            outcome = "fail" if operation.f == "read" or isinstance(error, NotDone) else "info"
+            outcome = "fail" if operation.f in ("read", "balances") or isinstance(error, NotDone) else "info"
             return msgspec.structs.replace(operation, type=outcome, error=f"{type(error).__name__}: {error}")
 
     def scan(self, prefix: str) -> Mapping[str, str | list[str]]:
@@ -195,24 +217,31 @@ class PostgresqlClient:
 
     def _read(self, operation: Operation) -> Operation:
         session = self._session(next(self._reading))
-        ((replica, value),) = session.ask(READ, operation.key)
+        ((replica, said),) = session.ask(READ if operation.f == "read" else BALANCES, operation.key)
+        value = said if operation.f == "read" else json.loads(str(said))
         return msgspec.structs.replace(operation, type="ok", value=value, node=self._name(session), stale=replica == "t")
 
     def _write(self, operation: Operation) -> Operation:
         session = self._session("read-write")
-        next(self._writing)(session, WRITE if operation.f == "write" else ADD, operation.key, operation.value)
+        todo = statements(operation)
+        (next(self._writing) if len(todo) == 1 else self._transaction)(session, todo)
         return msgspec.structs.replace(operation, type="ok", node=self._name(session))
 
     @staticmethod
-    def _alone(session: Session, statement: str, *values: str) -> None:
-        session.ask(statement, *values)
+    def _alone(session: Session, todo: Statements) -> None:
+        for statement in todo:
+            _perform(session, *statement)
 
     @staticmethod
-    def _transaction(session: Session, statement: str, *values: str) -> None:
+    def _transaction(session: Session, todo: Statements) -> None:
         """Whatever happens before COMMIT is sent, the server takes it back."""
         try:
             session.ask("begin")
-            session.ask(statement, *values)
+            for statement in todo:
+                _perform(session, *statement)
+        except Declined:
+            session.ask("rollback")
+            raise
         except OSError as error:
             raise NotDone(f"before COMMIT: {error}") from error
         session.ask("commit")
@@ -261,6 +290,26 @@ class _oserrors:  # noqa: N801  (reads as what it does)
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, psycopg.Error):
             raise ConnectionError(_line(error)) from error
+
+
+def statements(operation: Operation) -> Statements:
+    """What performs an operation that changes something: statements of one transaction, each with its values."""
+    key, value = operation.key, operation.value
+    if operation.f == "transfer":
+        ways = sorted([(value["from"], -value["amount"]), (value["to"], value["amount"])])  # one order of locks for all
+        booked = f"{value['from']} > {value['to']}: {value['amount']}"
+        return [(ADD, (key, booked)), *((PAY, (account, str(amount))) for account, amount in ways)]
+    if operation.f == "cas":
+        return [(CREATE, (key, value)) if operation.old is None else (CAS, (key, value, operation.old))]
+    if operation.f == "deposit":
+        return [(DEPOSIT, (json.dumps(value),))]
+    return [({"write": WRITE, "add": ADD, "append": APPEND}[operation.f], (key, value))]
+
+
+def _perform(session: Session, statement: str, values: tuple[str, ...]) -> None:
+    """One statement. Raises `Declined` where it was to change a row and found none."""
+    if not session.ask(statement, *values) and statement in (CREATE, CAS, PAY):
+        raise Declined("not enough on the account, or there is none" if statement == PAY else "another value is there")
 
 
 def url(address: str) -> str:

@@ -31,6 +31,7 @@ create schema if not exists workload;
 create table if not exists workload.registers (key text primary key, value text not null);
 create table if not exists workload.additions (key text not null, value text not null);
 create index if not exists additions_key on workload.additions (key);
+create table if not exists workload.accounts (key text primary key, balance int not null);
 """
 ANEW = """
 set local client_min_messages = warning;
