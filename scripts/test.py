@@ -129,7 +129,8 @@ def remove_testnets(folder: Path) -> None:
     """Remove what tests left up: processes of pytest that are interrupted together do not always come to it."""
     for home in folder.glob("home*"):
         command = [str(Path(sys.executable).with_name("testnet")), "down", "--all"]
-        subprocess.run(command, env={**os.environ, "NODEWISE_HOME": str(home)}, check=False)
+        # In a process group of its own: a second Ctrl-C is meant for tests, and must not leave testnets behind.
+        subprocess.run(command, env={**os.environ, "NODEWISE_HOME": str(home)}, check=False, process_group=0)
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def test_the_readme(new_name: NewName) -> None:
     (up,) = (line for line in block("README.md", "make demo") if "--system etcd" in line)
     assert f"testnet {name} is up" in typed(up, name)
     look, upgrade, _back, smoke, status = (line.replace("-i inventory ", "") for line in block("README.md", "nodewise_approve"))
-    digest = re.search(r"^plan (\w+): upgrade of", typed(look, name), re.MULTILINE)
+    digest = re.search(r"plan (\w{12}): upgrade of", typed(look, name))
     assert digest
     assert "upgraded: every member runs 3.5.16" in typed(
         re.sub(r"nodewise_approve=\w+", f"nodewise_approve={digest[1]}", upgrade), name
