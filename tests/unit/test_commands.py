@@ -96,6 +96,25 @@ def test_documented_commands_are_there() -> None:
     ]
 
 
+OFF = {
+    "testnet upp": "error: no such command 'upp' (did you mean 'up'?); see testnet --help",
+    "testnet stop": "error: missing argument 'NODE...'; see testnet stop --help",
+    "testnet up --nodes x": "error: invalid value for '--nodes' / '-n': 'x' is not a valid integer; see testnet up --help",
+    "testnet up --nodes 0": "error: 0 nodes: expected 1 to 50, such as: testnet up --nodes 3",
+    "nodewise check nowhere": "error: nowhere: no history can be read there (No such file or directory). "
+    "Name a run's history.jsonl.",
+}
+
+
+@pytest.mark.parametrize(("line", "expected"), OFF.items())
+def test_errors_look_alike(line: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever finds the words off, we or click: one line that says what to do, exit code 2, and no usage around it."""
+    monkeypatch.chdir(tmp_path)
+    program, *words = line.split()
+    done = CliRunner().invoke(GROUPS[program], words, prog_name=program)
+    assert [2, "", expected] == [done.exit_code, done.stdout, done.stderr.strip()]
+
+
 ANSIBLE, OF = "ansible-playbook", "-e nodewise_cluster=c"
 CALLED = {
     "checkout": (

@@ -40,9 +40,9 @@ def test_the_board(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["--name", "nosuch"], "no testnet named nosuch"),
         ([], "testnets with a cluster on them: none; name one"),
-        (["--tier", "hardcore"], "Invalid value for '--tier'"),
+        (["--tier", "hardcore"], "invalid value for '--tier'"),
         (["-e", "nothing"], "expected KEY=VALUE"),
-        (["--workers", "0"], "Invalid value for '--workers'"),
+        (["--workers", "0"], "invalid value for '--workers'"),
     ],
 )
 def test_words_that_are_off(words: list[str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from copy import copy
+from typing import Any
 
 import click
 
@@ -33,6 +35,8 @@ ON_TESTNETS = [
     bench.bench,
 ]
 EVERYWHERE = [runs.runs, smoke.smoke, check.check]
+SUGGESTED = re.compile(r"\.? \(?Did you mean (.*?)\)?$")  # how click ends a message
+INTERRUPTED = 130  # exit code, as of a shell
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
 
@@ -43,6 +47,27 @@ class OneLineErrors(click.Group):
         """In the order of use."""
         return list(self.commands)
 
+    def main(self, *args: Any, **more: Any) -> Any:
+        """Run as a program; what click says of words that are off looks like our own errors."""
+        program: Any = super().main  # click says by overloads when it returns
+        if not more.pop("standalone_mode", True):
+            return program(*args, standalone_mode=False, **more)
+        try:
+            code = program(*args, standalone_mode=False, **more)
+        except click.exceptions.NoArgsIsHelpError as help_of:
+            help_of.show()
+            sys.exit(help_of.exit_code)
+        except click.ClickException as error:
+            said = SUGGESTED.sub(r" (did you mean \1)", " ".join(error.format_message().split()))
+            where = error.ctx if isinstance(error, click.UsageError) else None
+            help_ = f"; see {where.command_path} --help" if where else ""
+            click.echo(f"error: {said[:1].lower()}{said[1:].rstrip('.')}{help_}", err=True)
+            sys.exit(error.exit_code)
+        except click.Abort:
+            click.echo("interrupted", err=True)
+            sys.exit(INTERRUPTED)
+        sys.exit(code if isinstance(code, int) else 0)
+
     def invoke(self, ctx: click.Context) -> object:
         """Run a command; an error of ours is printed and its code is the command's."""
         try:
@@ -52,7 +77,7 @@ class OneLineErrors(click.Group):
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
-            ctx.exit(130)
+            ctx.exit(INTERRUPTED)
 
 
 @click.group(cls=OneLineErrors, context_settings=SETTINGS)
