@@ -22,6 +22,7 @@ from .benched import Made, command, row
 ROOT = Path(__file__).resolve().parents[2]
 POSTGRESQL = ("postgresql-roll", "postgresql-upgrade", "postgresql-handover", "postgresql-failed")
 MICRO = [path.name for path in paths()]
+SCALE = ("scale-50", "scale-memory-50", "scale-200", "scale-memory-200")
 UPGRADED = ("cluster-5", "roll", "upgrade", "stall", "stall-whole", "failed", *POSTGRESQL)
 
 
@@ -137,8 +138,8 @@ def test_what_failed_has_no_figure(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 @pytest.mark.parametrize(
     ("names", "full", "rows"),
     [
-        ((), False, [*MICRO, "nodes-5", "smoke-5", *UPGRADED]),
-        ((), True, [*MICRO, "nodes-5", "nodes-10", "smoke-5", "smoke-10", *UPGRADED, "demo"]),
+        ((), False, [*MICRO, "scale-50", "scale-memory-50", "nodes-5", "smoke-5", *UPGRADED]),
+        ((), True, [*MICRO, *SCALE, "nodes-5", "nodes-10", "smoke-5", "smoke-10", *UPGRADED, "demo"]),
         (("micro",), False, MICRO),
         (("roll", "nodes"), False, ["nodes-5", "roll", "upgrade", "stall", "stall-whole", "failed"]),
         (("smoke",), False, ["smoke-5"]),

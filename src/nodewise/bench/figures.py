@@ -24,7 +24,7 @@ class Row(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
     name: str
     what: str
-    unit: Literal["s", "ms", "operations"]
+    unit: Literal["s", "ms", "MB", "operations"]
     of: Literal["ratio", "value"]  # what the limit is of: of nodewise's median to the floor's, or of nodewise's median itself
     limit: float
     floor: list[float] = []
@@ -35,7 +35,7 @@ class Row(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     @property
     def alone(self) -> bool:
         """Whether it is a time without a floor, which depends on the machine alone."""
-        return self.of == "value" and self.unit != "operations"
+        return self.of == "value" and self.unit in ("s", "ms")
 
     @property
     def ratio(self) -> float | None:

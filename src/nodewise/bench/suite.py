@@ -20,13 +20,14 @@ from nodewise.bench.nodes import Cluster, Demo, Nodes
 from nodewise.bench.postgresql import PostgresqlRoll
 from nodewise.bench.roll import FROM, Roll, Rolling
 from nodewise.bench.sampling import calibration
+from nodewise.bench.scale import Scale
 from nodewise.bench.smoke import Smoke
 from nodewise.errors import UsageError
 from nodewise.record.run import new_folder, provenance, runs
 from nodewise.testnet.home import locked
 from nodewise.testnet.interrupt import SIGNALS, interruptible
 
-NAMES = ("micro", "nodes", "smoke", "cluster", "roll", "postgresql", "demo")
+NAMES = ("micro", "scale", "nodes", "smoke", "cluster", "roll", "postgresql", "demo")
 
 
 class Bench(Protocol):
@@ -64,6 +65,7 @@ def chosen(wish: Wish, folder: Path) -> list[Bench]:
     wanted = wish.names or [name for name in NAMES if name != "demo" or wish.full]
     made: dict[str, Callable[[], list[Bench]]] = {
         "micro": lambda: [Micro(folder, wish.commit)],
+        "scale": lambda: [Scale(count, folder) for count in ([50, 200] if wish.full else [50])],
         "nodes": lambda: [Nodes(count, folder) for count in ([5, 10] if wish.full else [5])],
         "smoke": lambda: [Smoke(count, folder) for count in ([5, 10] if wish.full else [5])],
         "cluster": lambda: [Cluster(5, FROM, folder)],

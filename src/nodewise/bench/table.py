@@ -112,6 +112,8 @@ def _amount(value: float | None, unit: str) -> str:
         return "-"
     if unit == "ms":
         return f"{value:.0f} ms" if value >= 100 else f"{value:.3g} ms"  # noqa: PLR2004
+    if unit == "MB":
+        return f"{value:.0f} MB"
     return f"{value:.2f} s" if unit == "s" else f"{value:g}" if unit else _ratio(value)
 
 

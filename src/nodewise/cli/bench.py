@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 @click.option(
     "--only",
     multiple=True,
-    type=click.Choice(["micro", "nodes", "smoke", "cluster", "roll", "postgresql", "demo"]),
+    type=click.Choice(["micro", "scale", "nodes", "smoke", "cluster", "roll", "postgresql", "demo"]),
     help="May be given several times.",
 )
 @click.option("--row", multiple=True, metavar="NAME", help="Only this row, and those that come with it; several times.")
-@click.option("--full", is_flag=True, help="Also 10 nodes, and `make demo`.")
+@click.option("--full", is_flag=True, help="Also 10 nodes, 200 hosts, and `make demo`.")
 @click.option("--against", type=click.Path(path_type=Path), metavar="FILE", help="bench.json of an earlier run.")
 @click.option("--against-commit", metavar="REVISION", help="Measure micro rows by that code, too, in turns with this one's.")
 @click.option("--threshold", default="20%", show_default=True, help="How much worse than there a figure may be.")
