@@ -47,6 +47,7 @@ class Result:
     seconds: float = 0.0
     cases: list[Case] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)  # why pytest did not get to its end
+    slowness: float = 1.0  # how many times as long this machine takes as the one that budgets are for
 
     def count(self, outcome: str) -> int:
         """How many tests ended so. Pytest that did not get to its end is a failure, also when no test is to blame."""
@@ -55,8 +56,8 @@ class Result:
 
     @property
     def far_over(self) -> bool:
-        """Whether it took so much longer that no busy machine explains it."""
-        return self.budget is not None and self.seconds > TOLERATED * self.budget
+        """Whether it took so much longer that no busy or slow machine explains it."""
+        return self.budget is not None and self.seconds > TOLERATED * max(1.0, self.slowness) * self.budget
 
     @property
     def over(self) -> bool:
@@ -160,11 +161,12 @@ def failures(results: Iterable[Result], root: Path) -> list[str]:
 
 
 def overruns(results: Iterable[Result]) -> list[str]:
-    """A line for each layer that took longer than it may."""
+    """A line for each layer that took longer than it may, and how slow the machine is."""
     over = [result for result in results if result.over]
-    return (
-        ["", *(f"over budget: {r.layer} took {clock(r.seconds)}, expected at most {clock(r.budget)}" for r in over)] if over else []
-    )
+    if not over:
+        return []
+    slow = f"this machine takes {over[0].slowness:.1f} times as long as the one that budgets are for"
+    return ["", *(f"over budget: {r.layer} took {clock(r.seconds)}, expected at most {clock(r.budget)}" for r in over), slow]
 
 
 def last_line(results: Sequence[Result]) -> str:

@@ -25,10 +25,12 @@ from pathlib import Path
 import covering
 import layers
 from layers import Layer, Result
+from nodewise.bench import sampling
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 SEED = "4711"
+CALIBRATED = 5.0  # milliseconds of the benchmark's calibration on the machine that budgets are for
 MEMORY = Path("/dev/shm")  # noqa: S108  a file system in memory: databases that sync each write need no disk to be tested
 ROOM = 4 << 30  # bytes that must be free there
 NOTHING = 5  # pytest's exit code when no test was selected
@@ -70,11 +72,13 @@ class Runner:
         self.seed = str(random.randrange(2**31)) if given.seed == "random" else given.seed
         self.interrupted = False
         self.env = {**os.environ, "NODEWISE_SEED": self.seed}
+        self.slowness = min(sampling.calibration() for _ in range(3)) / CALIBRATED
 
     def layer(self, layer: Layer) -> Result:
         """Run one layer, its files that may run beside others first."""
         budget = layer.budget if self.given.skip_slow else layer.whole
-        result = Result(layer.name, None if self.given.words or self.given.coverage or budget is None else budget * 60)
+        seconds = None if self.given.words or self.given.coverage or budget is None else budget * 60
+        result = Result(layer.name, seconds, slowness=self.slowness)
         shutil.rmtree(BUILD / "records" / layer.name, ignore_errors=True)
         self.env |= covering.environment(layer.name) if self.given.coverage else {}
         started = time.monotonic()

@@ -402,6 +402,8 @@ def test_who_may_not_be_asked(cluster: PatroniCluster, tmp_path: Path) -> None:
     wrong.chmod(0o600)
     told_by_patroni = {
         "members_expected",
+        "no_standby_cluster",
+        "no_cascading_replicas",
         "nothing_scheduled",
         "not_paused_by_others",
         "no_restart_pending",

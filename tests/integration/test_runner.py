@@ -140,7 +140,8 @@ def test_fails(how, old, tmp_path):
     record = "build/records/unit/test_some.py-test_fails-a-or-b"
     assert (1, "1 passed, 1 failed") == last(done)
     assert f"\n{record}/upgrade-1\npaused: n2 did not come back\nlast in its journal: {{" in done.stdout
-    assert done.stdout.endswith(f'  alone:  make test-unit ARGS="-k test_fails[a"\n  record: {record}\n\n1 passed, 1 failed\n')
+    alone = """make test-unit ARGS="-k 'test_fails[a and b]'\""""
+    assert done.stdout.endswith(f"  alone:  {alone}\n  record: {record}\n\n1 passed, 1 failed\n")
     assert ["journal.jsonl", "run.json", "upgrade-1.log"] == sorted(
         path.name for path in (checkout / record).rglob("*") if path.is_file()
     )

@@ -51,6 +51,9 @@ def test_over_budget() -> None:
     assert "over budget: unit took 1:01, expected at most 1:00" in layers.report(slow, ROOT)
     assert [True, True] == [layers.good(slow, strict=True), layers.good(slow, strict=False)]
     assert [False, True] == [layers.good(thrice, strict=True), layers.good(thrice, strict=False)]
+    thrice[0].slowness = 2.1  # 1.5 times the budget of a machine that takes 2.1 times as long
+    assert layers.good(thrice, strict=True)
+    assert "this machine takes 2.1 times as long as the one that budgets are for" in layers.report(thrice, ROOT)
 
 
 def test_a_part_of_a_layer_has_no_budget() -> None:
