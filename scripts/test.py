@@ -64,6 +64,11 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     return given
 
 
+def slowness() -> float:
+    """How many times as long this machine takes now as the one that budgets are for."""
+    return min(sampling.calibration() for _ in range(3)) / CALIBRATED
+
+
 class Runner:
     """Runs pytest on layers, one after the other."""
 
@@ -72,13 +77,13 @@ class Runner:
         self.seed = str(random.randrange(2**31)) if given.seed == "random" else given.seed
         self.interrupted = False
         self.env = {**os.environ, "NODEWISE_SEED": self.seed}
-        self.slowness = min(sampling.calibration() for _ in range(3)) / CALIBRATED
+        self.slowness = slowness()
 
     def layer(self, layer: Layer) -> Result:
         """Run one layer, its files that may run beside others first."""
         budget = layer.budget if self.given.skip_slow else layer.whole
         seconds = None if self.given.words or self.given.coverage or budget is None else budget * 60
-        result = Result(layer.name, seconds, slowness=self.slowness)
+        result = Result(layer.name, seconds)
         shutil.rmtree(BUILD / "records" / layer.name, ignore_errors=True)
         self.env |= covering.environment(layer.name) if self.given.coverage else {}
         started = time.monotonic()
@@ -86,6 +91,7 @@ class Runner:
             if not self.interrupted:
                 self.pytest(result, part, words)
         result.seconds = time.monotonic() - started
+        self.slowness = result.slowness = max(self.slowness, slowness())  # others on the same hardware come and go
         if self.given.coverage:
             covering.gather(layer.name)
         if not (result.cases or result.broken or self.given.words):

@@ -69,6 +69,7 @@ def test_users_over_tls(cluster: Cluster, vault: list[str]) -> None:
     assert kept_secret(ended)
 
 
+@pytest.mark.slow
 def test_plain_text_without_a_gateway_with_users_at_two_urls(cluster: Cluster, vault: list[str]) -> None:
     """All of it at once: observed, and upgraded with the canary watched; what was written before is there."""
     for line in (STOP, PLAIN, f"ln -sfn releases/{OLD} /opt/nodewise/etcd/current; rm -f /opt/nodewise/etcd/state.json", START):
