@@ -81,6 +81,8 @@ def _judge_record(record: Path) -> None:
         "junit.xml",
         "ansible.log",
         "backup",
+        "collected",
+        "observed",
     } == names
     (backup,) = (record / "backup").iterdir()
     assert backup.stat().st_size > 1_000_000  # the data set has 2 MiB in large values alone

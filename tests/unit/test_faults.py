@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from nodewise.errors import UsageError
 from nodewise.model import Operation
-from nodewise.simulation.disturb import Disturbance, Window, coverage, refuse_unable, times
+from nodewise.simulation.disturb import Disturbance, Window, coverage, heal_all, refuse_unable, times
 from nodewise.simulation.faults import held, targets
 from nodewise.simulation.faults.fault import Applied, Means, seconds
-from nodewise.simulation.faults.host import Host, NotProved, Scene
+from nodewise.simulation.faults.host import Host, HostError, NotProved, Scene
 from nodewise.simulation.faults.late import Line
 from nodewise.simulation.faults.partition import Deaf, Partition
 from nodewise.simulation.faults.registry import kinds, read
@@ -400,3 +400,22 @@ def test_a_plan_is_plain_data() -> None:
     again = msgspec.convert(json.loads(msgspec.json.encode(event)), type(event))
     assert event == again
     assert event.read() == read(CUT)
+
+
+class Unmarked(Here):
+    """This machine, which is no test host."""
+
+    def run(self, script: str, timeout: float = 20) -> str:
+        """Run it, as it refuses by itself."""
+        done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=timeout, check=False)
+        if done.returncode:
+            raise HostError(done.stderr.strip())
+        return done.stdout
+
+
+@pytest.mark.skipif(Path(held.MARK).exists(), reason="this machine is a test host")
+def test_nothing_is_healed_on_a_host_that_is_no_test_host() -> None:
+    """The host refuses by itself, which is bad input."""
+    there = replace(scene(1), hosts={"dev-n1": Unmarked("dev-n1")})
+    with pytest.raises(UsageError, match="is no test host: it has no /etc/testnet"):
+        heal_all(there)
