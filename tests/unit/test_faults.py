@@ -403,7 +403,7 @@ def test_a_plan_is_plain_data() -> None:
 
 
 class Unmarked(Here):
-    """This machine, which is no test host."""
+    """The machine that tests run on, which is no test host."""
 
     def run(self, script: str, timeout: float = 20) -> str:
         """Run it, as it refuses by itself."""
