@@ -86,7 +86,8 @@ class ActionModule(EngineAction):
             if there and not check:
                 act.renew(args["seconds"])
             return {"changed": False}
-        if wanted and (why := host.run(able) if (able := fault.able()) else ""):
+        able = fault.able() if wanted else ""
+        if able and (why := host.run(able)):
             raise NodewiseError(f"{fault.id}: {host.name} cannot do this: {why}")
         if check:
             return {"changed": True}
