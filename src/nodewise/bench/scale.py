@@ -53,6 +53,8 @@ class Scale:
         words += ["-e", f"nodewise_to={TARGET}", "-e", "nodewise_approve=any"]
         usage = self._used(words, record)
         run = Run(record)
+        if (outcome := (run.outcome() or ("none",))[0]) != "upgraded":
+            raise SetupError(f"the upgrade of {self._count} hosts ended {outcome}, so it has no figure. Its record: {record}")
         batches = sum("batch" in one for one in run.records("note"))
         modules = sum(map(seconds, (self._members / "times").read_text().split()))
         self.row.nodewise.append((usage.ru_utime + usage.ru_stime - modules) / batches)
