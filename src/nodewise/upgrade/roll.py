@@ -47,9 +47,8 @@ def parts(plan: Plan, observations: Observations, *, asks: bool) -> list[dict[st
     beforehand.
     """
     found: list[dict[str, Any]] = [{"file": "secure"}, *({"file": "stage", "hop": index} for index in range(len(plan.hops)))]
-    found += [
-        {"file": "recover_node", "node": name, "release": msgspec.to_builtins(release)} for name, release in plan.recover.items()
-    ]
+    recovered = plan.recover if plan.kind == "upgrade" else {}  # what a way back would bring a member up on was never tried
+    found += [{"file": "recover_node", "node": name, "release": msgspec.to_builtins(one)} for name, one in recovered.items()]
     foreseen = batches(plan, observations)
     for index, hop in enumerate(plan.hops):
         if not done(plan, hop, observations):
