@@ -55,11 +55,13 @@ class Host:
         done = self.net.run("n1", f"sudo {line}")
         assert done.returncode == 0, done.stderr
 
-    def later(self, seconds: float, line: str) -> threading.Timer:
-        """Have root do something on the node in a while."""
-        timer = threading.Timer(seconds, self.shell, [line])
-        timer.start()
-        return timer
+    def once_asked(self, line: str) -> threading.Thread:
+        """Have root do something on the node as soon as the unit was asked once more."""
+        count = "count() { journalctl --unit demo | grep --count GET; }; asked=$(count)"
+        wait = "until [ $(count) -gt $asked ]; do sleep 0.1; done"
+        done = threading.Thread(target=self.shell, args=[f"sh -c '{count}; {wait}; {line}'"])
+        done.start()
+        return done
 
 
 @pytest.fixture(scope="module")
@@ -107,10 +109,10 @@ def test_a_healthy_unit(host: Host) -> None:
 def test_a_unit_that_dies_in_the_soak(host: Host, line: str) -> None:
     """Stopped, killed or replaced, that is told within moments and is a regression; nobody waits for the end of the soak."""
     before = host.sample("baseline", seconds=1)["sample"]
-    timer = host.later(3, line)
+    done = host.once_asked(line)
     began = time.monotonic()
     answer = host.sample("soak", {"nodewise_baseline": before}, seconds=60)
-    timer.join()
+    done.join()
     assert time.monotonic() - began < 30
     assert "demo" in answer["sample"]["ended"]
     assert {"nodewise_soaked": answer["sample"]} == answer["ansible_facts"]

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from nodewise.errors import SetupError
-from nodewise.testnet import lifecycle, making, provision, ssh
+from nodewise.testnet import lifecycle, provision, ssh
 from nodewise.testnet import state as known
 from nodewise.testnet.home import checkout
 from nodewise.testnet.podman import Podman
@@ -327,7 +328,14 @@ def test_what_failed_is_kept_where_that_is_asked_for(
 ) -> None:
     """Nodes that are not reached in time are evidence: with keep_failed they are there, else what their journals say."""
     name, said = new_name(), list[str]()
-    monkeypatch.setattr(making, "REACHABLE_SECONDS", 0.0)
+    wait = ssh.wait_reachable
+
+    def too_late(net: known.Testnet, node: known.Node, deadline: float, stop: threading.Event) -> None:
+        """By then its systemd has logged something."""
+        wait(net, node, deadline, stop)
+        wait(net, node, 0.0, stop)
+
+    monkeypatch.setattr(ssh, "wait_reachable", too_late)
     with pytest.raises(SetupError, match="was not reachable over SSH"):
         lifecycle.up(Request(name, nodes=1, keep_failed=kept), said.append)
     there = [node.name for node in lifecycle.of(name, Podman().nodes())]
