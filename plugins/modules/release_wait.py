@@ -50,7 +50,7 @@ seconds:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.release.manager import PackageError
-from ansible_collections.nodewise.cluster.plugins.module_utils.release.packages import of_host
+from ansible_collections.nodewise.cluster.plugins.module_utils.release.managers import of_host
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ def test_what_was_asked_for_runs(cluster: Cluster) -> None:
 
 
 def test_a_minor_is_upgraded(cluster: Cluster) -> None:
-    """Each member is started once, the primary's role moves once, the data is whole; afterwards all is as it was made."""
+    """Each member is started once, the primary's role moves once, and the data is whole."""
     before, timeline = cluster.starts(), cluster.timeline()
     ended = cluster.upgrade()
     assert ("upgraded", 0) == (ended.outcome, ended.code), ended.said
@@ -36,13 +36,12 @@ def test_a_minor_is_upgraded(cluster: Cluster) -> None:
     assert timeline + 1 == cluster.timeline()
     assert {node: count + 1 for node, count in before.items()} == cluster.starts()
     assert cluster.data_whole()
-    cluster.reset()
-    assert {OLD} == cluster.versions()
 
 
 @pytest.mark.slow
 def test_provisioning_again(cluster: Cluster) -> None:
     """A cluster that is as it should be is not touched, and a setting that is wanted otherwise reaches all without a restart."""
+    cluster.reset()
     before, servers = cluster.look(), cluster.postmasters()
     ended = cluster.play("provision")
     assert (0, False) == (ended.code, "changed " in ended.said), ended.said[-2000:]

@@ -10,6 +10,7 @@ import os
 # A language of the node's would change what programs say, and PGOPTIONS or ETCDCTL_ENDPOINTS tell a program something that was
 # never meant for us. What a program needs besides it is told by whoever starts it.
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+PYTHON = "/usr/bin/python3"  # of the node's own system
 PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
 
 

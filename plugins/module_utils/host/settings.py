@@ -12,10 +12,9 @@ import sys
 from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
-from ansible_collections.nodewise.cluster.plugins.module_utils.host.program import environment
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.program import PYTHON, environment
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.text import cut
 
-PYTHON = "/usr/bin/python3"
 CONVERT_S = 30.0
 COMMENTS = re.compile(rb"\A(?:#[^\n]*\n)+")
 NO_PARSER = 9  # exit code

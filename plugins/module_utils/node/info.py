@@ -12,14 +12,14 @@ from functools import partial
 from typing import Any, Callable
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.observation import timestamp
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.program import PYTHON
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.settings import Parser, SettingsError
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import Unit, UnitError
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.x509 import not_after
 from ansible_collections.nodewise.cluster.plugins.module_utils.node import restart
 from ansible_collections.nodewise.cluster.plugins.module_utils.node import state as nodestate
-from ansible_collections.nodewise.cluster.plugins.module_utils.release import packages
+from ansible_collections.nodewise.cluster.plugins.module_utils.release import managers
 from ansible_collections.nodewise.cluster.plugins.module_utils.release.manager import PackageError, run
-from ansible_collections.nodewise.cluster.plugins.module_utils.release.staging import PYTHON
 from ansible_collections.nodewise.cluster.plugins.module_utils.release.store import Store
 
 BLOCK = 512  # bytes of a block in stat, whatever the file system
@@ -62,7 +62,7 @@ class Node:
             "data": self.ask(data_dir, lambda: data(data_dir)) if data_dir else None,
             "certificates": {path: self.ask(path, partial(certificate, path)) for path in given.get("certificates") or []},
             **(self.ask(PYTHON, python) or {"python": None, "libc": None}),
-            "packages": self.ask("packages", lambda: packages.read(names)) if names else None,
+            "packages": self.ask("packages", lambda: managers.read(names)) if names else None,
             "settings": {path: self.ask("settings", partial(readable, path, given)) for path in given.get("settings") or []},
             "clock": time.time_ns(),  # last: it is held against the controller's, which looks at its own when this arrives
             "errors": self.errors,

@@ -13,8 +13,6 @@ import time
 import urllib.error
 import urllib.parse
 
-from ansible.module_utils.urls import open_url
-
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
 
 TRIES = 5
@@ -60,6 +58,8 @@ def fetch(url: str, target: str, sha256: str, until: float) -> int:
 
 
 def _once(url: str, target: str, until: float) -> tuple[str, int]:
+    from ansible.module_utils.urls import open_url  # noqa: PLC0415  it is slow to import, and most runs fetch nothing
+
     try:
         # decompress: the checksum is of the file as it lies there, whatever the server calls its encoding.
         with open_url(url, timeout=min(SILENCE, max(0.1, until - time.monotonic())), decompress=False) as response:

@@ -11,7 +11,7 @@ import tempfile
 from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.release.manager import PackageError
-from ansible_collections.nodewise.cluster.plugins.module_utils.release.packages import Payload
+from ansible_collections.nodewise.cluster.plugins.module_utils.release.payload import Payload
 from ansible_collections.nodewise.cluster.plugins.module_utils.release.staging import (
     TRY,
     NotToBeHad,

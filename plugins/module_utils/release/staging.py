@@ -13,15 +13,16 @@ import time
 from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.files import sync
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.program import PYTHON
 from ansible_collections.nodewise.cluster.plugins.module_utils.release.fetch import FetchError, fetch, name_of
 from ansible_collections.nodewise.cluster.plugins.module_utils.release.manager import PackageError, run
-from ansible_collections.nodewise.cluster.plugins.module_utils.release.packages import Payload, Unavailable, fetch_all
+from ansible_collections.nodewise.cluster.plugins.module_utils.release.packages import Unavailable, fetch_all
+from ansible_collections.nodewise.cluster.plugins.module_utils.release.payload import Payload
 from ansible_collections.nodewise.cluster.plugins.module_utils.release.store import MANIFEST, ReleaseError, Store, note
 from ansible_collections.nodewise.cluster.plugins.module_utils.release.unpack import UnpackError, unpack
 
 TRY = ".stage-"  # begins the folders of a try, and of what a new release took the place of
 UNPACKED = 5  # an artifact and what comes out of it take about so many times its size
-PYTHON = "/usr/bin/python3"  # what wheels are run by on the node
 COMPILE_S = 120
 
 

@@ -15,7 +15,7 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.host.observation 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.process import DELETED
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import State, Unit, UnitError, reload_units
 from ansible_collections.nodewise.cluster.plugins.module_utils.release.manager import PackageError
-from ansible_collections.nodewise.cluster.plugins.module_utils.release.packages import Payload
+from ansible_collections.nodewise.cluster.plugins.module_utils.release.payload import Payload
 from ansible_collections.nodewise.cluster.plugins.module_utils.release.store import ReleaseError, Store
 
 EXEC_S = 2.0  # seconds for a started process to become the program that it is to run
