@@ -44,8 +44,8 @@ def test_a_path_can_be_walked_again_and_again(path: hot.HotPath, tmp_path: Path)
 
 def test_a_new_checker_has_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     """Checkers are found, with a limit until they have one of their own."""
-    monkeypatch.setitem(CHECKERS, "linearizable", durable)
-    assert [hot.LIMIT] == [path.limit for path in hot.paths() if path.name == "checker-linearizable"]
+    monkeypatch.setitem(CHECKERS, "sequential", durable)
+    assert [hot.LIMIT] == [path.limit for path in hot.paths() if path.name == "checker-sequential"]
 
 
 def test_a_checker_that_does_not_judge_has_no_figure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

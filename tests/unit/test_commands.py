@@ -101,8 +101,7 @@ OFF = {
     "testnet stop": "error: missing argument 'NODE...'; see testnet stop --help",
     "testnet up --nodes x": "error: invalid value for '--nodes' / '-n': 'x' is not a valid integer; see testnet up --help",
     "testnet up --nodes 0": "error: 0 nodes: expected 1 to 50, such as: testnet up --nodes 3",
-    "nodewise check nowhere": "error: nowhere: no history can be read there (No such file or directory). "
-    "Name a run's history.jsonl.",
+    "nodewise check nowhere": "error: nowhere: no history can be read there (No such file or directory)",
 }
 
 

@@ -143,6 +143,41 @@ def history(count: int, workload: Workload = register) -> list[Operation]:
     return found
 
 
+def at_once(count: int, clients: int, *, broken: bool = False) -> list[Operation]:
+    """What so many clients do to one register, all at once: each operation happens at any moment between its two lines.
+
+    Broken: one read near the end found what nobody wrote.
+    """
+    choose, found, there = Random(SEED), list[Operation](), None
+    waiting: dict[int, Operation] = {}  # invoked
+    done: dict[int, Operation] = {}  # happened, and nobody knows yet
+    while len(found) < 2 * count:
+        process = choose.randrange(clients)
+        if process in done:
+            found.append(msgspec.structs.replace(done.pop(process), time=len(found)))
+        elif asked := waiting.pop(process, None):
+            there = there if asked.f == "read" else asked.value
+            done[process] = msgspec.structs.replace(asked, type="ok", value=there)
+        else:
+            f, value = choose.choice((("read", None), ("write", str(len(found)))))
+            waiting[process] = Operation(process, "invoke", f, "k0", value, len(found))
+            found.append(waiting[process])
+    if broken:
+        next(one for one in found[-count // 20 :] if (one.type, one.f) == ("ok", "read")).value = "nobody's"
+    return found
+
+
+def added(count: int) -> Iterator[Operation]:
+    """So many elements that clients add, one in a hundred of which is read."""
+    for number in range(count):
+        process = number % CLIENTS
+        f, value = ("read", None) if number % 100 == CLIENTS else ("add", f"{process}.{number}")
+        key = f"/nodewise/bench/a{process}.{number - CLIENTS if f == 'read' else number}"
+        asked = Operation(process, "invoke", f, key, value, 2 * number, node="n1")
+        yield asked
+        yield msgspec.structs.replace(asked, type="ok", value=value or f"{process}.{number - CLIENTS}", time=2 * number + 1)
+
+
 def _performed(store: dict[str, Any], asked: Operation) -> tuple[bool, Any]:
     """Whether a store does what it is asked for, and what is there then: the value of a register, a list, or all accounts."""
     key, value = asked.key, asked.value

@@ -18,7 +18,9 @@ from nodewise.errors import SetupError
 from nodewise.model import Observation, Plan, Settings, Step, Subject
 from nodewise.record.run import Run
 from nodewise.releases.rules import load_rules
+from nodewise.simulation.checkers.linearizable import by_name, linearizable
 from nodewise.simulation.checkers.registry import CHECKERS
+from nodewise.simulation.histories.read import read_any
 from nodewise.simulation.workloads import register
 from nodewise.simulation.workloads.registry import workloads_known
 from nodewise.smoke.protocols import READERS
@@ -38,11 +40,14 @@ CHECKING = {  # limits in ms
     "monotonic": 180.0,
     "traffic": 140.0,
     "appended": 400.0,
+    "linearizable": 500.0,
     "balanced": 500.0,  # long lists, and all accounts in each look at them
 }
 PARSING = {"tap": 50.0, "junit": 12.0, "jsonl": 14.0}
 LIMIT = 200.0  # ms, of a checker or parser that has none of its own yet
 OPERATIONS, SCRIPTS = 12_000, 500  # what six clients do in a minute; a suite of 100 scripts on five nodes
+AT_ONCE = 10_000, 10  # operations and clients
+ADDED = 100_000  # lines of a history of additions
 GROUPS, MEMBERS = 200, 5
 OLD, NEW = "15.18", "15.20"  # of PostgreSQL
 LAST = "switch"  # the step that is judged, of the last replica
@@ -66,6 +71,9 @@ def paths() -> list[HotPath]:
         HotPath("observe", f"an info module's answer about {MEMBERS} members: read, kept in the journal", 5, observing),
         HotPath("judge", f"the gates of a PostgreSQL step, asked about {MEMBERS} members in their last batch", 100, judging),
         *(HotPath(f"checker-{name}", f"a history of {OPERATIONS:,} operations", limit, checking(name)) for name, limit in checked),
+        HotPath("search", f"{AT_ONCE[0]:,} operations on one register by {AT_ONCE[1]} clients at once", 1000, searching),
+        HotPath("search-broken", "the same with a read of what nobody wrote, and its window", 2000, searching_broken),
+        HotPath("set", f"a file of {ADDED:,} lines on a set, read and judged", 500, adding),
         *(
             HotPath(f"parser-{name}", f"a script's output of {inputs.CASES:,} cases", limit, parsing(name))
             for name, limit in parsed
@@ -171,6 +179,33 @@ def checking(name: str) -> Callable[[Path], Ready]:
         return lambda: CHECKERS[name](history)
 
     return prepare
+
+
+def searching(_folder: Path) -> Ready:
+    """A search in which an order is found. SetupError when it is not."""
+    return _searching("valid", broken=False)
+
+
+def searching_broken(_folder: Path) -> Ready:
+    """A search in which none is."""
+    return _searching("invalid", broken=True)
+
+
+def _searching(expected: str, *, broken: bool) -> Ready:
+    history = inputs.at_once(*AT_ONCE, broken=broken)
+    if (found := linearizable(history)).valid != expected:
+        raise SetupError(f"the made-up history is {found.valid}, expected {expected}: {found.says}")
+    return lambda: linearizable(history)
+
+
+def adding(folder: Path) -> Ready:
+    """Additions as a run records them, judged as they are read."""
+    path = folder / "history.jsonl"
+    with path.open("wb") as file:
+        file.writelines(msgspec.json.encode(one) + b"\n" for one in inputs.added(ADDED // 2))
+    if (found := by_name(read_any(path), "set")).valid != "valid":
+        raise SetupError(f"the made-up history of a set is {found.valid}, expected valid: {found.says}")
+    return lambda: by_name(read_any(path), "set")
 
 
 def parsing(name: str) -> Callable[[Path], Ready]:

@@ -16,6 +16,7 @@ from nodewise.simulation.checkers.balanced import balanced
 from nodewise.simulation.checkers.chain import chain
 from nodewise.simulation.checkers.durable import durable
 from nodewise.simulation.checkers.fenced import fenced
+from nodewise.simulation.checkers.linearizable import linearizable
 from nodewise.simulation.checkers.monotonic import monotonic
 from nodewise.simulation.checkers.no_phantom import no_phantom
 from nodewise.simulation.checkers.once import once
@@ -24,7 +25,19 @@ from nodewise.simulation.checkers.traffic import traffic
 Checker = Callable[[Sequence[Operation]], Verdict]
 
 CHECKERS: dict[str, Checker] = {
-    checker.__name__: checker for checker in (durable, once, no_phantom, monotonic, traffic, chain, appended, balanced, fenced)
+    checker.__name__: checker
+    for checker in (
+        durable,
+        once,
+        no_phantom,
+        monotonic,
+        traffic,
+        chain,
+        appended,
+        balanced,
+        fenced,
+        linearizable,
+    )  # dear ones last
 }
 # The operations that a checker is about, where it is not about any: of a history without them it has nothing to say.
 ABOUT: dict[str, tuple[str, ...]] = {
@@ -34,6 +47,7 @@ ABOUT: dict[str, tuple[str, ...]] = {
     "appended": ("append",),
     "balanced": ("transfer",),
     "fenced": ("guarded",),
+    "linearizable": (*WRITES, "append"),
 }
 
 EXIT_CODES = {"valid": 0, "invalid": 1, "unknown": 3}

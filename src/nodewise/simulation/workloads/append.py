@@ -13,7 +13,7 @@ import random
 from nodewise.model import Operation
 from nodewise.simulation.workloads.client import Operations
 
-checkers = ("appended", "traffic")
+checkers = ("appended", "linearizable", "traffic")
 deadline = 5.0
 asks = frozenset({"append"})
 LONGEST = 60  # operations on a list until clients go on with a new one: what is read grows with each

@@ -14,7 +14,7 @@ import random
 from nodewise.model import Operation
 from nodewise.simulation.workloads.client import Operations
 
-checkers = ("durable", "no_phantom", "monotonic", "chain", "traffic")
+checkers = ("durable", "no_phantom", "monotonic", "chain", "linearizable", "traffic")
 deadline = 5.0
 asks = frozenset({"cas"})
 

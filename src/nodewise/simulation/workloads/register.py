@@ -14,7 +14,7 @@ import random
 from nodewise.model import Operation
 from nodewise.simulation.workloads.client import Operations
 
-checkers = ("durable", "once", "no_phantom", "monotonic", "traffic")
+checkers = ("durable", "once", "no_phantom", "monotonic", "linearizable", "traffic")
 deadline = 5.0
 asks = frozenset(("write", "add"))
 

@@ -10,7 +10,7 @@ import random
 from nodewise.model import Operation
 from nodewise.simulation.workloads.client import Operations
 
-checkers = ("durable", "once", "no_phantom", "traffic")
+checkers = ("durable", "once", "no_phantom", "linearizable", "traffic")
 deadline = 5.0
 asks = frozenset(("add",))
 RECENT = 50  # of a client's additions are read again: what was added just now is what a failover may lose
