@@ -10,21 +10,22 @@ import pytest
 
 from nodewise.errors import UsageError
 from nodewise.model import Operation, Verdict
+from nodewise.simulation.checkers.context import Context
 from nodewise.simulation.checkers.registry import CHECKERS, EXIT_CODES, judge, merge
 
 CASES = sorted((Path(__file__).parents[1] / "cases" / "checkers").glob("*.json"))
 
 
-def _load(path: Path) -> tuple[dict[str, dict[str, object]], list[Operation]]:
+def _load(path: Path) -> tuple[dict[str, dict[str, object]], list[Operation], Context]:
     case = json.loads(path.read_text())
-    return case["expected"], msgspec.convert(case["history"], list[Operation])
+    return case["expected"], msgspec.convert(case["history"], list[Operation]), Context(**case.get("context", {}))
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_case(path: Path) -> None:
     """Each recorded situation gets its verdict, and the words that name what is wrong."""
-    expected, history = _load(path)
-    for verdict in judge(history, expected):
+    expected, history, context = _load(path)
+    for verdict in judge(history, expected, context):
         wanted = expected[verdict.checker]
         assert wanted["valid"] == verdict.valid, verdict.says
         assert wanted.get("lost", 0) == verdict.lost
@@ -41,7 +42,7 @@ def test_every_checker_says_every_verdict_somewhere() -> None:
 
 def test_evidence_is_the_write_and_its_acknowledgement() -> None:
     """A lost write comes with the operations that asked for it and acknowledged it."""
-    _, history = _load(next(path for path in CASES if path.stem == "value_of_an_older_write"))
+    _, history, _ = _load(next(path for path in CASES if path.stem == "value_of_an_older_write"))
     (verdict,) = judge(history, ["durable"])
     assert history[2:4] == verdict.operations[:2]
 

@@ -15,10 +15,13 @@ import pytest
 
 from nodewise.model import Operation, Verdict
 from nodewise.simulation import checkers
-from nodewise.simulation.checkers import linearizable
+from nodewise.simulation.checkers import linearizable, registry
+from nodewise.simulation.checkers.context import Context
+from nodewise.simulation.checkers.registry import CHECKERS
 from tests.unit.tried import KINDS, drawn, tried
 
 CASES = Path(__file__).parents[1] / "cases" / "checkers"
+IN_CONTEXT = [one.__name__ for one in registry.IN_CONTEXT]
 SEARCHED = ("models", "search", "sets", "window", "linearizable")  # in the order of who imports whom
 
 # file -> (the rule, what is put in its place)
@@ -63,6 +66,72 @@ BROKEN: dict[str, list[tuple[str, str]]] = {
         ("if key not in before and one.end < latest)", "if False)"),
         ('elif operation.type != "fail":', "else:"),
         ('if done.type != "ok" or done.stale:', 'if done.type != "ok":'),
+    ],
+}
+
+
+# Checkers that do not search: each case of tests/cases/checkers has its verdict.
+ALONE: dict[str, list[tuple[str, str]]] = {
+    "durable": [
+        ("gone and read.asked.key not in lost", "False"),
+        ("if missing := nodes - seen[key]:", "if missing := set():"),
+        ("if read.ok:", "if True:"),
+    ],
+    "once": [("count > possible[where[0]]", "False"), ("not a.failed for a in found", "True for a in found")],
+    "no_phantom": [("a.asked.time < read.until", "True"), ("if read.value is not None and not any(", "if False and not any(")],
+    "monotonic": [
+        ("older.until < a.asked.time", "False"),
+        ("(attempt.done and attempt.done.stale)", "False"),
+    ],
+    "chain": [
+        ("if old in after:", "if False:"),
+        ("if len(did) > 1:", "if False:"),
+        ("if one.until < latest and last:", "if False:"),
+        ("and not (one.done and one.done.stale)", ""),
+        ("if value in read or any(one.ok for one in tries)", "if any(one.ok for one in tries)"),
+    ],
+    "appended": [
+        ("if found != whole[: len(found)]:", "if False:"),
+        ("if not _stale(read) and (gone", "if False and (gone"),
+        ("if times > possible:", "if False:"),
+        ("if earliest_end < began:", "if False:"),
+        ("if nodes - seen:", "if False:"),
+    ],
+    "balanced": [
+        ("total != sum(first.values())", "False"),
+        ("elif lowest < 0:", "elif False:"),
+        ("times > possible or", ""),
+        ("(times == 0 and any(one.ok for one in tries))", "False"),
+        ("(stale or look.asked.time < paid)", "False"),
+        ("int(there[key]) != expected[key]]", "False]"),
+    ],
+    "fenced": [
+        ("pair[0] < highest[0] + least", "False"),
+        ("least=1)", "least=0)"),
+        ("ended[at][1].until < pair[1].asked.time", "True"),
+    ],
+    "exclusive": [
+        ("if len(open_) > most:", "if False:"),
+        ("[*context.windows, *slept]", "[*context.windows]"),
+        ("[*context.windows, *slept]", "[*slept]"),
+        ("end + lease)", "end)"),
+        ("if held := has.pop(where, None):", 'if one.asked.f == "release" and (held := has.pop(where, None)):'),
+        ("if since > begin:", "if False:"),
+        ("for (_, key), held in has.items():", "for (_, key), held in ():"),
+    ],
+    "converged": [
+        ("if len(values) > 1:", "if False:"),
+        ("if silent or len(seen) < 2:", "if len(seen) < 2:"),
+        ("if silent or len(seen) < 2:", "if silent:"),
+    ],
+    "no_panic": [
+        ("if found:", "if False:"),
+        ("if not context.logs or not all(log.strip() for log in context.logs.values()):", "if not context.logs:"),
+    ],
+    "traffic": [
+        ("min(wrote, read) < ENOUGH", "wrote < ENOUGH"),
+        ("min(wrote, read) < ENOUGH", "read < ENOUGH"),
+        ("and not asked.final", ""),
     ],
 }
 
@@ -143,3 +212,29 @@ def test_nothing_is_noticed_of_what_is_whole() -> None:
 def test_a_broken_rule_is_noticed(file: str, rule: str, by: str) -> None:
     """A search without one of its rules finds something else."""
     assert noticed(broken(file, rule, by, SEARCHED)["linearizable"].by_name)
+
+
+@pytest.mark.parametrize(("name", "rule", "by"), [(name, *rule) for name, rules in ALONE.items() for rule in rules])
+def test_a_broken_checker_is_noticed(name: str, rule: str, by: str) -> None:
+    """A checker without one of its rules has another verdict on a recorded situation."""
+    checker = getattr(broken(name, rule, by, [name])[name], name)
+    assert any(_other(checker, name, json.loads(path.read_text())) for path in CASES.glob("*.json"))
+
+
+def _other(checker: Callable[..., Verdict], name: str, case: dict[str, Any]) -> bool:
+    if name not in case["expected"]:
+        return False
+    history = msgspec.convert(case["history"], list[Operation])
+    try:
+        found = checker(history, Context(**case.get("context", {}))) if name in IN_CONTEXT else checker(history)
+    except ValueError:
+        return False  # of a history that no clients can have had
+    except (IndexError, KeyError):
+        return True
+    wanted = case["expected"][name]
+    return (wanted["valid"], True) != (found.valid, wanted.get("says", "") in found.says)
+
+
+def test_every_checker_is_broken() -> None:
+    """No checker is left out."""
+    assert {*CHECKERS} == {*ALONE, "linearizable"}

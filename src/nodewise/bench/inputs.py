@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from nodewise.model import Artifact, Cluster, Member, Observation, Operation, Release
+from nodewise.simulation.checkers.context import Context
 from nodewise.simulation.workloads import register
 from nodewise.simulation.workloads.registry import Workload
 from nodewise.smoke.suite import Script
@@ -26,6 +27,7 @@ AT, STARTED, RESTARTED = "2026-01-01T00:00:00.000Z", "2025-12-01T08:00:00.000Z",
 FINGERPRINT, LSN = "7cb56454079beac6", 83918848
 CLIENTS, KEYS, NODES = 6, 30, 3  # of the load that a history is of
 UNANSWERED = 0.001  # share of its writes that nobody acknowledged
+LINES = 3000  # of a node's log
 CASES = 1000  # in the output of a script
 
 
@@ -141,6 +143,12 @@ def history(count: int, workload: Workload = register) -> list[Operation]:
             there = str(value) if isinstance(value, int) else value
             found += _both(Operation(CLIENTS + node, "invoke", "read", key, None, 0, final=True), there, len(found), "ok")
     return found
+
+
+def context() -> Context:
+    """What a judge may know beside a history: equal members, and logs of nodes on which nothing happened."""
+    log = "\n".join(f"Jan 01 00:00:{number % 60:02} n1 serverd[411]: applied index {number} within 2 ms" for number in range(LINES))
+    return Context(fingerprints=dict.fromkeys(names(NODES), FINGERPRINT), logs=dict.fromkeys(names(NODES), log))
 
 
 def at_once(count: int, clients: int, *, broken: bool = False) -> list[Operation]:

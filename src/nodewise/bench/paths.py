@@ -19,7 +19,8 @@ from nodewise.model import Observation, Plan, Settings, Step, Subject
 from nodewise.record.run import Run
 from nodewise.releases.rules import load_rules
 from nodewise.simulation.checkers.linearizable import by_name, linearizable
-from nodewise.simulation.checkers.registry import CHECKERS
+from nodewise.simulation.checkers.registry import ABOUT, CHECKERS
+from nodewise.simulation.checkers.registry import judge as judge_by
 from nodewise.simulation.histories.read import read_any
 from nodewise.simulation.workloads import register
 from nodewise.simulation.workloads.registry import workloads_known
@@ -169,14 +170,16 @@ def _observe(run: Run, done: int, node: str | None = None) -> None:
 
 def checking(name: str) -> Callable[[Path], Ready]:
     """A checker on a history that it finds valid. SetupError when it does not: how quick it is in doubt is not the question."""
+    about, known = ABOUT.get(name, ()), workloads_known().values()
 
     def prepare(_folder: Path) -> Ready:
-        fitting = (one for one in [register, *workloads_known().values()] if name in one.checkers)
-        history = inputs.history(OPERATIONS, next(fitting, register))
-        found = CHECKERS[name](history)
+        asks = (one for one in known if name in one.checkers or one.asks & {*about})
+        history = inputs.history(OPERATIONS, register if name in register.checkers else next(asks, register))
+        context = inputs.context()
+        (found,) = judge_by(history, [name], context)
         if found.valid != "valid":
             raise SetupError(f"checker {name} calls the made-up history {found.valid}, expected valid: {found.says}")
-        return lambda: CHECKERS[name](history)
+        return lambda: judge_by(history, [name], context)
 
     return prepare
 

@@ -20,6 +20,7 @@ from nodewise.errors import SetupError, UnknownResult, UsageError
 from nodewise.model import GOOD, Operation, Verdict
 from nodewise.record.run import Run, new_folder, runs
 from nodewise.record.summary import summarize
+from nodewise.simulation.checkers.context import NOTHING, Context
 from nodewise.simulation.checkers.registry import EXIT_CODES, judge, merge
 from nodewise.simulation.disturb import Disturbance, coverage, times
 from nodewise.simulation.faults.host import Scene
@@ -106,8 +107,20 @@ class Rehearsal:
                 told = [progress(work, factory, nodes, self.scenario.progress)] if self.events else []
                 work.read_back(nodes)
         told += [coverage(faults.windows, work.seen(), self.scenario.coverage)] if self.events else []
-        told += [*self._ended(), *work.judged(nodes, expected, self.scenario.safety)]
+        told += [*self._ended(), *work.judged(nodes, expected, self.scenario.safety, self._context(scene, faults, observer))]
         return self._conclude(code, msgspec.to_builtins(work.stats()), told)
+
+    def _context(self, scene: Scene, faults: Disturbance, observer: Observer) -> Context:
+        """What the checkers that are asked may know beside the history; what none asks for is not looked at."""
+        windows = [(one.began, one.ended) for one in faults.windows.values() if one.began is not None and one.ended is not None]
+        fingerprints, logs = dict[str, str | None](), dict[str, str]()
+        system = catalog.find(self.scenario.cluster.system)
+        if "converged" in self.scenario.safety:
+            fingerprints = {member.name: member.fingerprint for member in observer.look().members}
+        if "no_panic" in self.scenario.safety:
+            collect(scene, folder := self.run.folder / "collected")
+            logs = {path.name.removesuffix("-state.txt"): path.read_text() for path in folder.glob("*-state.txt")}
+        return Context(windows, getattr(system, "LOCK_LEASE", None), fingerprints=fingerprints, logs=logs)
 
     def _tick(self, show: View, work: Work, until: float) -> None:
         """What is looked at while things happen. Raises UnknownResult once it takes too long."""
@@ -212,10 +225,10 @@ class Work:
         """The history as it is on disk."""
         return read_history(self.history.path)
 
-    def judged(self, nodes: list[str], expected: Any, safety: Sequence[str]) -> list[Verdict]:
+    def judged(self, nodes: list[str], expected: Any, safety: Sequence[str], context: Context = NOTHING) -> list[Verdict]:
         """Verdicts of the checkers named, on the user's program, and on the data from before (`expected`), if there was any."""
         data = [data_verdict(self.factory, nodes, expected)] if expected else []
-        return [*judge(self.seen(), safety), *(self.program.verdicts() if self.program else []), *data]
+        return [*judge(self.seen(), safety, context), *(self.program.verdicts() if self.program else []), *data]
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from nodewise.systems.etcd import data, lock
 from nodewise.text import cut
 
 UNIT, DATA = "etcd", "/var/lib/nodewise/etcd"  # of systemd, and its folder, on testnets
+LOCK_LEASE = lock.TTL  # seconds
 OPERATIONS = frozenset({"write", "add", "cas", "append", *lock.LOCKING})
 TIMEOUT = 1.0  # seconds for an attempt: longer than an election takes members to notice, shorter than an operation's deadline
 PAGE = 500  # keys
