@@ -15,13 +15,14 @@ import pytest
 
 from nodewise.model import Operation, Verdict
 from nodewise.simulation import checkers
-from nodewise.simulation.checkers import linearizable, registry
+from nodewise.simulation.checkers import linearizable
 from nodewise.simulation.checkers.context import Context
 from nodewise.simulation.checkers.registry import CHECKERS
+from nodewise.simulation.checkers.registry import IN_CONTEXT as ASKED
 from tests.unit.tried import KINDS, drawn, tried
 
 CASES = Path(__file__).parents[1] / "cases" / "checkers"
-IN_CONTEXT = [one.__name__ for one in registry.IN_CONTEXT]
+IN_CONTEXT = [one.__name__ for one in ASKED]
 SEARCHED = ("models", "search", "sets", "window", "linearizable")  # in the order of who imports whom
 
 # file -> (the rule, what is put in its place)

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from nodewise import __version__, renamed
-from nodewise.cli import bench, check, lifecycle, look, power, run, runs, scenario, smoke
+from nodewise.cli import again, bench, check, lifecycle, look, power, run, runs, scenario, smoke
 from nodewise.errors import NodewiseError
 
 ON_TESTNETS = [
@@ -30,6 +30,8 @@ ON_TESTNETS = [
     look.logs,
     look.inventory,
     run.run,
+    again.replay,
+    again.shrink,
     scenario.scenario,
     run.heal,
     bench.bench,

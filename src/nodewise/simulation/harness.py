@@ -9,7 +9,7 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,8 +23,8 @@ from nodewise.record.summary import summarize
 from nodewise.simulation.checkers.context import NOTHING, Context
 from nodewise.simulation.checkers.registry import EXIT_CODES, judge, merge
 from nodewise.simulation.disturb import Disturbance, coverage, times
-from nodewise.simulation.faults.host import Scene
-from nodewise.simulation.hosts import collect, scene_of
+from nodewise.simulation.faults.host import HostError, NotProved, Scene
+from nodewise.simulation.hosts import collect, hand_over, scene_of
 from nodewise.simulation.observing import Observer
 from nodewise.simulation.playbook import TICK, follow
 from nodewise.simulation.preconditions import Setting, require
@@ -51,10 +51,12 @@ def request(scenario: Scenario, name: str) -> Request:
 
 
 class Rehearsal:
-    """One run of a scenario on a testnet of its own."""
+    """One run of a scenario on a testnet of its own. `leader`: the node (n1) that is to lead before the first fault."""
 
-    def __init__(self, scenario: Scenario, name: str, *, seed: int | None = None, base: Path | None = None) -> None:
-        self.scenario = scenario
+    def __init__(
+        self, scenario: Scenario, name: str, *, seed: int | None = None, base: Path | None = None, leader: str | None = None
+    ) -> None:
+        self.scenario, self.leader = scenario, leader
         self.name = name
         self.seed = scenario.drawn(seed)
         self.events = scenario.events(self.seed)
@@ -96,6 +98,7 @@ class Rehearsal:
         factory, until = clients_of(net), time.monotonic() + self.scenario.timeout
         observer = Observer(net, self.run.folder / "observed")
         require(self.scenario.preconditions, Setting(observer, scene, self.events))
+        self._lead(scene)
         expected = seed_data(factory(nodes[0]), self.seed)
         shape = Shape(self.prefix, self.seed, spec.clients, spec.keys, spec.rate, loop=spec.loop)
         with at_work(factory, nodes, self.run.folder / "history.jsonl", shape, spec.name, self._program(net)) as work:
@@ -109,6 +112,14 @@ class Rehearsal:
         told += [coverage(faults.windows, work.seen(), self.scenario.coverage)] if self.events else []
         told += [*self._ended(), *work.judged(nodes, expected, self.scenario.safety, self._context(scene, faults, observer))]
         return self._conclude(code, msgspec.to_builtins(work.stats()), told)
+
+    def _lead(self, scene: Scene) -> None:
+        """Have the node lead that is to, and keep who leads: roles of faults follow from it. Raises SetupError."""
+        if self.leader:
+            hand_over(scene, f"{self.name}-{self.leader}")
+        if self.events:
+            with suppress(NotProved, HostError):
+                self.run.add(leader=scene.leader().rpartition("-")[2])
 
     def _context(self, scene: Scene, faults: Disturbance, observer: Observer) -> Context:
         """What the checkers that are asked may know beside the history; what none asks for is not looked at."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -14,9 +15,10 @@ from functools import partial
 from pathlib import Path
 
 from nodewise import pki
+from nodewise.errors import SetupError
 from nodewise.simulation.faults import held
 from nodewise.simulation.faults.host import Host, HostError, NotProved, Scene
-from nodewise.simulation.workloads.client import ClientFactory, Leads
+from nodewise.simulation.workloads.client import ClientFactory, HandsOver, Leads
 from nodewise.systems import catalog
 from nodewise.testnet import lifecycle, ssh
 from nodewise.testnet.state import Node, Testnet
@@ -26,6 +28,7 @@ COLLECT = f"""look() {{ echo "== $*"; "$@" 2>&1 || :; }}
 look date -u; look uptime; look df -h; look ps -eo pid,stat,etime,pcpu,rss,comm --forest; look ip -s link
 look nft list ruleset; look iptables-save -t mangle; look ls -lR {held.ROOT}
 look systemctl --failed --no-pager; look systemctl status --no-pager {{unit}}; look journalctl --no-pager -n 3000"""
+PATIENCE = 30.0  # seconds until a member leads that was to
 ANY = 1_000_000  # days that a certificate would have to have left, to be kept: always a new one
 
 
@@ -107,6 +110,24 @@ def leader(factory: ClientFactory | None, nodes: list[str]) -> str:
     if len(leading) != 1:
         raise NotProved(f"{', '.join(leading) or 'nobody'} leads; expected one member that does")
     return leading[0]
+
+
+def hand_over(scene: Scene, to: str) -> None:
+    """Have a node's member lead, and wait until it does. Raises SetupError, with the reason."""
+    until, why = time.monotonic() + PATIENCE, "it did not take over"
+    while time.monotonic() < until:
+        try:
+            if (leading := scene.leader()) == to:
+                return
+            if not scene.client or not isinstance(client := scene.client(leading), HandsOver):
+                raise SetupError(f"{leading} leads, and {to} was to; this system's client cannot hand leadership over")
+            with closing(client):
+                client.open()
+                client.hand_over(scene.client(to))
+        except (OSError, NotProved) as error:
+            why = str(error)
+        time.sleep(1)
+    raise SetupError(f"{to} was to lead, and did not within {PATIENCE:g} s: {why}")
 
 
 def _leads(factory: ClientFactory, node: str) -> bool:

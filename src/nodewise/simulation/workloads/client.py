@@ -70,6 +70,20 @@ class Leads(Protocol):
         """Let go of the connection."""
 
 
+@runtime_checkable
+class HandsOver(Protocol):
+    """A client of the leader that can have another member lead."""
+
+    def open(self) -> None:
+        """Connect."""
+
+    def hand_over(self, to: Client) -> None:
+        """Ask for it; `to` is a client of that member, not open yet. Raises `OSError` when it was refused."""
+
+    def close(self) -> None:
+        """Let go of the connection."""
+
+
 ClientFactory = Callable[[str], Client]  # from a node's name to an unopened client
 Operations = Generator[Operation, Operation | None, None]  # of one client, endless; each `yield` gives back what came of it
 

@@ -10,7 +10,7 @@ import json
 import ssl
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -200,6 +200,13 @@ class EtcdClient:
         """Whether this member leads."""
         said = self.call("/maintenance/status")
         return bool(said.get("leader")) and said["leader"] == said["header"]["member_id"]
+
+    def hand_over(self, to: EtcdClient) -> None:
+        """Have another member lead; this one has to be the leader. Raises OSError."""
+        with closing(to):
+            to.open()
+            member = to.call("/maintenance/status")["header"]["member_id"]
+        self.call("/maintenance/transfer-leadership", targetID=member)
 
     def seed(self, seed: int) -> data.DataSet:
         """Write the data set of a seed."""
