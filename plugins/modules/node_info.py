@@ -218,6 +218,14 @@ packages:
     installed: {description: Version of each that is installed., type: dict}
     held: {description: Those that are held at their version., type: list, elements: str}
     locks: {description: 'For each of the manager''s locks that another process holds, which one (name and pid).', type: dict}
+restarters:
+  description: Programs at work that restart services on their own, such as needrestart and unattended-upgrade.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name: {description: Its name., type: str, sample: needrestart}
+    pid: {description: Number of its process., type: int}
 settings:
   description: Whether each of O(settings) is there. Null for one that cannot be read.
   returned: success

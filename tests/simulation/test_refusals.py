@@ -70,7 +70,23 @@ def test_a_corrupt_artifact(cluster: Cluster, shop: Shop) -> None:
 def test_a_verification_that_there_is_not(cluster: Cluster) -> None:
     """What an operator asks for is never left out in silence."""
     with bad_day(cluster, "no way to verify") as day:
-        day.refused("etcd has no way to verify its data in depth", nodewise_deep_check=True)
+        day.refused("etcd has no deep check", nodewise_deep_check=True)
+
+
+RESTARTER = "/usr/sbin/needrestart"
+AT_WORK = f"printf '#!/usr/bin/perl -w\\nsleep 600;\\n' >{RESTARTER}; chmod +x {RESTARTER}; systemd-run -q -u restarter {RESTARTER}"
+
+
+@pytest.mark.slow
+def test_services_that_are_restarted(cluster: Cluster) -> None:
+    """Whoever restarts services on a node by itself is named with its number."""
+    node = third(cluster)
+    with (
+        bad_day(cluster, "needrestart at work on a node") as day,
+        undone(cluster, node, AT_WORK, f"systemctl stop restarter; rm {RESTARTER}"),
+    ):
+        pid = cluster.root(node, "systemctl show restarter -P MainPID")
+        day.refused(f"{node}: needrestart (pid {pid}) is at work and may restart services")
 
 
 @pytest.mark.slow

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import base64
 import datetime
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.x509 import BEGIN, END, not_after
+from ansible_collections.nodewise.cluster.plugins.module_utils.node import info as node_info
 from ansible_collections.nodewise.cluster.plugins.module_utils.node.info import Node
+from tests.notes import NAMES
+
+from .simulated import Simulated
 
 UTC = datetime.UTC
 NAME = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "n1")])
@@ -86,3 +94,50 @@ def test_state_that_cannot_be_read(tmp_path: Path) -> None:
     info = Node().info(str(tmp_path), {})
     assert info["state"] is None
     assert any("nobody knows who holds the cluster" in error for error in info["errors"])
+
+
+@contextmanager
+def at_work(path: Path, shebang: str, program: str) -> Iterator[int]:
+    """A script that runs until it may end; its number."""
+    path.write_text(f"#!{shebang}\n{program}\n")
+    path.chmod(0o755)
+    with subprocess.Popen([str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline()
+        yield process.pid
+        process.kill()
+
+
+SCRIPTS = [
+    ("/bin/sh", "echo; read line"),
+    (f"{sys.executable} -u", "print(); input()"),
+    ("/usr/bin/perl -w", '$|=1; print "\\n"; <STDIN>;'),
+]
+
+
+@pytest.mark.parametrize(("shebang", "program"), SCRIPTS)
+def test_who_restarts_services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shebang: str, program: str) -> None:
+    """A program is known by its own name, whoever interprets it; a longer name, or a file that somebody reads, is another one."""
+    name = f"restarts-{tmp_path.name}"
+    monkeypatch.setattr(node_info, "RESTARTERS", (name,))
+    with (
+        at_work(tmp_path / f"{name}-shutdown", shebang, program),
+        subprocess.Popen(["tail", "-f", tmp_path / f"{name}-shutdown", "/dev/null"], stdout=subprocess.DEVNULL) as reader,
+        at_work(tmp_path / name, shebang, program) as pid,
+    ):
+        assert [{"pid": pid, "name": name}] == Node().info(str(tmp_path), {})["restarters"]
+        reader.kill()
+    assert [] == Node().info(str(tmp_path), {})["restarters"]
+
+
+def test_no_upgrade_while_services_are_restarted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upgrade is refused with the program and its number, nothing is changed, and later the same command upgrades."""
+    name = f"restarts-{tmp_path.name}"
+    monkeypatch.setattr(node_info, "RESTARTERS", (name,))
+    notes = Simulated(tmp_path)
+    with at_work(tmp_path / name, *SCRIPTS[0]) as pid:
+        assert "refused" == notes.upgrade("1.1.0")
+        assert f"n1: {name} (pid {pid}) is at work and may restart services" in notes.summary()["reason"]
+    assert dict.fromkeys(NAMES, 0) == notes.starts()
+    notes.next_run()
+    assert "upgraded" == notes.upgrade("1.1.0")

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 from contextlib import suppress
+from typing import Container
 
 DELETED = " (deleted)"  # what the kernel adds to a program that was removed or replaced under its process
+INTERPRETER = re.compile(r"(python|perl|bash|dash|sh)[\d.]*")
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 LISTED = os.path.exists(f"/proc/self/task/{os.getpid()}/children")  # not every kernel lists them
@@ -77,6 +80,37 @@ def state(pid: int) -> str:
 def parent(pid: int) -> int:
     """Return the parent of a process; 0 when it is gone."""
     return int((_stat(pid)[1:2] or ["0"])[0])
+
+
+def programs(names: Container[str]) -> list[tuple[int, str]]:
+    """Return the processes of this host (not of its containers) that run a program of these names, a script's own name included."""
+    here, found = _namespace("self"), []
+    for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
+        name = _program(pid)
+        if name in names and state(pid) not in ("Z", "X", "") and _namespace(pid) == here:
+            found.append((pid, name))
+    return found
+
+
+def _program(pid: int) -> str:
+    """The name of what a process runs: of `/usr/bin/perl -w /usr/sbin/needrestart` it is needrestart."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as stream:
+            first, *others = stream.read().decode("utf-8", "replace").split("\0")
+    except OSError:
+        return ""
+    name = os.path.basename(first)
+    if INTERPRETER.fullmatch(name):
+        name = os.path.basename(next((word for word in others if word and not word.startswith("-")), first))
+    return name
+
+
+def _namespace(pid: int | str) -> str:
+    """The namespace of a process's number: that of a container differs from ours."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    except OSError:
+        return ""
 
 
 def _stat(pid: int) -> list[str]:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Callable
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.observation import timestamp
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.process import programs
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.program import PYTHON
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.settings import Parser, SettingsError
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import Unit, UnitError
@@ -23,6 +24,7 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.release.manager i
 from ansible_collections.nodewise.cluster.plugins.module_utils.release.store import Store
 
 BLOCK = 512  # bytes of a block in stat, whatever the file system
+RESTARTERS = ("needrestart", "unattended-upgrade", "dnf-automatic")  # what restarts services on its own, as it upgrades packages
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
@@ -63,6 +65,7 @@ class Node:
             "certificates": {path: self.ask(path, partial(certificate, path)) for path in given.get("certificates") or []},
             **(self.ask(PYTHON, python) or {"python": None, "libc": None}),
             "packages": self.ask("packages", lambda: managers.read(names)) if names else None,
+            "restarters": self.ask("/proc", lambda: [{"pid": pid, "name": name} for pid, name in programs(RESTARTERS)]),
             "settings": {path: self.ask("settings", partial(readable, path, given)) for path in given.get("settings") or []},
             "clock": time.time_ns(),  # last: it is held against the controller's, which looks at its own when this arrives
             "errors": self.errors,

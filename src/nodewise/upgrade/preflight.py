@@ -50,6 +50,11 @@ def unfit(plan: Plan, name: str, node: Mapping[str, Any]) -> list[str]:
     free = node.get("free_bytes")
     problems = [str(error) for error in node.get("errors") or [] if name not in plan.recover]
     problems += unstartable(plan, node.get("restart") or {}) if name in restarted(plan) else []
+    problems += [
+        f"{one['name']} (pid {one['pid']}) is at work and may restart services at any moment; wait until it ends "
+        "(needrestart may be asking in a terminal), then run the same command again"
+        for one in node.get("restarters") or []
+    ]
     if free is None:
         problems.append("free disk space could not be read")
     elif free < needed:
