@@ -61,7 +61,9 @@ options:
     description: Where C(psql) is on the node. Without it it is looked for in E(PATH).
     type: path
   rest_auth:
-    description: YAML file on the node with V(username) and V(password) of Patroni's REST API, which changes things only with these.
+    description:
+      - YAML file on the node with V(username) and V(password) of Patroni's REST API, which changes things only with these.
+      - Patroni's own configuration file has them, too, in C(restapi). Empty where the REST API asks for no password.
     type: path
   patroni:
     description: Folder of Patroni's modules on the node. What is written as YAML is read with the parser that Patroni has.

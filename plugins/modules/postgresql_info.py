@@ -80,8 +80,9 @@ observation:
       C(started_at) (of PostgreSQL) and C(errors).
     - In its C(details) are C(postgresql) and C(patroni) (versions), C(state), C(timeline), C(replay_lsn) (of a primary the end
       of its log), C(replay_paused), C(tags), C(unfinished) (whether Nodewise left it in the middle of its batch), C(candidate)
-      (whether it may take over), C(pending_restart), C(sessions), C(checksum_failures), C(store_seen_s) and C(collations) (those
-      whose version on the host is not the one that the catalog remembers, a line each with their indexes).
+      (whether it may take over), C(pending_restart), C(sessions), C(checksum_failures), C(store_seen_s), C(rest_denied) (why its
+      Patroni takes no changes from this node; empty where it does) and C(collations) (those whose version on the host is not the
+      one that the catalog remembers, a line each with their indexes).
   returned: always
   type: dict
 missing:

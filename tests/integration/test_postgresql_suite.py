@@ -35,7 +35,11 @@ class Suite:
         """What the members' hosts say of themselves."""
         of = self.cluster
         told = {"nodewise_port": of.port, "nodewise_bin_dir": str(BIN), "nodewise_ca": of.pki("ca.crt")}
-        told |= {"nodewise_passfile": str(of.passfile)}
+        told |= {
+            "nodewise_passfile": str(of.passfile),
+            "nodewise_cert": of.pki("nodes/n1.crt"),
+            "nodewise_key": of.pki("nodes/n1.key"),
+        }
         return {name: {**told, "nodewise_address": address} for name, address in of.addresses.items()}
 
     def failed(self) -> dict[tuple[str, str], str]:
@@ -220,7 +224,7 @@ def test_patroni_that_lets_anybody_change_things(suite: Suite) -> None:
     try:
         failed = suite.failed()
         assert {(name, "60-patroni") for name in cluster.addresses} == set(failed)
-        assert "to who has no password and asks for a reload, expected 401" in failed["n1", "60-patroni"]
+        assert "to who has no password and no certificate and asks for a reload, expected 401" in failed["n1", "60-patroni"]
     finally:
         for name in cluster.addresses:
             cluster.configure(name)

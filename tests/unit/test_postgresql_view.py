@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import complaint
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.switch import paused_by
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.view import assemble, compare, slot_name, timelines_of
 from nodewise.model import Observation
 
@@ -73,6 +74,21 @@ def test_where_members_disagree_nothing_is_known(what: str) -> None:
     found = changed(change)
     assert found["cluster"][key] is None
     assert error in errors(found, name)
+
+
+@pytest.mark.parametrize("word", ["on", "True", "yes", "1", True, 1, "off", "false", "no", "0", False, 0, None, "perhaps", ""])
+def test_switches_are_read_as_patroni_reads_them(word: Any) -> None:
+    """A word that means off is off, also where Python would call it true."""
+    on = word in ("on", "True", "yes", "1", True)
+
+    def change(all_: dict[str, Any]) -> None:
+        for found in all_.values():
+            found["config"] |= {"synchronous_mode": word, "postgresql": {**found["config"]["postgresql"], "use_slots": word}}
+        all_["n1"]["sql"]["slots"] = []
+
+    details = changed(change)["cluster"]["details"]
+    assert (on, on) == (details["synchronous"], bool(details["slots"]))
+    assert on == (paused_by({"pause": word}) == "")
 
 
 def test_members_on_two_timelines_have_none() -> None:

@@ -35,6 +35,8 @@ def reason(error: Exception) -> str:
     """Return why a connection came to nothing."""
     if isinstance(error, socket.timeout):
         return "no answer in time"
+    if isinstance(error, ssl.SSLEOFError):
+        return "TLS: the other side hung up; a client certificate may be required"
     if isinstance(error, ssl.SSLError):
         return f"TLS: {getattr(error, 'verify_message', '') or error.reason or error}"
     if isinstance(error, OSError) and error.strerror and not isinstance(error, http.client.HTTPException):

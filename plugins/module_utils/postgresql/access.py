@@ -136,8 +136,9 @@ class Access:
             told = self.parser.read(self.rest_auth)
         except SettingsError as error:
             raise PostgresqlError(f"{error}; expected the REST API's user and password there") from None
+        told = (told.get("restapi") or {}).get("authentication") or told  # Patroni's own file has them there
         if not {"username", "password"} <= set(told):  # without what is in it
-            raise PostgresqlError(f"{self.rest_auth}: expected a file with username and password")
+            raise PostgresqlError(f"{self.rest_auth}: expected a file with username and password, or Patroni's own with restapi")
         pair = f"{told['username']}:{told['password']}"
         return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 

@@ -101,7 +101,7 @@ class Observer:
         """Ask all members what changes quickly; return the observation without fingerprints."""
         known, self._answers = self._answers, self.access.each(self._ask)
         for name, found in self._answers.items():  # what changes rarely is asked again when it is complete
-            found.update({key: known[name][key] for key in ("config", "history") if key in known.get(name, {})})
+            found.update({key: known[name][key] for key in ("config", "denied", "history") if key in known.get(name, {})})
         if not known:
             self._ask_rarely()
         return self._seen()
@@ -135,7 +135,9 @@ class Observer:
         """Ask for what hardly ever changes."""
 
         def ask(member: Member) -> None:
-            _put(self._answers[member.name], "config", Patroni(self.access, member).config)
+            patroni, answers = Patroni(self.access, member), self._answers[member.name]
+            _put(answers, "config", patroni.config)
+            _put(answers, "denied", patroni.denied)
 
         self.access.each(ask, self._with_patroni())
 

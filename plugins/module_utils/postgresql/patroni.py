@@ -13,7 +13,7 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.host.text import 
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import Access, Member, PostgresqlError
 
 INTERVAL = 0.1  # seconds between two looks; an answer costs Patroni some milliseconds and a look into its store
-OK, ACCEPTED = 200, 202
+OK, ACCEPTED, EMPTY = 200, 202, 400
 NO_CHANGE: dict[str, Any] = {"nodewise_wake": None}  # takes a key away that is not there
 MARK = "nodewise_paused"  # key of the dynamic configuration: the member for which Nodewise paused the cluster
 LEADS = ("leader", "master", "primary")
@@ -60,6 +60,11 @@ class Patroni:
         self._expect("POST", "/reload", {}, ACCEPTED)
         self.configure(NO_CHANGE)
 
+    def denied(self) -> str:
+        """Return why it takes no changes from us, nothing where it does: it is asked for a change that changes nothing."""
+        status, said = self._access.rest(self._member, "PATCH", "/config", {})
+        return "" if status == EMPTY else cut(f"{status} {said}".strip(), 100)
+
     def answers(self, path: str) -> int:
         """Return the status that a path is answered with: how a load balancer asks."""
         return self._access.rest(self._member, "GET", path)[0]
@@ -101,6 +106,11 @@ def member_of(cluster: dict[str, Any], name: str) -> dict[str, Any]:
 def tags_of(status: dict[str, Any]) -> dict[str, Any]:
     """Return the tags of what a member says of itself, or of what `/cluster` has of it."""
     return dict(status.get("tags") or {})
+
+
+def enabled(value: Any) -> bool:
+    """Whether a switch of the dynamic configuration is on. Patroni's `check_mode`: "off" is not on, nor is an unknown word."""
+    return str(value).lower() in ("on", "true", "yes", "1")
 
 
 def barred(tags: dict[str, Any]) -> str:

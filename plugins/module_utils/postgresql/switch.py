@@ -22,6 +22,7 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.patron
     STANDING,
     Patroni,
     anybody,
+    enabled,
     leader_of,
     wait,
 )
@@ -96,7 +97,7 @@ def change(parameters: dict[str, Any], dry: bool = False) -> dict[str, Any]:
 
 def paused_by(config: dict[str, Any]) -> str | None:
     """Return for which member Nodewise paused the cluster; None when it is not paused, and "" when somebody else paused it."""
-    if not config.get("pause"):
+    if not enabled(config.get("pause")):
         return None
     return str(config.get(MARK) or "")
 

@@ -15,7 +15,14 @@ import re
 from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.observation import absent, agreed, timestamp
-from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.patroni import LEADS, MARK, barred, leader_of, member_of
+from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.patroni import (
+    LEADS,
+    MARK,
+    barred,
+    enabled,
+    leader_of,
+    member_of,
+)
 
 UNFINISHED = "nodewise_unfinished"  # tag of a member that Nodewise has in the middle of its batch
 SYNC = ("sync", "quorum")
@@ -142,6 +149,7 @@ def _own(name: str, found: dict[str, Any], errors: list[str]) -> dict[str, Any]:
         "pending_restart": bool(patroni.get("pending_restart")) if patroni else None,
         "sessions": sql.get("sessions"),
         "store_seen_s": _age(found),
+        "rest_denied": found.get("denied"),
     }
 
 
@@ -228,7 +236,8 @@ def _details(
 
 
 def _synchronous(config: dict[str, Any]) -> bool:
-    return str(config.get("synchronous_mode") or "off").lower() not in ("off", "false", "no", "0")
+    mode = config.get("synchronous_mode")
+    return enabled(mode) or str(mode).lower() == "quorum"
 
 
 def _cascading(views: dict[str, dict[str, Any]]) -> list[str] | None:
@@ -264,7 +273,7 @@ def _slots(
         row["name"] for name, found in answers.items() if name != leader for row in found.get("sql", {}).get("standbys", [])
     }
     wanted = {slot_name(name): name for name in answers if name != leader and name not in cascading}
-    if any((config.get("postgresql") or {}).get("use_slots") is False for config in configs.values()):
+    if any(not enabled((config.get("postgresql") or {}).get("use_slots", True)) for config in configs.values()):
         wanted = {}
     rows = [{**row, "member": wanted.get(row["name"])} for row in primary["slots"]]
     there = {row["name"] for row in rows}

@@ -120,6 +120,7 @@ def _member(name: str, role: str, version: str, *, restarted: bool) -> dict[str,
             "pending_restart": False,
             "sessions": 0,
             "store_seen_s": 0.2,
+            "rest_denied": "",
             "candidate": True,
         },
     }
