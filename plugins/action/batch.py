@@ -97,7 +97,7 @@ class ActionModule(ApprovingAction):
             return halt(
                 run,
                 "paused",
-                f"{', '.join(lost)} was lost in the middle of its batch; no other member was touched.\n"
+                f"{', '.join(lost)} was lost during its batch; no other member was touched.\n"
                 "Bring it back, then run the same command again",
                 "member_lost",
             )
@@ -143,7 +143,7 @@ def refuse_late(window_end: str, seen: str) -> None:
         closed = window_end[:16].replace("T", " ")
         raise Paused(
             "window_closed",
-            f"the change window closed at {closed}: no node is begun after it; {seen}.\nRun it again tomorrow",
+            f"the change window closed at {closed}: no node is started after it; {seen}.\nRun it again tomorrow",
         )
 
 

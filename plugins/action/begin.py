@@ -132,7 +132,7 @@ class ActionModule(EngineAction):
             raise NodewiseError(f"nodewise_approvers is {args['approvers']}; expected 1 or 2")
         opens, closes = approval.window(args["window_start"], args["window_end"], datetime.now().astimezone())
         if opens and not self._task.check_mode:  # a plan may be looked at before
-            text = f"the change window opens at {opens.isoformat(' ', 'minutes')}; nothing was begun"
+            text = f"the change window opens at {opens.isoformat(' ', 'minutes')}; nothing was started"
             raise Paused("window_closed", text)
         return {"window_start": opens.isoformat() if opens else "", "window_end": closes.isoformat() if closes else ""}
 
@@ -148,12 +148,12 @@ def refuse_settings() -> None:
     partly += [option for option in ("--start-at-task", "--step") if words.get(option.strip("-").replace("-", "_"))]
     if partly:
         raise NodewiseError(
-            f"{' and '.join(partly)}: nothing of this playbook may be left out; run it again without. Nothing was begun"
+            f"{' and '.join(partly)}: no part of this playbook may be left out; run it without. Nothing was started"
         )
     if not C.INJECT_FACTS_AS_VARS:
         raise NodewiseError(
-            "inject_facts_as_vars is false, and the tasks of a run tell each other by facts; for this run, put "
-            "ANSIBLE_INJECT_FACT_VARS=true before the command. Nothing was begun"
+            "inject_facts_as_vars is false, but the tasks of a run pass facts on as variables; for this run, put "
+            "ANSIBLE_INJECT_FACT_VARS=true before the command. Nothing was started"
         )
 
 
@@ -207,7 +207,8 @@ def same_version() -> None:
     version = found["collection_info"]["version"] if "collection_info" in found else found["version"]
     if version != __version__:
         raise NodewiseError(
-            f"the collection nodewise.cluster is {version} and the Python package nodewise {__version__}; install the same of both"
+            f"the collection nodewise.cluster is {version} and the Python package nodewise {__version__}; "
+            "install the same version of both"
         )
 
 
@@ -216,6 +217,6 @@ def everybody(cluster: dict[str, Any], task_vars: dict[str, Any]) -> None:
     left_out = sorted(set(cluster["members"]) - set(task_vars["ansible_play_hosts_all"]))
     if left_out:
         raise NodewiseError(
-            f"--limit leaves out {', '.join(left_out)} of {cluster['cluster']}; a cluster is looked at and judged whole.\n"
-            "Run it again without --limit: members that are done are not touched"
+            f"--limit leaves out {', '.join(left_out)} of {cluster['cluster']}; a cluster is always judged as a whole.\n"
+            "Run it without --limit: members that are done are not touched"
         )

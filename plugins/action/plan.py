@@ -96,7 +96,7 @@ class ActionModule(EngineAction):
         records = {name: memory.record_of(state, subject.component) for name, state in states.items()}
         machine, to = plan.architecture(nodes), sources.exactly(rules, args["to"], nodes) if about["kind"] == "upgrade" else ""
         if args["deep_check"] and not (folder / "tasks" / "deep_check.yml").exists():
-            raise Refused(f"{about['system']} has no way to verify its data in depth; run it without nodewise_deep_check")
+            raise Refused(f"{about['system']} has no deep check; run it without nodewise_deep_check")
         said = {key: args[key] for key in ("soak", "suites", "deep_check", "deadline")}
         said["waive"] = renamed.waivers(args["waive"], task_vars)
         settings = Settings(**said, mixed_version_check=not checked_by(declared.steps) and self.checks(args, about, task_vars))
@@ -189,9 +189,9 @@ def refuse_drift(run: Run, made: Plan, approved: str) -> None:
             differs = "; ".join(approval.drift(saved, made)) or "the rules by which it was made"
             raise Refused(
                 f"the cluster is not what plan {approved} was made for: {differs}.\n"
-                f"Look at what changed, then approve the plan of today: {made.hash}"
+                f"Look at what changed, then approve the current plan: {made.hash}"
             )
     raise Refused(
-        f"plan {approved} is not kept in {run.folder.parent}, and the cluster asks for {made.hash}: what drifted cannot be told.\n"
-        "Look at the plan of today with --check, then approve that one"
+        f"plan {approved} is not in {run.folder.parent}, so what drifted is unknown; the cluster now needs {made.hash}.\n"
+        "Look at the current plan with --check, then approve that"
     )

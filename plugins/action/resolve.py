@@ -66,7 +66,7 @@ def refuse_other(what: str, linked: dict[str, str | None], version: str) -> None
     if others:
         runs = ", ".join(f"{name} {found}" for name, found in sorted(others.items()))
         raise NodewiseError(
-            f"{what} has another version already ({runs}) and provisioning never changes one; nothing was changed.\n"
+            f"{what} already has another version ({runs}), which provisioning never changes; nothing was changed.\n"
             f"To upgrade it: ansible-playbook nodewise.cluster.upgrade -e nodewise_to={version}"
         )
 
@@ -78,6 +78,6 @@ def refuse_foreign(nodes: dict[str, Any]) -> None:
     )
     if foreign:
         raise NodewiseError(
-            f"{', '.join(foreign)}: the unit runs already, and not from a release of ours; nothing was changed.\n"
-            "A cluster that something else provisioned is upgraded as it is: see nodewise_unit, nodewise_link and nodewise_data_dir"
+            f"{', '.join(foreign)}: the unit already runs, but not from a release of Nodewise; nothing was changed.\n"
+            "To upgrade a cluster that another tool provisioned, set nodewise_unit, nodewise_link and nodewise_data_dir"
         )

@@ -103,7 +103,5 @@ class ActionModule(EngineAction):
         """Decide how the run ended by what was recorded, and write it down."""
         run = run_of(task_vars)
         said = smoke_finish(run)
-        bad = not good(said["kind"], said["outcome"])
-        text = f"{said['outcome']}: {said['reason']}"
-        self.tell([text, f"record    {run.folder}"])
-        return {"failed": bad, "summary": said, **({"msg": text} if bad else {})}
+        lines = [f"{said['outcome']}: {said['reason']}", f"record    {run.folder}"]
+        return self.ended(said, lines, ok=good(said["kind"], said["outcome"]))

@@ -33,15 +33,15 @@ class ActionModule(EngineAction):
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         run = run_of(task_vars)
         if args["state"] == "decided":
-            silent = [name for name in task_vars["nodewise_run"]["members"] if not task_vars["hostvars"][name].get("nodewise_node")]
+            hosts = [task_vars["hostvars"][name] for name in task_vars["nodewise_run"]["members"]]
+            silent = [host["inventory_hostname"] for host in hosts if not host.get("nodewise_node")]
             attempt([], lambda: decide(run, silent), None)  # what cannot be written down is told all the same, by the next task
-            return {"ansible_facts": {"nodewise_collect": worth_collecting(run), "nodewise_step": {}}}
+            collect, held = worth_collecting(run), any((host.get("nodewise_lease") or {}).get("granted") for host in hosts)
+            if collect or held or (run.outcome() or ("",))[0] != "refused":
+                return {"ansible_facts": {"nodewise_collect": collect, "nodewise_step": {}}}
         said = summarized(run, ways=attempt([], lambda: self.ways(run, task_vars), {}))
-        lines = ending(said, run.folder)
-        self.tell(lines)
         waits = args["pause_is_ok"] and said["outcome"] == "paused" and said["reason_code"] in WAITING
-        bad = not (good(said["kind"], said["outcome"]) or waits)
-        return {"failed": bad, "summary": said, **({"msg": lines[0]} if bad else {})}
+        return self.ended(said, ending(said, run.folder), ok=good(said["kind"], said["outcome"]) or waits)
 
     def ways(self, run: Any, task_vars: dict[str, Any]) -> dict[str, str]:
         """Why going on, or back, would be refused now; nothing for a run that came to no plan, or was not let in."""

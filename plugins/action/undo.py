@@ -38,7 +38,7 @@ class ActionModule(EngineAction):
             return halt(run, "paused", f"{why}\n{node} was not put back: {alone}", "member_cut_off")
         foreign = roll.apart(seen, node)
         if not foreign and (data := roll.diverged(seen)):
-            return halt(run, "paused", f"{why}\n{node} was not put back, which would not fix it: {data}", "data_differs")
+            return halt(run, "paused", f"{why}\n{node} was not put back, because that would not help: {data}", "data_differs")
         acts_as = foreign["acts_as"] if foreign else seen.cluster.version
         against = roll.why_not_back(made, hop, begun["acts_as"][group], acts_as)
         if against and not foreign:

@@ -66,6 +66,7 @@ except ImportError:  # said by the first action of the play
         return text
 
 
+ENDINGS = ("nodewise.cluster.summary", "nodewise.cluster.smoke_suites")  # the actions that say how a run ended
 LONGEST = 300  # characters of a message that a failure shows
 
 
@@ -111,7 +112,7 @@ class CallbackModule(DefaultCallback):
         answer = result.result
         if run := answer.get("ansible_facts", {}).get("nodewise_run", {}).get("dir"):
             self._show(Path(run))
-        if "summary" in answer and result.task.resolved_action == "nodewise.cluster.summary":
+        if "summary" in answer and result.task.resolved_action in ENDINGS:
             self._tell_summary(answer["summary"])
         if result.task.resolved_action == "ansible.builtin.debug" and "msg" in answer:
             self._display.display(str(answer["msg"]))
@@ -120,7 +121,7 @@ class CallbackModule(DefaultCallback):
 
     @quiet
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        if result.task.resolved_action == "nodewise.cluster.summary" and "summary" in result.result:
+        if "summary" in result.result and result.task.resolved_action in ENDINGS:
             self._tell_summary(result.result["summary"])
         elif not ignore_errors and not rescued(result.task):
             self._tell_failure(result, "failed")

@@ -92,7 +92,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Make the data ready beside the old
+- name: Prepare the data beside the old data
   nodewise.cluster.etcd_restore:
     state: ready
     snapshot: /opt/nodewise/etcd/restore.db

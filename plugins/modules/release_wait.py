@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: release_wait
-short_description: Wait until nobody else installs packages on a node
+short_description: Wait for other package managers on a node
 version_added: 0.1.0
 description:
   - Waits until the locks of the node's package manager are free. Nothing is changed, and no lock is kept.
@@ -31,7 +31,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Wait until nobody else installs packages
+- name: Wait for other package managers
   nodewise.cluster.release_wait: {wait_s: 900}
 """
 

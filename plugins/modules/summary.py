@@ -16,7 +16,9 @@ description:
   - Writes V(summary.json) and V(junit.xml) and prints the last lines. The task fails unless the outcome is good.
 options:
   state:
-    description: V(decided) decides the outcome and sets the fact V(nodewise_collect); V(told) writes and prints the summary.
+    description:
+      - V(decided) decides the outcome and sets the fact V(nodewise_collect); V(told) writes and prints the summary.
+      - What was refused before a node was held is told by V(decided) already.
     type: str
     choices: [decided, told]
     default: told

@@ -203,6 +203,12 @@ class EngineAction(ActionBase):
         if not os.environ.get("NODEWISE_LIVE"):
             self.say(lines)
 
+    def ended(self, summary: dict[str, Any], lines: list[str], *, ok: bool) -> dict[str, Any]:
+        """How a run ended, as a task's result. Ansible prints all of a failed one: one line then, and a summary only for a view."""
+        self.tell(lines if ok else lines[1:])
+        seen = ok or os.environ.get("NODEWISE_LIVE")
+        return {"failed": not ok, **({} if ok else {"msg": lines[0]}), **({"summary": summary} if seen else {})}
+
     def host(self, task_vars: dict[str, Any]) -> str:
         """The current host."""
         return str(task_vars["inventory_hostname"])

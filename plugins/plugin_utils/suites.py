@@ -20,7 +20,9 @@ def shipped(role: str) -> list[Path]:
 
 
 def places(folders: list[str], task_vars: dict[str, Any]) -> tuple[list[Path], list[Path]]:
-    """Folders of one's own, then those that come with the system's role and with Nodewise."""
+    """Folders of one's own, then those that come with the system's role and with Nodewise. A named folder has to exist."""
+    if missing := [one for one in folders if not Path(one).is_dir()]:
+        raise NodewiseError(f"nodewise_suites names {', '.join(missing)}, which is not a folder")
     role = plain(task_vars.get("nodewise_run") or {}).get("role")
     coming = list(dict.fromkeys([*(shipped(role) if role else []), *shipped("nodewise.cluster.smoke")]))
     inventory = plain(task_vars.get("inventory_dir")) if isinstance(task_vars.get("inventory_dir"), str) else None

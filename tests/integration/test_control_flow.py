@@ -106,6 +106,25 @@ def test_every_member_is_taken_to_the_target_the_leader_last(notes: Played) -> N
     assert [("core", 1)] * 3 + [("basic", 3)] == [(plan["tier"], len(plan["hosts"])) for plan in kept]
 
 
+@pytest.mark.parametrize(
+    ("words", "why", "longest"),
+    [
+        ((), "no target version was given; say which: -e nodewise_to=VERSION", 32),
+        (("-e", "nodewise_to=9.9.9"), "9.9.9", 75),  # every node was looked at before
+    ],
+)
+def test_a_refusal_is_short(notes: Played, words: tuple[str, ...], why: str, longest: int) -> None:
+    """Ansible's own output ends with one failed task whose message is the reason, with nothing dumped around it."""
+    ended = notes.upgrade(*words)
+    lines = ended.stdout.splitlines()
+    assert len(lines) <= longest, ended.stdout
+    (fatal,) = [number for number, line in enumerate(lines) if line.startswith("fatal: ")]
+    recap = next(number for number, line in enumerate(lines) if line.startswith("PLAY RECAP"))
+    assert recap - fatal <= 6  # a reason may have two lines
+    assert why in "\n".join(lines[fatal:recap])
+    assert "localhost" not in "\n".join(lines[recap:]) or words
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_a_run_that_is_cut_short(notes: Played, number: signal.Signals) -> None:
     """Ctrl-C in a switch: what was under way is told, and the same command goes on. After a kill, that one says what is missing."""
@@ -320,8 +339,8 @@ def test_no_node_can_be_reached(notes: Played) -> None:
 @pytest.mark.parametrize(
     ("words", "env", "says"),
     [
-        (("--tags", "switch"), {}, "--tags: nothing of this playbook may be left out"),
-        (("--skip-tags", "backup"), {}, "--skip-tags: nothing"),
+        (("--tags", "switch"), {}, "--tags: no part of this playbook may be left out"),
+        (("--skip-tags", "backup"), {}, "--skip-tags: no part"),
         ((), {"ANSIBLE_INJECT_FACT_VARS": "false"}, "ANSIBLE_INJECT_FACT_VARS=true before the command"),
         (("--start-at-task", "Say how it ended"), {}, "there is no run: nodewise.cluster.begin must be the first task"),
     ],

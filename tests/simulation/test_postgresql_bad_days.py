@@ -366,7 +366,7 @@ def test_a_node_that_is_lost(cluster: Cluster) -> None:
         ended = running.ended()
         cluster.root(node, "systemctl start ssh")
         day.ended(ended, "paused", began=began, code=ended.code)
-        assert f"{node} was lost in the middle of its batch; no other member was touched" in ended.said
+        assert f"{node} was lost during its batch; no other member was touched" in ended.said
         again(day)
 
 

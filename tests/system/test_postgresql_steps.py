@@ -36,7 +36,7 @@ def test_a_pause_of_somebody_else_is_refused(cluster: Cluster) -> None:
     """Nothing is changed, and the pause stays."""
     cluster.patronictl(cluster.names[0], "pause --wait")
     try:
-        assert "somebody has paused Patroni" in cluster.refuse(**COMPONENT)
+        assert "somebody paused Patroni" in cluster.refuse(**COMPONENT)
         assert (True, None) == paused(cluster, cluster.names[0])
     finally:
         cluster.patronictl(cluster.names[0], "resume --wait")

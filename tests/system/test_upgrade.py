@@ -74,7 +74,7 @@ def test_unknown_version(cluster: Cluster) -> None:
 @pytest.mark.slow
 def test_going_back(cluster: Cluster) -> None:
     """An older version is no upgrade."""
-    assert f"{OLD} runs and 3.3.25 is older" in cluster.refuse(to="3.3.25")
+    assert f"{OLD} is running and 3.3.25 is older" in cluster.refuse(to="3.3.25")
 
 
 @pytest.mark.slow

@@ -92,10 +92,12 @@ class Simulated(Notes):
             self.once("begin", kind=kind, record=True, to=to, **chosen)
             self.go_on()
             self.whole(to, given)
-        self.once("summary", state="decided")
-        for host in self.members():
-            self.act("lease", host, state="released")
-        self.told = self.once("summary", state="told", pause_is_ok=self.pause_is_ok)
+        with mock.patch.dict(os.environ, NODEWISE_LIVE="1"):  # the result has the summary
+            self.told = self.once("summary", state="decided")
+            if "summary" not in self.told:
+                for host in self.members():
+                    self.act("lease", host, state="released")
+                self.told = self.once("summary", state="told", pause_is_ok=self.pause_is_ok)
         return str(self.told["summary"]["outcome"])
 
     def rollback(self, **given: Any) -> str:

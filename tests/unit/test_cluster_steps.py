@@ -133,7 +133,8 @@ def test_a_run_that_ends_in_the_middle(notes: Simulated) -> None:
     with pytest.raises(KeyboardInterrupt):
         notes.upgrade("1.1", **TO)
     notes.once("summary", state="decided")
-    said = notes.once("summary", state="told")["summary"]
+    notes.once("summary", state="told")
+    said = notes.summary()
     assert ("interrupted", "the run ended in the middle of widen of the cluster, whose end was not seen") == (
         said["outcome"],
         said["reason"],

@@ -90,10 +90,10 @@ def test_something_else_is_there(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to("elsewhere")
     for name in ("folder", "link"):
-        with pytest.raises(FilesError, match="no plain file; nothing was done about it"):
+        with pytest.raises(FilesError, match="not a plain file; it was left alone"):
             write_all([], {str(tmp_path / name): {"content": "x"}})
     (tmp_path / "file").write_text("x")
-    with pytest.raises(FilesError, match="no folder"):
+    with pytest.raises(FilesError, match="is not a folder"):
         write_all([{"path": str(tmp_path / "file")}], {})
 
 

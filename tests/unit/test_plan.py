@@ -119,6 +119,10 @@ def test_an_unknown_quorum_is_refused() -> None:
         ({"n2": {**FIT, "ahead_s": 9.8}}, "10.0 s apart"),
         ({"n3": {**FIT, "certificates": {"node.crt": {"seconds_left": 60, "not_after": "T"}}}}, "n3: node.crt ends at T"),
         ({"n2": {**FIT, "ahead_s": None}}, "n2: the clock could not be read"),
+        (
+            {"n2": {**FIT, "restarters": [{"name": "needrestart", "pid": 4711}]}},
+            r"n2: needrestart \(pid 4711\) is at work and may restart services at any moment; wait until it ends",
+        ),
         ({"n2": {**FIT, "data": {"bytes": 3 << 20, "free_bytes": 2 << 20}}}, "n2: its data takes 3 MiB and 2 MiB are free"),
     ],
 )
@@ -297,7 +301,7 @@ ALL_NEW = {name: {"version": "3.5.16"} for name in NAMES}
     ("seen", "record", "words"),
     [
         (observation({"version": "3.5"}, **ALL_NEW), RECORD, "playbooks/restore.yml"),
-        (observation({"version": None}, **ALL_NEW), RECORD, "do not agree on the version that they act as, or do not say"),
+        (observation({"version": None}, **ALL_NEW), RECORD, "do not agree on the cluster version, or do not tell it"),
         (observation(), None, "remember no upgrade"),
         (observation(), RECORD, "which is where the last upgrade began"),
     ],
@@ -343,7 +347,7 @@ SIDECAR = {"to": "9", "kind": "upgrade", "component": "sidecar", "outcome": "pau
 
 def test_another_component_in_the_middle_of_its_upgrade_is_in_the_way() -> None:
     """It is named with both ways out of it."""
-    with pytest.raises(Refused, match=r"(?s)sidecar to 9 is not at its end.*nodewise_component=sidecar.*rollback"):
+    with pytest.raises(Refused, match=r"(?s)sidecar to 9 has not ended.*nodewise_component=sidecar.*rollback"):
         memory.refuse_unfinished({"n1": {"upgrade": SIDECAR}}, SUBJECT)
     with pytest.raises(Refused, match="sidecar"):
         memory.refuse_unfinished({"n1": {"upgrade": None, "others": {"sidecar": SIDECAR}}}, SUBJECT)

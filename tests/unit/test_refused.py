@@ -118,4 +118,4 @@ def test_a_run_that_ended_before_it_began(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "run", kind="upgrade", cluster="demo")
     run.begin("probe")
     decide(run)
-    assert ("refused", "the run ended before anything was changed; what stopped it stands above") == run.outcome()
+    assert ("refused", "the run ended before anything was changed; the reason is above") == run.outcome()

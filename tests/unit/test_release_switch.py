@@ -152,5 +152,5 @@ def test_refused_before_the_unit_is_looked_at(store: Store) -> None:
 def test_unit_without_systemd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Where systemd does not answer, the state is an error and nothing else."""
     monkeypatch.setitem(ENVIRONMENT, "PATH", str(tmp_path))
-    with pytest.raises(UnitError, match="systemd does not say how demo is: systemctl: No such file"):
+    with pytest.raises(UnitError, match="systemd does not tell how demo is: systemctl: No such file"):
         Unit("demo").state()

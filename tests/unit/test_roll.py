@@ -215,7 +215,7 @@ def test_when_a_window_opens(start: str, end: str, expected: str | None) -> None
         ("", "tonight", "nodewise_window_end is 'tonight'; expected a time such as"),
         ("", "25:00", "expected a time such as"),
         ("tonight", "", "nodewise_window_start is 'tonight'; expected a time such as"),
-        ("", "2026-01-31T23:00", "is over"),
+        ("", "2026-01-31T23:00", "has passed"),
         ("2026-02-01T05:00", "2026-02-01T04:00", "is not before"),
     ],
 )

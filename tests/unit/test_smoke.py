@@ -179,8 +179,8 @@ def test_what_a_suite_and_its_scripts_say(tmp_path: Path) -> None:
         ("timeout: '5'\n", "timeout is '5'"),
         ("retries: -1\n", "retries is -1; expected a number from 0 on"),
         ("output: true\n", "output is True"),
-        ("timeout: 1\ntimeout: 2\n", "timeout is there twice, in line 1"),
-        ("scripts: {a: {slow: true, slow: false}}\n", "slow is there twice"),
+        ("timeout: 1\ntimeout: 2\n", "timeout is given twice, in line 1"),
+        ("scripts: {a: {slow: true, slow: false}}\n", "slow is given twice"),
         ("tier: bsic\n", r"tier is 'bsic' \(did you mean basic\?\); expected core, basic, full, stress"),
         ("scripts: {a: {tier: bsic}}\n", r"scripts: a: tier is 'bsic' \(did you mean basic"),
         ("scripts: {a: {expect: none}}\n", "Expected `array`, got `str`"),
@@ -230,7 +230,7 @@ def test_a_suite_without_executables(tmp_path: Path) -> None:
 def test_a_suite_that_does_not_exist(tmp_path: Path) -> None:
     """The message names those that do."""
     make(tmp_path / "mine", {})
-    with pytest.raises(UsageError, match="no suite 'nine'; there are: mine"):
+    with pytest.raises(UsageError, match=r"no suite 'nine' \(did you mean mine\?\); there are: mine"):
         suite.find("nine", [tmp_path])
 
 

@@ -54,6 +54,12 @@ def test_without_a_name(made: Made) -> None:
     assert [str(made["mine"])] == chosen([], own, "acme.other.etcd"), "Nodewise has a suite of that name, for another role"
 
 
+def test_a_folder_that_is_not_there(made: Made) -> None:
+    """It is refused by name: what is in it would be left out in silence."""
+    with pytest.raises(suites.NodewiseError, match=r"nodewise_suites names .*/nowhere, which is not a folder"):
+        chosen(["mine"], made["mine"].parent / "nowhere", "acme.storage.ring")
+
+
 def test_by_name(made: Made) -> None:
     """A suite of the role's collection, and one that comes with Nodewise."""
     found = chosen(["other", "http"], made["mine"].parent, "acme.storage.ring")
@@ -69,4 +75,4 @@ def test_ones_own_comes_first(made: Made) -> None:
 def test_in_the_collections_own_folder(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever works there has its suites as the system's, not all of them as one's own."""
     monkeypatch.chdir(made["ring"].parents[1])
-    assert [str(made["ring"])] == chosen([], Path("nowhere"), "acme.storage.ring")
+    assert [str(made["ring"])] == [one.folder for one in suites.chosen([], [], told("acme.storage.ring"))]

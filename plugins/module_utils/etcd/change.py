@@ -94,7 +94,7 @@ def _confirm(members: dict[str, Member], candidate: str, target: str, deadline: 
         if set(seen) == {target}:
             return
         time.sleep(INTERVAL)
-    raise EtcdError(f"leadership was handed to {candidate}, and in time the members did not agree that it leads (they see {seen})")
+    raise EtcdError(f"leadership was handed to {candidate}, but the members did not agree on it in time (they see {seen})")
 
 
 def _name(members: dict[str, Member], identity: Any) -> str | None:

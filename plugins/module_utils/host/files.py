@@ -88,14 +88,14 @@ def _access(wanted: dict[str, Any], check: bool) -> _Access:
     except KeyError:
         if check:
             return _Access(mode, NOBODY, NOBODY)
-        raise FilesError(f"{wanted['path']}: owner {owner} or group {group} is unknown on the node: make them first") from None
+        raise FilesError(f"{wanted['path']}: owner {owner} or group {group} is unknown on the node: create them first") from None
     return _Access(mode, uid, gid)
 
 
 def _directory(wanted: dict[str, Any], access: _Access, check: bool) -> bool:
     path = wanted["path"]
     if os.path.lexists(path) and not os.path.isdir(path):
-        raise FilesError(f"{path} is there and is no folder; nothing was done about it")
+        raise FilesError(f"{path} exists and is not a folder; it was left alone")
     if os.path.isdir(path) and access.fits(path):
         return False
     if not check:
@@ -107,7 +107,7 @@ def _directory(wanted: dict[str, Any], access: _Access, check: bool) -> bool:
 def _file(wanted: dict[str, Any], access: _Access, check: bool) -> bool:
     path, content = wanted["path"], wanted["content"].encode()
     if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
-        raise FilesError(f"{path} is there and is no plain file; nothing was done about it")
+        raise FilesError(f"{path} exists and is not a plain file; it was left alone")
     if os.path.exists(path) and _read(path) == content and access.fits(path):
         return False
     if not check:

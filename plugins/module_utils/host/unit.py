@@ -82,7 +82,9 @@ class Unit:
             name, value = line.partition("=")[::2]
             found.setdefault(name, []).append(value)
         if done.returncode or (needed and not set(names) <= set(found)):
-            raise UnitError(f"systemd does not say how {self.name} is: {done.stderr.strip() or done.stdout.strip() or 'no answer'}")
+            raise UnitError(
+                f"systemd does not tell how {self.name} is: {done.stderr.strip() or done.stdout.strip() or 'no answer'}"
+            )
         return found
 
     def loaded(self) -> State:

@@ -242,7 +242,7 @@ def _refuse_held(state: dict[str, Any]) -> None:
     if lease and lease["expires"] > time.time():
         raise StateError(
             f"{holder(lease)}; nothing was changed.\n"
-            f"Wait for its end, or, if it is dead, take it away with the playbook unlock and -e nodewise_confirm={lease['run']}"
+            f"Wait until it ends or, if it is dead, take the lease away: playbook unlock with -e nodewise_confirm={lease['run']}"
         )
 
 

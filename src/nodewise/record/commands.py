@@ -91,7 +91,7 @@ def _variables(said: str) -> str:
 
 
 def following(summary: dict[str, Any], called: Sequence[str] | None = None) -> list[str]:
-    """The exact commands that may come next, each with when; none after a good end, nor where the reason has them already.
+    """The exact commands that may come next, each with when; none after a good end or suites, nor where the reason has them.
 
     `ways` of the summary says why going `on` or `back` would be refused now; a way that would be is not offered.
     """
@@ -100,11 +100,12 @@ def following(summary: dict[str, Any], called: Sequence[str] | None = None) -> l
         not summary["system"]
         or "ansible-playbook" in summary["reason"]
         or (good(summary["kind"], outcome) and outcome != "planned")
+        or summary["kind"] == "smoke"
     ):
         return []
     ways, rollback = summary.get("ways") or {}, summary["kind"] == "rollback"
     back = command("rollback", of, called)
-    again = back if rollback else command("upgrade", f"{of} -e nodewise_to={to}", called)
+    again = back if rollback else command("upgrade", f"{of} -e nodewise_to={to or 'VERSION'}", called)
     look = command("status", f"-e nodewise_cluster={summary['cluster']}", called)
     on = f"to go on{' when that is fixed' if ways.get('on') else ''}: {again}"
     if summary.get("reason_code") == "approval_needed":

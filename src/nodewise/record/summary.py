@@ -33,7 +33,7 @@ def decide(run: Run, silent: Sequence[str] = ()) -> None:
     elif silent:
         run.conclude("refused", f"{', '.join(silent)} did not answer; every member must be reachable before one is changed")
     else:
-        run.conclude("refused", "the run ended before anything was changed; what stopped it stands above")
+        run.conclude("refused", "the run ended before anything was changed; the reason is above")
 
 
 def midway(run: Run) -> str:

@@ -29,7 +29,7 @@ class Once(yaml.SafeLoader):
         """A mapping."""
         keys = [self.construct_object(key, deep) for key, _value in node.value]
         if twice := next((key for number, key in enumerate(keys) if key in keys[:number]), None):
-            raise yaml.YAMLError(f"{twice} is there twice, in line {node.start_mark.line + 1} and after it")
+            raise yaml.YAMLError(f"{twice} is given twice, in line {node.start_mark.line + 1} and again below")
         return super().construct_mapping(node, deep)
 
 

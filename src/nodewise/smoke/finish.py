@@ -22,7 +22,7 @@ def finish(run: Run, why: str = "") -> dict[str, Any]:
     done: list[Concluded] = attempt(trouble, lambda: judged(run), [])
     ok = bool(done) and not why and all(one.ok for one in done)
     words = "; ".join(f"{one.session.id}: {counted(one)}" for one in done)
-    nothing = "the run ended before anything was planned; what stopped it stands above"
+    nothing = "the run ended before anything was planned; the reason is above"
     run.conclude(ENDS[ok], f"{why}; {words}" if why and words else why or words or nothing)
     return summarized(run, always=True)
 

@@ -94,9 +94,10 @@ def find(word: str, places: Iterable[Path]) -> Suite:
     candidates = [Path(word)] if "/" in word else [place / word for place in places]
     folder = next((one for one in candidates if one.is_dir()), None)
     if folder is None:
-        known = ", ".join(names(places)) or "none"
-        looked = ", ".join(str(place) for place in places)
-        raise UsageError(f"no suite {word!r}; there are: {known} (in {looked}). A folder of your own is named by a path with a /")
+        known = names(places)
+        there, looked = ", ".join(known) or "none", ", ".join(str(place) for place in places)
+        like = nearest(word, known)
+        raise UsageError(f"no suite {word!r}{like}; there are: {there} (in {looked}). Name a folder of your own by a path with a /")
     return load(folder)
 
 

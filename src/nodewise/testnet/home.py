@@ -62,7 +62,7 @@ def locked(what: str, wait: float = 0) -> Iterator[None]:
     with path.open("a") as file:
         while not _lock(file.fileno()):
             if time.monotonic() >= deadline:
-                raise SetupError(f"another command is at work on {what} just now; wait for it to end, then try again")
+                raise SetupError(f"another command is working on {what}; wait for it to end, then try again")
             time.sleep(0.1)
         yield
 

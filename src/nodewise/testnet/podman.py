@@ -112,7 +112,7 @@ class Podman:
             return self.exec_command(node, ["journalctl", *words])
         if "--follow" in words:
             raise UsageError(
-                f"{node} does not run ({state}), so its journal does not go on; leave out --follow, or: testnet start {node}"
+                f"{node} is not running ({state}), so there is nothing to follow; leave out --follow, or: testnet start {node}"
             )
         return self._words(
             *(

@@ -25,7 +25,7 @@ RESERVED = {"all", "ungrouped", "localhost"}  # words of Ansible's own
 def check_name(name: str) -> str:
     """The name, or UsageError."""
     if not NAME.match(name) or name in RESERVED:
-        raise UsageError(f"{name!r} is no name for a testnet: 1 to 15 of a-z and 0-9, a letter first, such as: dev")
+        raise UsageError(f"{name!r} is not a testnet name: 1 to 15 of a-z and 0-9, starting with a letter, such as: dev")
     return name
 
 

@@ -65,7 +65,7 @@ def window(start: str, end: str, now: datetime) -> tuple[datetime | None, dateti
     if closes and CLOCK.fullmatch(end):
         closes = closes if closes > now else closes + timedelta(days=1)
     if closes and closes <= now:
-        raise Refused(f"nodewise_window_end is {closes.isoformat(timespec='minutes')}, and that is over; nothing was begun")
+        raise Refused(f"nodewise_window_end is {closes.isoformat(timespec='minutes')}, which has passed; nothing was started")
     opens = _at(start, "nodewise_window_start", closes or now) if start else None
     if opens and closes and CLOCK.fullmatch(start):
         opens = opens if opens < closes else opens - timedelta(days=1)

@@ -44,7 +44,7 @@ def refuse_unfinished(states: Mapping[str, Mapping[str, Any] | None], subject: S
                 what, of = record.get("component") or subject.system, named(subject.cluster, record.get("component", ""))
                 on = command("upgrade", f"{of} -e nodewise_to={record['to']}")
                 raise Refused(
-                    f"an upgrade of {what} to {record['to']} is not at its end ({name}: {record['outcome'] or 'interrupted'}).\n"
+                    f"an upgrade of {what} to {record['to']} has not ended ({name}: {record['outcome'] or 'interrupted'}).\n"
                     f"End it first: {on}, "
                     f"or take it back: {command('rollback', of)}"
                 )

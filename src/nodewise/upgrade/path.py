@@ -52,7 +52,7 @@ def way_back(rules: Rules, declared: Declaration, records: Mapping[str, Any], ob
     known = [record for record in records.values() if record]
     rungs = sorted({*(version for record in known for version in (record["from"], *record["path"])), *running}, key=Version)
     if not known or not running:
-        raise Refused("the nodes remember no upgrade, so there is nothing to go back to; nothing was changed")
+        raise Refused("the nodes remember no upgrade, so there is nothing to go back to. Nothing was changed")
     high, low = running[-1], running[0]
     if low == high:
         below = [rung for rung in rungs if Version(rung) < Version(low)]
@@ -64,14 +64,14 @@ def way_back(rules: Rules, declared: Declaration, records: Mapping[str, Any], ob
     unknown = [name for name, seen in observations.items() if seen.cluster.version is None]
     if against and unknown:
         raise Refused(
-            f"the members of {', '.join(unknown)} do not agree on the version that they act as, or do not say, so whether "
-            f"{high} can be taken back to {low} is unknown.\n"
+            f"the members of {', '.join(unknown)} do not agree on the cluster version, or do not tell it, so it is unknown whether "
+            f"{high} can be taken back to {low}.\n"
             f"Look at the members' errors ({command('status', '')}), then run it again"
         )
     moved = [f"{name} acts as {seen.cluster.version}" for name, seen in observations.items() if not _acts_as(seen, low)]
     if against and moved:
         raise Refused(
-            f"{high} cannot be taken back to {low}: {'; '.join(moved)}, and the old binary no longer starts on that.\n"
+            f"{high} cannot be taken back to {low}: {'; '.join(moved)}, and the old binary no longer starts with that.\n"
             f"The way back is to restore the backup, which loses what was written since: {command('restore', '')}"
         )
     return high, low
@@ -104,7 +104,7 @@ def versions_between(rules: Rules, current: str, target: str, upgrade_path: list
         return []
     refuse_unknown(rules, target)
     if end < start:
-        raise Refused(f"{current} runs and {target} is older: an upgrade goes forward only")
+        raise Refused(f"{current} is running and {target} is older: an upgrade only goes forward")
     if rules.hops.within == "major" and start.major != end.major:
         raise Refused(f"{current} to {target} crosses a major version, which cannot be rolled; expected a target of {start.major}")
     _refuse_avoided(rules, target)
@@ -148,7 +148,7 @@ def _between(rules: Rules, start: Version, end: Version, stops: list[str]) -> li
 def _best(rules: Rules, minor: str, why: str) -> str:
     good = [text for text in known_versions(rules) if _minor(Version(text)) == minor and text not in rules.avoid]
     if not good:
-        raise Refused(f"no release of {minor} is known, which is needed {why}\nadd one to nodewise_releases as {SHAPE}")
+        raise Refused(f"no release of {minor} is known, but one is needed {why}\nadd one to nodewise_releases as {SHAPE}")
     return good[-1]
 
 
