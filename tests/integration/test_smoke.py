@@ -176,6 +176,15 @@ def test_refused(smoked: Smoked, words: list[str], reason: str) -> None:
     assert reason in smoked.summary()["reason"]
 
 
+def test_a_refusal_in_the_view(smoked: Smoked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under the callback that shows a run the reason is told once, then where the record is; no other run is offered."""
+    monkeypatch.setenv("ANSIBLE_STDOUT_CALLBACK", "nodewise.cluster.live")
+    ended = smoked.smoke("-e", "nodewise_suite=nothing")
+    assert (2, 1) == (ended.returncode, ended.stdout.count("no suite 'nothing'"))
+    assert ended.stdout.splitlines()[-1].startswith("record    ")
+    assert "playbooks/upgrade" not in ended.stdout
+
+
 def test_secrets_are_masked_everywhere(smoked: Smoked) -> None:
     """A script sees a secret of the inventory's; no file of the record and no line of the output has it."""
     script = '#!/bin/sh\necho "it is $TOKEN"; echo "$TOKEN" > "$NODEWISE_ARTIFACTS/kept"; [ "${#TOKEN}" = 21 ]\n'

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible import context
 
+from ansible_collections.nodewise.cluster.plugins.action import begin
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import NodewiseError
 from nodewise.errors import Refused
 from nodewise.record.run import Run
 from nodewise.record.summary import decide
@@ -119,3 +122,26 @@ def test_a_run_that_ended_before_it_began(tmp_path: Path) -> None:
     run.begin("probe")
     decide(run)
     assert ("refused", "the run ended before anything was changed; the reason is above") == run.outcome()
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"tags": ["switch"]}, "--tags: "),
+        ({"skip_tags": ["backup"]}, "--skip-tags: "),
+        ({"start_at_task": "Plan"}, "--start-at-task: "),
+        ({"step": True, "tags": ["all"]}, "--step: "),
+        ({"step": True, "skip_tags": ["a"]}, "--skip-tags and --step: "),
+    ],
+)
+def test_a_part_that_would_be_left_out(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], says: str) -> None:
+    """Each option of ansible-playbook that leaves out tasks is refused by its name."""
+    monkeypatch.setattr(context, "CLIARGS", given)
+    with pytest.raises(NodewiseError, match=f"^{says}no part of this playbook may be left out"):
+        begin.refuse_settings()
+
+
+def test_a_whole_playbook(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What selects everything is no reason against it."""
+    monkeypatch.setattr(context, "CLIARGS", {"tags": ["all", "always"], "skip_tags": [], "step": False})
+    begin.refuse_settings()
