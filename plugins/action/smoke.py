@@ -87,7 +87,7 @@ class ActionModule(EngineAction):
             return {
                 **said,
                 "failed": True,
-                "msg": f"{suite.name}: nothing was tried ({said['skipped_scripts']} skipped), and that is no pass",
+                "msg": f"{suite.name}: nothing was tried ({said['skipped_scripts']} skipped), which is not a pass",
             }
         return said
 

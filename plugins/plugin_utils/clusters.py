@@ -38,7 +38,7 @@ def find(name: str, task_vars: dict[str, Any], loader: Any) -> dict[str, Any]:
         )
     chosen = name or next(iter(groups))
     if chosen not in groups:
-        raise NodewiseError(f"{chosen} is no cluster of the inventory; it has {', '.join(sorted(groups))}")
+        raise NodewiseError(f"{chosen} is not a cluster in the inventory; it has {', '.join(sorted(groups))}")
     members = sorted(map(str, task_vars["groups"][chosen]))
     if not members:
         raise NodewiseError(f"the cluster {chosen} has no hosts in the inventory")

@@ -112,7 +112,7 @@ def test_what_is_refused_changes_nothing(restore: Restore) -> None:
         make_ready(options)
     with pytest.raises(EtcdError, match="and 1 was recorded"):
         make_ready(restore.options("n1", revision=1))
-    with pytest.raises(EtcdError, match="is no folder"):
+    with pytest.raises(EtcdError, match="is not a folder"):
         make_ready(restore.options("n1", data_dir=str(restore.folder / "nowhere")))
     elsewhere = restore.folder / "elsewhere/member/snap"
     elsewhere.mkdir(parents=True)

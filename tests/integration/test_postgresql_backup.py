@@ -214,9 +214,9 @@ def lose(*names: str) -> Callable[[Any], None]:
 @pytest.mark.parametrize(
     ("names", "says"),
     [
-        (["pg_wal/0*"], "what was restored does not start: "),
+        (["pg_wal/0*"], "the restored backup does not start: "),
         (["global/pg_control"], "pg_controldata does not read the restored backup"),
-        (["base/*/1259"], "what was restored does not answer: could not open file"),
+        (["base/*/1259"], "the restored backup does not answer: could not open file"),
     ],
 )
 def test_what_does_not_start(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch, names: list[str], says: str) -> None:
@@ -231,8 +231,8 @@ def test_what_does_not_start(given: dict[str, Any], monkeypatch: pytest.MonkeyPa
     [
         ({"system": "4711"}, "expected 4711"),
         ({"reaches": 1 << 60}, f"expected {1 << 60}"),
-        ({"expected": {"gone": {1}}}, "what was restored has no database gone"),
-        ({"expected": {"nodewise": {1, 1259}}}, "what was restored lacks 1 of 2 tables of the database nodewise"),
+        ({"expected": {"gone": {1}}}, "the restored backup has no database gone"),
+        ({"expected": {"nodewise": {1, 1259}}}, "the restored backup lacks 1 of 2 tables of the database nodewise"),
     ],
 )
 def test_what_is_another(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch, about: dict[str, Any], says: str) -> None:

@@ -97,7 +97,7 @@ def test_what_is_refused_changes_nothing(restore: Restore, monkeypatch: pytest.M
     """Another file, one that ends earlier, a mount, data that was not made ready: the members go on, and nothing is left."""
     with pytest.raises(PostgresqlError, match="expected 0000; nothing was stopped"):
         make_ready(restore.given("n1", sha256="0000"))
-    with pytest.raises(PostgresqlError, match=f"what was restored reaches .*, expected {1 << 60}"):
+    with pytest.raises(PostgresqlError, match=f"the restored backup reaches .*, expected {1 << 60}"):
         make_ready(restore.given("n1", revision=1 << 60))
     with pytest.raises(PostgresqlError, match=r"holds no data; expected it to have been made ready\. Nothing was stopped"):
         put_in_place(restore.given("n1"))

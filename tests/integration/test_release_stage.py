@@ -183,7 +183,7 @@ def test_leaves_nothing(server: str, store: Store, trouble: str, deadline: float
     ("changes", "says"),
     [
         ({"sha256": "ab" * 32}, r"sha256 is [0-9a-f]{16}…, expected abababababababab…"),
-        ({"kind": "deb"}, "is no Debian package"),
+        ({"kind": "deb"}, "is not a Debian package"),
         ({"url": "http://127.0.0.1:9/demo.tar.gz"}, "could not be fetched"),
         ({"url": "file:///nowhere/demo.tar.gz"}, "No such file"),
         ({"size": 1 << 50}, "MiB free, expected"),
@@ -220,7 +220,7 @@ def test_damage_is_repaired(server: str, store: Store) -> None:
 def test_what_nobody_offers_any_more(server: str, store: Store) -> None:
     """Without artifacts a release is what was staged; one that was not, or is damaged, cannot be had."""
     kept = {"version": "1.0", "artifacts": [], "binaries": {}}
-    with pytest.raises(NotToBeHad, match=r"1\.0 is not staged, and is offered no more; nothing was staged"):
+    with pytest.raises(NotToBeHad, match=r"1\.0 is not staged, and is no longer offered; nothing was staged"):
         stage(store, kept, LIMITS)
     place = Path(stage(store, release(f"{server}/good/6"), LIMITS)["path"])
     assert not stage(store, kept, LIMITS)["changed"]

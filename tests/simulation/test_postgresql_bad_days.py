@@ -270,7 +270,7 @@ def test_a_long_transaction_on_the_primary(cluster: Cluster) -> None:
         leader = cluster.leader()
         cluster.root(leader, SLEEPER.replace("select 1;", "create temporary table busy();"))
         ended = day.upgrade("paused", "rolled_back", nodewise_drain=3, nodewise_deadline=20)
-        assert f"a switchover would cut off what is under way on {leader}: pid " in str(ended.summary["reason"])
+        assert f"a switchover would cut off transactions on {leader}: pid " in str(ended.summary["reason"])
         assert leader == cluster.leader()
         cluster.sql(leader, f"select pg_terminate_backend(pid) {SLEEPERS}")  # it goes on without the psql that asked
         until(lambda: cluster.sql(leader, SLEEPS) == "0", 20)

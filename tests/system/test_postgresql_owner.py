@@ -37,7 +37,7 @@ def test_what_every_batch_needs_is_asked_first(cluster: Cluster) -> None:
     assert said in refused(cluster)
     cluster.root(replicas[0], f"rm {TAGS}; systemctl reload patroni")
     cluster.root(replicas[1], f"printf 'tags: {{nofailover: true' > {TAGS}")
-    assert f"{replicas[1]}: settings: {TAGS} is no YAML: expected ',' or '}}'" in refused(cluster)
+    assert f"{replicas[1]}: settings: {TAGS} is not YAML: expected ',' or '}}'" in refused(cluster)
     cluster.root(replicas[1], f"rm {TAGS}; systemctl reload patroni; sleep 4")
 
 

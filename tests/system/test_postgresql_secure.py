@@ -35,7 +35,7 @@ def test_no_evidence_no_upgrade(cluster: Cluster) -> None:
     """A backup that is too old ends the run refused, with what was found, and nothing was changed."""
     reason = cluster.refuse(nodewise_backup_evidence=evidence(cluster, 90_000))
     assert "no backup to rely on (nodewise_backup_evidence): the newest backup of pgBackRest ended at " in reason
-    assert "25.0 h ago; expected 24 h at most: make one, or say another nodewise_backup_max_age" in reason
+    assert "25.0 h ago; expected 24 h at most: make one, or raise nodewise_backup_max_age" in reason
 
 
 def test_there_and_back(cluster: Cluster) -> None:

@@ -97,7 +97,7 @@ def test_a_limit_that_leaves_members_out(cluster: Cluster) -> None:
 @pytest.mark.slow
 def test_an_unknown_cluster(cluster: Cluster) -> None:
     """The clusters that the inventory has are named."""
-    assert f"other is no cluster of the inventory; it has {cluster.net.name}" in cluster.refuse(nodewise_cluster="other")
+    assert f"other is not a cluster in the inventory; it has {cluster.net.name}" in cluster.refuse(nodewise_cluster="other")
 
 
 def test_an_empty_inventory(cluster: Cluster) -> None:

@@ -152,7 +152,7 @@ def test_tags_that_were_changed_meanwhile_are_the_originals(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("tags: {nofailover: true", "is no YAML: expected ',' or '}', but got '<stream end>' in line 1"),
+        ("tags: {nofailover: true", "is not YAML: expected ',' or '}', but got '<stream end>' in line 1"),
         ("[]", "expected YAML with named fields, found list"),
         ('{"tags": {"nodewise_unfinished": true}}', "and not what was before"),
         ("tags: [a]", "expected tags by name, found list"),
@@ -203,7 +203,7 @@ def test_settings_are_read_in_preflight(tmp_path: Path) -> None:
     Path(bad).write_text("tags: {zone: a\n")
     info = Node().info(str(tmp_path), {"settings": [good, bad, none], "settings_python": sys.executable})
     assert {good: True, bad: None, none: False} == info["settings"]
-    assert [True] == [bad in error and "is no YAML" in error for error in info["errors"] if "YAML" in error]
+    assert [True] == [bad in error and "is not YAML" in error for error in info["errors"] if "YAML" in error]
 
 
 @pytest.mark.parametrize(

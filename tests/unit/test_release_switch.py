@@ -117,7 +117,7 @@ def test_damage(store: Store, tmp_path: Path) -> None:
 @pytest.mark.parametrize("version", ["", ".", "..", "../1.0", "/etc", "1.0/..", "-f", "1 0", "1.0\n"])
 def test_version_that_is_no_name(store: Store, version: str) -> None:
     """A version that is no plain name never becomes a path."""
-    with pytest.raises(ReleaseError, match="is no version"):
+    with pytest.raises(ReleaseError, match="is not a version"):
         store.path(version)
 
 
@@ -145,7 +145,7 @@ def test_refused_before_the_unit_is_looked_at(store: Store) -> None:
     with pytest.raises(ReleaseError, match=r"3\.0 is not staged; staged are: 1\.0, 2\.0\. Nothing was changed"):
         switch(store, Unit("nodewise-no-such-unit"), "3.0", 1.0)
     Path(store.link).mkdir()
-    with pytest.raises(ReleaseError, match="is no link; nothing was changed"):
+    with pytest.raises(ReleaseError, match="is not a symbolic link; nothing was changed"):
         switch(store, Unit("nodewise-no-such-unit"), "1.0", 1.0)
 
 

@@ -105,7 +105,7 @@ def test_no_archive(tmp_path: Path, kind: str, content: bytes) -> None:
     """What is no archive, or only the beginning of one, is an error in a few words."""
     file = tmp_path / "x"
     file.write_bytes(content)
-    with pytest.raises(UnpackError, match="is no "):
+    with pytest.raises(UnpackError, match="is not a "):
         unpack(str(file), kind, str(tmp_path / "out"))
 
 

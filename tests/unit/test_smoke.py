@@ -190,7 +190,7 @@ def test_what_a_suite_and_its_scripts_say(tmp_path: Path) -> None:
         ("- a\n", "expected a mapping"),
         ("scripts: [a]\n", "expected a mapping"),
         ("a: [\n", "cannot be read"),
-        ("environment: {A-B: c}\n", "A-B is no name of an environment variable"),
+        ("environment: {A-B: c}\n", "A-B is not a valid environment variable"),
         ("digest: abc\n", "digest is not for a suite to say"),
     ],
 )

@@ -63,7 +63,7 @@ def replace(parameters: dict[str, Any], dry: bool = False) -> dict[str, Any]:
     left = remains(parameters["data_dir"])
     if left == "member":
         raise EtcdError(
-            f"{parameters['data_dir']} holds the data of a member: it is no empty node. Nothing was changed: start it, "
+            f"{parameters['data_dir']} holds the data of a member, so the node is not empty. Nothing was changed: start it, "
             "or move that folder away to have the member replaced"
         )
     rows = _agreed_rows(others)

@@ -82,7 +82,7 @@ def move_aside(data_dir: str, kept: str) -> str:
 def _refuse_unusable(parameters: dict[str, Any]) -> None:
     data = parameters["data_dir"]
     if not os.path.isdir(data):
-        raise EtcdError(f"{data} is no folder; expected a node that was provisioned. Nothing was stopped: provision it first")
+        raise EtcdError(f"{data} is not a folder; expected a node that was provisioned. Nothing was stopped: provision it first")
     if remains(data) == "leftover":
         raise EtcdError(
             f"{data} holds a database and no log: a log that lies elsewhere would not fit what is restored. Nothing was stopped: "

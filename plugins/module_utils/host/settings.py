@@ -80,6 +80,6 @@ class Parser:
             if done.returncode == 0:
                 return json.loads(done.stdout)
             if done.returncode != NO_PARSER:
-                raise SettingsError(f"{path} is no YAML: {cut(done.stderr.decode('utf-8', 'replace').strip(), 200)}")
+                raise SettingsError(f"{path} is not YAML: {cut(done.stderr.decode('utf-8', 'replace').strip(), 200)}")
         tried = ", ".join(dict.fromkeys(python for python, _packages in self._ways))
-        raise SettingsError(f"{path} is no JSON, and no Python here reads YAML (tried {tried}): name one that has PyYAML")
+        raise SettingsError(f"{path} is not JSON, and no Python here reads YAML (tried {tried}): name one that has PyYAML")

@@ -42,7 +42,7 @@ def _children(data: bytes) -> list[tuple[int, bytes]]:
         tag, size, begin = _header(data, at)
         at = begin + size
         if at > len(data):
-            raise ValueError("is no whole certificate")
+            raise ValueError("is not a complete certificate")
         found.append((tag, data[begin:at]))
     return found
 
@@ -53,7 +53,7 @@ def _header(data: bytes, at: int) -> tuple[int, int, int]:
     octets = int.from_bytes(size, "big") ^ LONG if size >= bytes([LONG]) else 0
     size = data[at : at + octets] if octets else size
     if not tag or len(size) != (octets or 1):
-        raise ValueError("is no whole certificate")
+        raise ValueError("is not a complete certificate")
     return tag[0], int.from_bytes(size, "big"), at + octets
 
 

@@ -182,7 +182,7 @@ class Folder:
         free, needed = room.f_bavail * room.f_frsize, 2 * (int(self.about["size"]) + int(self.about["wal"]))
         if free < needed:
             raise PostgresqlError(
-                f"{self.folder} has {free >> 20} MiB free, a backup may need {needed >> 20} MiB; make room or say another "
+                f"{self.folder} has {free >> 20} MiB free, a backup may need {needed >> 20} MiB; make room, or name another "
                 "folder with nodewise_backup_dir"
             )
 

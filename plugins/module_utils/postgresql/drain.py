@@ -182,7 +182,7 @@ def _without_sessions(sql: Sql, own: str, parameters: dict[str, Any]) -> tuple[l
     idle, busy = empty(sql, parameters["drain_s"])
     if busy and not parameters["terminate"]:
         raise PostgresqlError(
-            f"{own} is not free of sessions after {parameters['drain_s']:g} s: {told(busy)}. It is out of use, and runs.\n"
-            "Let them end, or accept that they are cut off: -e nodewise_drain_terminate=replicas"
+            f"{own} still has sessions after {parameters['drain_s']:g} s: {told(busy)}. It is out of service and still running.\n"
+            "Let them end, or allow cutting them off: -e nodewise_drain_terminate=replicas"
         )
     return idle, terminate(sql, busy)

@@ -35,13 +35,11 @@ def ask(command: str, max_age: float, system: str, now: float, limit: float) -> 
     age = now - stop
     at = timestamp(stop)
     if age < -SKEW:
-        raise EvidenceError(
-            f"the newest backup of {tool} is said to end at {at}, which is in the future; expected clocks that agree"
-        )
+        raise EvidenceError(f"the newest backup of {tool} ended at {at}, which is in the future; expected clocks that agree")
     if age > max_age:
         raise EvidenceError(
             f"the newest backup of {tool} ended at {at}, {age / 3600:.1f} h ago; expected {max_age / 3600:g} h at most: make one, "
-            "or say another nodewise_backup_max_age"
+            "or raise nodewise_backup_max_age"
         )
     return {"tool": tool, "label": label, "at": at, "age_s": max(0, round(age))}
 

@@ -122,7 +122,7 @@ def _unfit(cluster: dict[str, Any], own: str, candidate: str) -> list[str]:
         lines.append(f"timelines are {', '.join(f'{name} {value}' for name, value in timelines.items())}, expected the same")
     synchronous = [one["name"] for one in cluster.get("members", []) if one.get("role") in SYNCHRONOUS]
     if synchronous and candidate not in synchronous:
-        lines.append(f"{candidate} is no synchronous standby ({', '.join(synchronous)} is)")
+        lines.append(f"{candidate} is not a synchronous standby ({', '.join(synchronous)} is)")
     return lines
 
 
@@ -135,7 +135,7 @@ def missing(seen: Seen, aim: Aim) -> str:
     if seen.timeline != aim.timeline:
         return f"{aim.candidate} leads on timeline {seen.timeline}, expected {aim.timeline}: it was not the only failover"
     if seen.standby != "streaming":
-        return f"{aim.candidate} leads, and {aim.own} is no streaming replica of it: {seen.standby or 'not connected'}"
+        return f"{aim.candidate} leads, and {aim.own} is not a streaming replica of it: {seen.standby or 'not connected'}"
     return ""
 
 
@@ -152,9 +152,9 @@ def verdict(seen: Seen, aim: Aim, answer: str) -> str:
     if seen.leader not in (None, aim.own, aim.candidate):
         return f"another one leads: {seen.leader}, not {aim.candidate}; {asked}\nLook at Patroni's log on {aim.candidate}"
     if seen.leader == aim.candidate:
-        return f"it happened, and is not at its end: {missing(seen, aim)}; {asked}"
+        return f"it happened, but has not finished: {missing(seen, aim)}; {asked}"
     own = {None: "does not answer", True: "is in recovery", False: "takes writes"}[seen.own_recovery]
-    return f"it is not known to be at its end: {missing(seen, aim)}, {aim.own} {own}; {asked}\nSee what /cluster says first"
+    return f"it is unknown whether it has finished: {missing(seen, aim)}, {aim.own} {own}; {asked}\nSee what /cluster says first"
 
 
 def _refuse(access: Access, own: str, candidate: str) -> None:
@@ -175,9 +175,9 @@ def _prepare(access: Access, here: Member, there: Member, parameters: dict[str, 
         left = wait_for_transactions(sql, parameters["drain_s"])
         if left and not parameters["terminate"]:
             raise PostgresqlError(
-                f"a switchover would cut off what is under way on {here.name}: {told(left)}. "
+                f"a switchover would cut off transactions on {here.name}: {told(left)}. "
                 f"Nothing was changed: {here.name} leads.\n"
-                "Let it end, or accept that it is cut off: -e nodewise_drain_terminate=always"
+                "Let it end, or allow cutting it off: -e nodewise_drain_terminate=always"
             )
         return terminate(sql, left)
 

@@ -189,7 +189,7 @@ class Observer:
         found: dict[str, Any] = {"at": None, "members": {}, "errors": {}}
         names = [name for name in self._answers if "sql" in self._answers[name]]
         if primary is None or "sql" not in self._answers[primary]:
-            return {**found, "errors": dict.fromkeys(names, "there is no one primary to compare with")}
+            return {**found, "errors": dict.fromkeys(names, "there is no single primary to compare with")}
         found["at"] = self._answers[primary]["sql"]["lsn"]
 
         def make(member: Member) -> None:
@@ -207,7 +207,7 @@ class Observer:
             )
         timelines = timelines_of(found)
         if timelines is None:
-            raise PostgresqlError("the timelines that it came through are not known")
+            raise PostgresqlError("its timeline history is unknown")
         digests, found["collations"] = self.digests.of(member, int(found["sql"]["version"].split(".")[0]))
         return fingerprint(found["sql"]["system_identifier"], found["sql"]["timeline"], timelines, digests)
 

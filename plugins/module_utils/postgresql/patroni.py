@@ -90,7 +90,7 @@ def anybody(access: Access, first: str) -> dict[str, Any]:
             return Patroni(access, member).cluster()
         except PostgresqlError as error:
             errors.append(f"{member.name}: {error}")
-    raise PostgresqlError(f"no Patroni says how the cluster is: {'; '.join(errors)}")
+    raise PostgresqlError(f"no Patroni answers: {'; '.join(errors)}")
 
 
 def leader_of(cluster: dict[str, Any]) -> str | None:

@@ -69,7 +69,7 @@ def lacking(status: dict[str, Any], cluster: dict[str, Any], name: str, received
     if status.get("state") != "running":
         return f"it is {status.get('state')}"
     if leader == name:
-        return "" if status.get("role") in ("primary", "master") else "it has the leader's lock, and is no primary"
+        return "" if status.get("role") in ("primary", "master") else "it has the leader's lock, but is not the primary"
     if status.get("role") in ("primary", "master"):
         return f"it runs as a primary beside {leader or 'nobody'}"
     timeline = member_of(cluster, leader or "").get("timeline")

@@ -97,7 +97,7 @@ class Trial:
             finally:
                 end(process, signal.SIGQUIT)
         if keep and process.returncode:
-            raise PostgresqlError(f"what was restored did not end in order (exit code {process.returncode})")
+            raise PostgresqlError(f"the restored backup did not shut down cleanly (exit code {process.returncode})")
 
     def unpack(self) -> None:
         """Unpack the archive, and hold it against its manifest."""
@@ -148,11 +148,11 @@ class Trial:
                     return
             except PostgresqlError as error:
                 if not str(error).startswith(EARLY) and self.stays(process):
-                    raise PostgresqlError(f"what was restored does not answer: {error}") from None
+                    raise PostgresqlError(f"the restored backup does not answer: {error}") from None
             self.programs.look()
             time.sleep(TICK)
         said = [line for line in last_words(log).splitlines() if "FATAL:" in line or "PANIC:" in line]
-        raise PostgresqlError(f"what was restored does not start: {complaint(said[0]) if said else 'no word'}")
+        raise PostgresqlError(f"the restored backup does not start: {complaint(said[0]) if said else 'no word'}")
 
     @staticmethod
     def stays(process: subprocess.Popen[bytes]) -> bool:
@@ -167,13 +167,13 @@ class Trial:
         """See that it has all that the backup had."""
         found = self.access.local_sql(REVISION, folder=self.folder)
         if found < reaches:
-            raise PostgresqlError(f"what was restored reaches {found}, expected {reaches}")
+            raise PostgresqlError(f"the restored backup reaches {found}, expected {reaches}")
 
     def identify(self, system: str) -> None:
         """See that it is the cluster."""
         found = self.access.local_sql(SYSTEM, folder=self.folder)
         if found != system:
-            raise PostgresqlError(f"what was restored is cluster {found}, expected {system}")
+            raise PostgresqlError(f"the restored backup is of cluster {found}, expected {system}")
 
 
 def compare(found: dict[str, set[int]], expected: dict[str, set[int]]) -> None:
@@ -182,4 +182,4 @@ def compare(found: dict[str, set[int]], expected: dict[str, set[int]]) -> None:
         lacking = len(tables - found.get(name, set()))
         if name not in found or lacking:
             has = f"lacks {lacking} of {len(tables)} tables of the database {name}" if name in found else f"has no database {name}"
-            raise PostgresqlError(f"what was restored {has}")
+            raise PostgresqlError(f"the restored backup {has}")

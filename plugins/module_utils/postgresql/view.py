@@ -376,4 +376,4 @@ def _barred(member: dict[str, Any], row: dict[str, Any] | None, tags: dict[str, 
         return f"has the tag {tag}"
     if member["lag"] is None:
         return "does not say how far it has replayed"
-    return "is no synchronous standby" if row and synchronous and row["sync_state"] not in SYNC else ""
+    return "is not a synchronous standby" if row and synchronous and row["sync_state"] not in SYNC else ""

@@ -87,7 +87,7 @@ class Apt(Manager):
         done = run(["dpkg-deb", "--showformat=${Package}\t${Version}\t${Installed-Size}", "--show", file])
         fields = done.stdout.split("\t")
         if done.returncode or len(fields) != 3:  # noqa: PLR2004 - the three that were asked for
-            raise PackageError(f"{os.path.basename(file)} is no Debian package: {said(done)}")
+            raise PackageError(f"{os.path.basename(file)} is not a Debian package: {said(done)}")
         return fields[0], fields[1], int(fields[2] or 0) << 10
 
     def download(self, wanted: list[str], folder: str, timeout: float) -> None:

@@ -121,7 +121,7 @@ class Dnf(Manager):
         done = run(["rpm", "-qp", "--nosignature", "--queryformat", f"%{{NAME}}\t{EVR}\t%{{LONGSIZE}}", file])
         fields = done.stdout.split("\t")
         if done.returncode or len(fields) != 3:  # noqa: PLR2004 - the three that were asked for
-            raise PackageError(f"{os.path.basename(file)} is no RPM package: {said(done)}")
+            raise PackageError(f"{os.path.basename(file)} is not an RPM package: {said(done)}")
         return fields[0], fields[1], int(fields[2])
 
     def download(self, wanted: list[str], folder: str, timeout: float) -> None:

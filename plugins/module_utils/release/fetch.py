@@ -52,7 +52,7 @@ def fetch(url: str, target: str, sha256: str, until: float) -> int:
     if found != sha256:
         raise FetchError(
             f"{name_of(url)}: sha256 is {found[:16]}…, expected {sha256[:16]}…; nothing was staged: "
-            "correct the checksum if it is wrong, else do not trust the source"
+            "correct the checksum if it is wrong; otherwise do not trust the source"
         )
     return size
 

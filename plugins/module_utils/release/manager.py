@@ -201,7 +201,7 @@ def refuse_more(ours: set[str], removed: list[str], touched: list[str]) -> None:
     """Raise PackageError when installing packages would do more than add what they need."""
     names = ", ".join(sorted(ours))
     if removed:
-        raise PackageError(f"installing {names} would remove {', '.join(removed)}; nothing of that was done")
+        raise PackageError(f"installing {names} would remove {', '.join(removed)}; nothing was done")
     if touched:
         raise PackageError(
             f"{names} needs another version of what is installed ({', '.join(touched)}): "

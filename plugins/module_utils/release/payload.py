@@ -53,7 +53,7 @@ class Payload:
             broken = self.manager.broken()
             if others := sorted(set(broken) - set(self.packages)):
                 raise PackageError(
-                    f"{', '.join(others[:5])} half installed, which is not ours: fix that first (dpkg --configure -a)"
+                    f"{', '.join(others[:5])} half installed, but not by Nodewise: fix that first (dpkg --configure -a)"
                 )
             lacking = self.missing()
             if lacking and not broken:  # else this goes on with what was found fit, and was interrupted

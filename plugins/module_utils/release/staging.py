@@ -60,7 +60,7 @@ def reason(store: Store, wanted: dict[str, Any]) -> str:
     manifest = store.manifest(version)
     why = store.damage(version, hashed=True)
     if why and not wanted["artifacts"]:
-        raise NotToBeHad(f"{version} {why}, and is offered no more; nothing was staged: give nodewise_releases where it comes from")
+        raise NotToBeHad(f"{version} {why}, and is no longer offered; nothing was staged: say in nodewise_releases where to get it")
     if not why and manifest and wanted["artifacts"] and not _same(manifest, wanted):
         why = "was staged from other artifacts"
     runs_there = not all(artifact["kind"] == "package" for artifact in wanted["artifacts"])

@@ -36,7 +36,7 @@ class Store:
     def path(self, version: str) -> str:
         """Return where a version lies, or would; a version that is no plain name is refused."""
         if not _VERSION.fullmatch(version):
-            raise ReleaseError(f"{version!r} is no version; expected one like 3.5.16")
+            raise ReleaseError(f"{version!r} is not a version; expected one like 3.5.16")
         return os.path.join(self.releases, version)
 
     def staged(self) -> list[str]:

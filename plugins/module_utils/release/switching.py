@@ -112,7 +112,9 @@ def _refuse_unusable(store: Store, version: str, check: bool) -> None:
         staged = ", ".join(store.staged()) or "none"
         raise ReleaseError(f"{version} {damage}; staged are: {staged}. Nothing was changed: stage it first")
     if os.path.lexists(store.link) and not os.path.islink(store.link):
-        raise ReleaseError(f"{store.link} is no link; nothing was changed: name the link that the unit's ExecStart goes through")
+        raise ReleaseError(
+            f"{store.link} is not a symbolic link; nothing was changed: name the link that the unit's ExecStart goes through"
+        )
 
 
 def _change(store: Store, unit: Unit, payload: Payload, version: str, timeout: float, kill: bool, result: dict[str, Any]) -> State:

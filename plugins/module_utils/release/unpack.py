@@ -52,7 +52,7 @@ def unpack(file: str, kind: str, target: str) -> None:
             for member in tar:
                 _extract(tar, member, target)
     except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError) as error:
-        raise UnpackError(f"is no readable {kind}: {error}") from None
+        raise UnpackError(f"is not a readable {kind}: {error}") from None
 
 
 def _stream(file: str, kind: str) -> ContextManager[IO[bytes]]:
@@ -74,11 +74,11 @@ def _data(file: str) -> Iterator[IO[bytes]]:
 def _data_member(stream: IO[bytes]) -> tuple[str, int]:
     """Find data.tar.* in a Debian package, which is an ar archive, and leave the stream at its first byte."""
     if stream.read(len(AR_MAGIC)) != AR_MAGIC:
-        raise UnpackError("is no Debian package")
+        raise UnpackError("is not a Debian package")
     while True:
         header = stream.read(AR_HEADER)
         if len(header) < AR_HEADER:
-            raise UnpackError("is no whole Debian package: it ends before data.tar")
+            raise UnpackError("is not a complete Debian package: it ends before data.tar")
         name, size = header[:16].decode("ascii", "replace").strip().rstrip("/"), int(header[48:58])
         if name.startswith("data.tar"):
             return name, size
@@ -136,7 +136,7 @@ def _unzip(file: str, target: str) -> None:
                     with archive.open(member) as source:
                         _write(source, os.path.join(target, name), 0o644)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
-        raise UnpackError(f"is no readable wheel: {error}") from None
+        raise UnpackError(f"is not a readable wheel: {error}") from None
 
 
 def _write(source: IO[bytes], place: str, mode: int) -> None:

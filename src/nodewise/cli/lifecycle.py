@@ -28,7 +28,7 @@ def variables(given: tuple[str, ...]) -> dict[str, Any]:
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError:
-            raise click.BadParameter(f"{pair!r}: the value is no YAML; put it in quotes") from None
+            raise click.BadParameter(f"{pair!r}: the value is not YAML; put it in quotes") from None
         found[key] = text if isinstance(value, float) else value
     return found
 

@@ -48,6 +48,6 @@ def _case(line: str) -> Case:
         raise Unparsable("is not JSON") from None
     name, status = (value.get("name"), value.get("status")) if isinstance(value, dict) else (None, None)
     if not isinstance(name, str) or not isinstance(status, str) or status.lower() not in _WORDS:
-        raise Unparsable('is no case: expected {"name": ..., "status": "pass", "fail" or "skip"}')
+        raise Unparsable('is not a case: expected {"name": ..., "status": "pass", "fail" or "skip"}')
     reason, took = value.get("reason") or value.get("message") or "", value.get("seconds", value.get("duration_s"))
     return Case(name, _WORDS[status.lower()], short(str(reason)), seconds(took))

@@ -144,7 +144,7 @@ def _refuse(suite: Suite) -> None:
         raise UsageError(f"{suite.folder} has no executables; expected scripts with a run bit (chmod +x) directly in it")
     wrong = [name for name in (*suite.environment, *suite.variables, *suite.secrets) if not ENVIRONMENT.match(name)]
     if wrong:
-        raise UsageError(f"{suite.folder}/{DECLARED}: {', '.join(wrong)} is no name of an environment variable")
+        raise UsageError(f"{suite.folder}/{DECLARED}: {', '.join(wrong)} is not a valid environment variable")
 
 
 def readable(name: str) -> str:
