@@ -34,12 +34,15 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     recovered_to,
     refuse_short_window,
     refuse_unfit,
+    refuse_unrehearsed,
+    rehearsal,
     renamed,
     role_path,
     roll,
     run_of,
     soak,
     sources,
+    unrehearsed,
     versions_ahead,
     waived,
     way_back,
@@ -126,7 +129,20 @@ class ActionModule(EngineAction):
         window = [datetime.fromisoformat(about[key]) if about[key] else None for key in ("window_start", "window_end")]
         refuse_short_window(made, took.of(made) if took else None, *window, datetime.now().astimezone())
         self.warn(busy(made, nodes), run)
+        self.rehearsed(run, made, args)
         return made
+
+    def rehearsed(self, run: Run, made: Plan, args: dict[str, Any]) -> None:
+        """Refuse a plan that nobody rehearsed, where that is asked for; with --check, whose record is rehearsed, it is a gap."""
+        if not args["require_rehearsal"]:
+            return
+        where = args["rehearsals"] or str(run.folder.parent / "rehearsals")
+        keys = args["rehearsal_keys"] or [rehearsal.public(rehearsal.own_key(rehearsal.key_file()))]
+        why = unrehearsed(made, args["require_rehearsal"], where, keys, datetime.now().astimezone())
+        if why and self._task.check_mode:
+            made.gaps.append(f"not rehearsed: {why}")
+        else:
+            refuse_unrehearsed(made, why)
 
     def checks(self, args: dict[str, Any], about: dict[str, Any], task_vars: dict[str, Any]) -> bool:
         """Whether mixed versions are checked: on test hosts, or where an operator wants it; and where the role can."""

@@ -59,10 +59,26 @@ options:
   waive:
     description:
       - What may pass in this run, each with the reason, which is recorded with who gave it. A name is that of a gate, of a refusal
-        (V(quorum_at_risk), V(cannot_go_back), V(window_closed)), or the hash of a difference between what a node's process runs
-        with and what a restart would use. Gates about data, or about what runs, cannot be waived, nor can an unknown answer.
+        (V(quorum_at_risk), V(cannot_go_back), V(window_closed), V(rehearsed)), or the hash of a difference between what a node's
+        process runs with and what a restart would use. Gates about data, or about what runs, cannot be waived, nor can an unknown
+        answer.
     type: dict
     default: {}
+  require_rehearsal:
+    description:
+      - How old a valid rehearsal of the same release may be, such as V(7d); without one the run is refused. In check mode, whose
+        record is what is rehearsed, the plan says so as a gap.
+    type: str
+    default: ''
+  rehearsals:
+    description: Where records of rehearsals are, a folder or a URL; by default V(rehearsals) beside the records of runs.
+    type: str
+    default: ''
+  rehearsal_keys:
+    description: Public keys of those whose rehearsals count; by default the controller's own.
+    type: list
+    elements: str
+    default: []
   deadline:
     description: Seconds that a node may take to settle after a change.
     type: float

@@ -27,6 +27,7 @@ try:
     from nodewise import __version__, files, renamed
     from nodewise.errors import GateFailed, NodewiseError, Paused, Refused
     from nodewise.model import Artifact, Hop, Observation, Outcome, Plan, ReasonCode, Settings, Step, Subject, good
+    from nodewise.record import rehearsal
     from nodewise.record.run import Run, new_folder, runs
     from nodewise.record.summary import attempt, decide, midway, worth_collecting
     from nodewise.record.took import earlier
@@ -45,6 +46,7 @@ try:
     from nodewise.upgrade.observing import unseen
     from nodewise.upgrade.path import Resolver, hops_through, recovered_to, versions_ahead, way_back
     from nodewise.upgrade.preflight import busy, holds, installs, refuse_short_window, refuse_unfit, refuse_unready, waived
+    from nodewise.upgrade.rehearsed import refuse_unrehearsed, unrehearsed
     from nodewise.views.plan import describe
     from nodewise.views.status import status
     from nodewise.views.summary import ending
@@ -57,6 +59,7 @@ except ImportError as missing:
     __version__ = ahead = approval = Artifact = attempt = backups = components = decide = declaration = describe = None
     ending = good = Hop = hops_through = judge_back = judge_step = lease = load_rules = memory = msgspec = new_folder = None
     Observation = order = Outcome = Plan = plan = pypi = refuse_short_window = refuse_unfit = refuse_unready = recovered_to = None
+    refuse_unrehearsed = rehearsal = unrehearsed = None
     busy = earlier = files = holds = installs = midway = nearest = noticed = ReasonCode = renamed = None
     Resolver = roll = Run = Settings = smoke_finish = smoke_report = smoke_session = smoke_suite = smoke_verdict = None
     soak = sources = status = Step = Subject = summarized = unseen = Version = versions_ahead = None

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from nodewise import __version__, renamed
-from nodewise.cli import again, bench, check, lifecycle, look, power, run, runs, scenario, smoke
+from nodewise.cli import again, bench, check, lifecycle, look, power, production, run, runs, scenario, smoke
 from nodewise.errors import NodewiseError
 
 ON_TESTNETS = [
@@ -36,7 +36,7 @@ ON_TESTNETS = [
     run.heal,
     bench.bench,
 ]
-EVERYWHERE = [runs.runs, smoke.smoke, check.check]
+EVERYWHERE = [runs.runs, smoke.smoke, check.check, production.rehearse]
 SUGGESTED = re.compile(r"\.? \(?Did you mean (.*?)\)?$")  # how click ends a message
 INTERRUPTED = 130  # exit code, as of a shell
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
@@ -108,6 +108,7 @@ def nodewise() -> None:
     nodewise runs                                          the records of runs, and how each ended
     nodewise smoke etcd --tier basic                       a smoke suite on a testnet, with a live view
     nodewise check runs/20260101-120000-rolling-upgrade-demo-1a2b    judge a recorded history again
+    nodewise rehearse --plan runs/20260101-120000-upgrade-payments-1a2b    what production planned, on a testnet
 
     Exit codes: 0 done, 1 a promise was broken, 2 bad input (nothing was touched), 3 unknown, 4 the setup failed.
     """

@@ -35,7 +35,11 @@ def rehearse(scenario: Scenario, keep: bool, name: str, seed: int | None, leader
     The last line of a run that failed is the command that performs it again.
     """
     lifecycle.refuse(request(scenario, name))
-    rehearsal = Rehearsal(scenario, name, seed=seed, leader=leader)
+    return rehearsed(Rehearsal(scenario, name, seed=seed, leader=leader), keep)
+
+
+def rehearsed(rehearsal: Rehearsal, keep: bool) -> int:
+    """Make its testnet and perform it, whatever comes of it. Returns the exit code."""
     try:
         with interruptible():
             code = _rehearse(rehearsal, keep)

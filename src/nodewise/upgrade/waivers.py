@@ -13,8 +13,8 @@ from nodewise.errors import Refused
 from nodewise.model import Gate
 
 # Refusals by the reason codes of the glossary: stopping one member is an outage; what runs cannot be put back; the change window
-# is shorter than the estimate.
-REFUSALS = ("quorum_at_risk", "cannot_go_back", "window_closed")
+# is shorter than the estimate. `rehearsed` is that no rehearsal of the release counts.
+REFUSALS = ("quorum_at_risk", "cannot_go_back", "window_closed", "rehearsed")
 HASH = re.compile(r"[0-9a-f]{8}")  # of a difference that a restart would bring up: module_utils/node/restart.py
 
 
