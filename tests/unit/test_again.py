@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -17,8 +18,9 @@ from nodewise.cli.again import rate
 from nodewise.cli.main import main
 from nodewise.errors import SetupError, UsageError
 from nodewise.record.run import Run
-from nodewise.simulation import shrink
+from nodewise.simulation import hosts, regression, shrink
 from nodewise.simulation.again import fixed, recorded
+from nodewise.simulation.faults.host import Scene
 from nodewise.simulation.regression import keep
 from nodewise.simulation.scenario import Scenario, load
 from nodewise.systems import catalog
@@ -212,3 +214,137 @@ def test_when_the_time_is_over_the_smallest_so_far_is_taken() -> None:
     found = shrink.shrunk(scenario(TWELVE), needs("f3"), over=lambda: next(left, True))
     assert 12 > len(found.faults) >= 1
     assert needs("f3")(found)
+
+
+# --- on testnets that are not there ----------------------------------------------------------------------------------
+
+
+class Cluster:
+    """Members of which one leads; handing over works on the second try, as during an election."""
+
+    def __init__(self, leads: str, *, obeys: bool = True) -> None:
+        self.leads, self.asked, self.obeys = leads, list[str](), obeys
+
+    def client(self, node: str) -> Any:
+        """A client of a member."""
+        cluster = self
+
+        class Client:
+            name = node
+
+            def open(self) -> None: ...
+            def close(self) -> None: ...
+            def hand_over(self, to: Any) -> None:
+                cluster.asked.append(f"{node} to {to.name}")
+                if len(cluster.asked) == 1:
+                    raise OSError("no leader")
+                if cluster.obeys:
+                    cluster.leads = to.name
+
+        return Client()
+
+    def scene(self, **more: Any) -> Scene:
+        """As faults see it."""
+        return Scene({}, [], "", lambda: self.leads, **{"client": self.client, **more})
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for long."""
+    monkeypatch.setattr(hosts, "PATIENCE", 0.2)
+    monkeypatch.setattr(hosts.time, "sleep", lambda _: None)
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_recorded_leader_is_handed_leadership() -> None:
+    """The leader of that moment is asked, again where it failed, and nobody who leads already."""
+    cluster = Cluster("x-n1")
+    hosts.hand_over(cluster.scene(), "x-n2")
+    assert ("x-n2", ["x-n1 to x-n2"] * 2) == (cluster.leads, cluster.asked)
+    hosts.hand_over(cluster.scene(), "x-n2")
+    assert 2 == len(cluster.asked)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("cluster", "more", "says"),
+    [
+        (Cluster("x-n1", obeys=False), {}, "x-n2 was to lead, and did not within"),
+        (Cluster("x-n1"), {"client": None}, "this system's client cannot hand leadership over"),
+        (Cluster("x-n1"), {"client": lambda _: object()}, "this system's client cannot hand leadership over"),
+    ],
+)
+def test_who_does_not_come_to_lead_ends_the_replay(cluster: Cluster, more: dict[str, Any], says: str) -> None:
+    """As a setup that failed, and not as a run that was judged."""
+    with pytest.raises(SetupError, match=says):
+        hosts.hand_over(cluster.scene(**more), "x-n2")
+
+
+class Rehearsals:
+    """Rehearsals that are not performed: what each is told, and which testnets are made and removed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *verdicts: str | SetupError) -> None:
+        self.log: list[str] = []
+        self._verdicts = iter(verdicts)
+        monkeypatch.setattr(regression, "Rehearsal", lambda asked, _name: self._of(asked))
+        monkeypatch.setattr(regression.lifecycle, "down", lambda name: self.log.append(f"down {name}"))
+        monkeypatch.setattr(regression.lifecycle, "refuse", lambda _: None)
+        for name in ("heal_all", "scene_of", "clients_of"):
+            monkeypatch.setattr(regression, name, lambda *_, name=name: self.log.append("healed") if name == "heal_all" else None)
+
+    def _of(self, asked: Scenario) -> Any:
+        def perform(*_: object) -> dict[str, Any]:
+            if isinstance(verdict := next(self._verdicts), SetupError):
+                raise verdict
+            return {"checkers": [{"checker": "durable", "verdict": verdict, "says": "lost: 1"}]}
+
+        def up(_say: object) -> Any:
+            self.log.append(f"up {asked.cluster.nodes}")
+            return SimpleNamespace(nodes=[])
+
+        return SimpleNamespace(up=up, perform=perform)
+
+
+def test_runs_of_one_cluster_are_on_one_testnet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is healed between them, and made anew for another cluster, after an upgrade, and after one that could not be judged."""
+    made = Rehearsals(monkeypatch, "invalid", "valid", "invalid", "invalid", SetupError("ssh"), "invalid")
+    tries = regression.Tries("x", {"durable"}, lambda _: None)
+    small, upgraded = scenario(cluster={"system": SYSTEM, "nodes": 3}), scenario(upgrade={"to": "2"})
+    asked = [scenario(), scenario(), small, upgraded, upgraded, scenario()]
+    assert [True, False, True, True, False, True] == [tries.fails(one) for one in asked]
+    tries.close()
+    expected = ["up 5", "healed", "down x", "up 3", "down x", "up 5", "down x", "up 5", "down x", "up 5", "down x"]
+    assert (expected, 6, {"durable": "lost: 1"}) == (made.log, tries.runs, tries.says)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "fails", "runs"),
+    [(["invalid", "valid", "invalid"], True, 3), (["invalid", "invalid"], True, 2), (["valid", "unknown"], False, 2)],
+)
+def test_a_rate_is_told_with_no_more_runs_than_it_takes(
+    verdicts: list[str], fails: bool, runs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of three: the third is not made once it is known; unknown is no failure."""
+    Rehearsals(monkeypatch, *verdicts)
+    tries = regression.Tries("x", {"durable"}, lambda _: None, times=3, least=2)
+    assert (fails, runs) == (tries.fails(scenario()), tries.runs)
+
+
+def test_another_checker_that_fails_is_another_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is made smaller stays the failure that it was."""
+    Rehearsals(monkeypatch, "invalid")
+    assert not regression.Tries("x", {"once"}, lambda _: None).fails(scenario())
+
+
+def test_replays_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each with the recorded seed and, pinned, the recorded leader; one that was invalid makes the exit code."""
+    codes, told = iter([0, 3, 1]), list[tuple[Any, ...]]()
+
+    def rehearse(_scenario: Scenario, _keep: bool, name: str, *more: Any) -> int:
+        told.append((name, *more))
+        return next(codes)
+
+    monkeypatch.setattr(cli, "rehearse", rehearse)
+    done = CliRunner().invoke(main, ["replay", str(record(tmp_path, leader="n2")), "--times", "3", "--pin", "--name", "y"])
+    assert (1, [("y", SEED, "n2")] * 3) == (done.exit_code, told)
+    assert "2 of 3 failed: 1 valid, 1 invalid, 1 unknown\n" == done.stdout
