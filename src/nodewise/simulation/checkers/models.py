@@ -68,6 +68,8 @@ class Model:
 
 def frozen(value: Any) -> Any:
     """A value that can be compared and kept in a set."""
+    if isinstance(value, str | int):
+        return value
     if isinstance(value, dict):
         return tuple(sorted((str(key), frozen(item)) for key, item in value.items()))
     if isinstance(value, list | tuple):

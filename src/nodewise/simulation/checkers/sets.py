@@ -21,16 +21,6 @@ DOES = frozenset({"add", "read"})
 
 
 @dataclass(slots=True)
-class Element:
-    """When an element may have been added, and the reads of it alone. Times as in the history."""
-
-    begin: float = math.inf  # of the first addition that may have happened
-    end: float = math.inf  # of the first that was acknowledged
-    seen: float = math.inf  # end of the first read that found it
-    unseen: float = -math.inf  # begin of the last read that did not
-
-
-@dataclass(slots=True)
 class Whole:
     """A read of the whole set."""
 
@@ -39,54 +29,59 @@ class Whole:
     end: float
 
 
+Times = dict[Hashable, float]
+
+
 @dataclass
 class Seen:
-    """What a history says of a set, so far."""
+    """What a history says of a set, so far: of each element, with its times, and of each read of all of them.
 
-    elements: dict[Hashable, Element] = field(default_factory=dict)
+    A million elements are four dictionaries of numbers, which the garbage collector does not look through again and again.
+    """
+
+    begin: Times = field(default_factory=dict)  # of the first addition that may have happened
+    end: Times = field(default_factory=dict)  # of the first that was acknowledged
+    seen: Times = field(default_factory=dict)  # end of the first read of it alone that found it
+    unseen: Times = field(default_factory=dict)  # begin of the last one that did not
     reads: list[Whole] = field(default_factory=list)
     count: int = 0
     open: dict[int, Operation] = field(default_factory=dict)
 
     def take(self, operation: Operation) -> None:
         """Go on by one operation."""
-        if operation.type == "invoke":
+        kind = operation.type
+        if kind == "invoke":
             self.open[operation.process] = operation
         elif asked := self.open.pop(operation.process, None):
             self.count += 1
             if asked.f == "read":
                 self._read(asked, operation)
-            elif operation.type != "fail":
-                self._added(asked, operation.time if operation.type == "ok" else math.inf)
+            elif kind != "fail":
+                self._added(asked, operation.time if kind == "ok" else None)
 
     def over(self) -> None:
         """The end: what never ended may have happened."""
         for asked in self.open.values():
             if asked.f == "add":
-                self._added(asked, math.inf)
+                self._added(asked, None)
 
-    def _element(self, key: Hashable) -> Element:
-        if (known := self.elements.get(key)) is None:
-            known = self.elements[key] = Element()
-        return known
-
-    def _added(self, asked: Operation, end: float) -> None:
+    def _added(self, asked: Operation, end: float | None) -> None:
         key = asked.key if asked.key is not None else frozen(asked.value)
-        element = self._element(key)
-        element.begin = min(element.begin, asked.time)
-        element.end = min(element.end, end)
+        if asked.time < self.begin.get(key, math.inf):
+            self.begin[key] = asked.time
+        if end is not None and end < self.end.get(key, math.inf):
+            self.end[key] = end
 
     def _read(self, asked: Operation, done: Operation) -> None:
+        key = asked.key
         if done.type != "ok" or done.stale:
             return
-        if asked.key is None:
+        if key is None:
             self.reads.append(Whole(frozenset(map(frozen, done.value or ())), asked.time, done.time))
-            return
-        element = self._element(asked.key)
-        if done.value is None:
-            element.unseen = max(element.unseen, asked.time)
+        elif done.value is None:
+            self.unseen[key] = max(asked.time, self.unseen.get(key, -math.inf))
         else:
-            element.seen = min(element.seen, done.time)
+            self.seen[key] = min(done.time, self.seen.get(key, math.inf))
 
 
 def judged_set(history: Iterable[Operation]) -> Verdict:
@@ -95,24 +90,24 @@ def judged_set(history: Iterable[Operation]) -> Verdict:
     for operation in history:
         found.take(operation)
     found.over()
-    wrong = next((what for what in (*_alone(found.elements), *_together(found))), None)
+    wrong = next((what for what in (*_alone(found), *_together(found))), None)
     if wrong:
         return Verdict(NAME, "invalid", wrong)
-    acknowledged = sum(element.end < math.inf for element in found.elements.values())
-    if not acknowledged or not (found.reads or any(e.seen < math.inf or e.unseen > -math.inf for e in found.elements.values())):
+    if not found.end or not (found.reads or found.seen or found.unseen):
         return Verdict(NAME, "unknown", "nothing was acknowledged, or nothing read: nothing to judge")
-    return Verdict(
-        NAME, "valid", f"elements without a place in any order: 0 (of {len(found.elements)}, in {found.count} operations)"
-    )
+    return Verdict(NAME, "valid", f"elements without a place in any order: 0 (of {len(found.begin)}, in {found.count} operations)")
 
 
-def _alone(elements: dict[Hashable, Element]) -> Iterator[str]:
+def _alone(found: Seen) -> Iterator[str]:
     """What is wrong with elements that were read one by one."""
-    for key, one in elements.items():
-        if one.seen < one.begin:
-            yield _phantom(key, one)
-        elif one.unseen > min(one.end, one.seen):
-            yield _gone(key) if one.unseen > one.end else f"{key!r} was not there any more, after it was read"
+    for key, time in found.seen.items():
+        if time < found.begin.get(key, math.inf):
+            yield _phantom(found, key)
+    for key, time in found.unseen.items():
+        if time > found.end.get(key, math.inf):
+            yield _gone(key)
+        elif time > found.seen.get(key, math.inf):
+            yield f"{key!r} was not there any more, after it was read"
 
 
 def _together(found: Seen) -> Iterator[str]:
@@ -122,22 +117,19 @@ def _together(found: Seen) -> Iterator[str]:
         if gone := before - read.elements:
             yield f"{min(map(repr, gone))} was read, and is not among {len(read.elements)} others that were: no one order"
             return
-        new = {key: found.elements.get(key, _NOBODY) for key in read.elements - before}
-        yield from (_phantom(key, one) for key, one in new.items() if one.begin > read.end)
-        yield from (_gone(key) for key, one in new.items() if one.end < latest)
-        latest = max([latest, *(one.begin for one in new.values())])
+        new = {key: found.begin.get(key, math.inf) for key in read.elements - before}
+        yield from (_phantom(found, key) for key, begin in new.items() if begin > read.end)
+        yield from (_gone(key) for key in new if found.end.get(key, math.inf) < latest)
+        latest = max([latest, *new.values()])
         if read.end < latest:
             yield f"a read of {len(read.elements)} elements ended before what comes first began"
         latest, before = max(latest, read.begin), read.elements
-    yield from (_gone(key) for key, one in found.elements.items() if key not in before and one.end < latest)
+    yield from (_gone(key) for key, end in found.end.items() if key not in before and end < latest)
 
 
-def _phantom(key: Hashable, one: Element) -> str:
-    return f"{key!r} was read, and {'added only later' if one.begin < math.inf else 'nobody added it'}"
+def _phantom(found: Seen, key: Hashable) -> str:
+    return f"{key!r} was read, and {'added only later' if key in found.begin else 'nobody added it'}"
 
 
 def _gone(key: Hashable) -> str:
     return f"{key!r} was not there any more, after its addition was acknowledged"
-
-
-_NOBODY = Element()
