@@ -88,7 +88,7 @@ class Testnet:
 
 
 def find(name: str) -> Testnet | None:
-    """The testnet, or None when there is not a readable state: a file that a crash left is no testnet."""
+    """The testnet, or None when there is no readable state: a file that a crash left is no testnet."""
     try:
         fields = json.loads((state_folder(name) / "testnet.json").read_text())
         return Testnet(**{**fields, "nodes": tuple(Node(**node) for node in fields["nodes"])})
