@@ -369,7 +369,6 @@ SETTINGS = {
     "another way to be root": {"ANSIBLE_BECOME_METHOD": "su", "ANSIBLE_BECOME": "true"},
     "private variables": {"ANSIBLE_PRIVATE_ROLE_VARS": "true", "ANSIBLE_ERROR_ON_UNDEFINED_VARS": "false"},
     "quiet": {"ANSIBLE_DISPLAY_SKIPPED_HOSTS": "false", "ANSIBLE_DISPLAY_OK_HOSTS": "false", "ANSIBLE_FORCE_HANDLERS": "true"},
-    "no language": {"LC_ALL": "C", "LANG": "C"},
     "another language": {"LC_ALL": "C.UTF-8", "LANG": "tr_TR.UTF-8", "LANGUAGE": "tr"},
 }
 
@@ -383,6 +382,17 @@ def test_settings_of_others(notes: Played, monkeypatch: pytest.MonkeyPatch, name
     notes.member("n3", breaks_on=["1.1.0"])
     assert "n3" in ends(notes, "rolled_back", *UP, code=2)
     assert {"n1": 1, "n2": 0, "n3": 2} == notes.starts()
+
+
+def test_a_locale_without_utf_8(notes: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ansible itself refuses to begin, in one line that says what it needs."""
+    monkeypatch.setenv("LC_ALL", "C")
+    ended = notes.upgrade(*UP)
+    assert ended.returncode not in (0, 2)
+    (line,) = (ended.stdout + ended.stderr).strip().splitlines()
+    assert "requires the locale encoding to be UTF-8" in line
+    assert not notes.run_dir.exists()
+    assert dict.fromkeys(NAMES, 0) == notes.starts()
 
 
 @pytest.mark.slow
