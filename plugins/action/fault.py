@@ -68,9 +68,11 @@ class ActionModule(EngineAction):
         others = {peer: Elsewhere(peer, str(address)) for peer, address in args["peers"].items()}
         scene, fault = Scene({name: host, **others}, [name], args["unit"], _nobody), _fault(args, name)
         fault.check(list(scene.hosts))
+        if why := fault.cannot(scene):
+            raise NodewiseError(f"{fault.id}: {why}")
         with tempfile.TemporaryDirectory() as scratch:
             try:
-                return self.done(Act(fault, scene, Path(folder or scratch) / "journal.jsonl", OWNER), host, fault, args)
+                return self.done(Act(fault, scene, Path(folder or scratch) / "journal.jsonl", OWNER), scene, fault, args)
             except HostError as problem:
                 raise NodewiseError(str(problem)) from problem
 
@@ -79,14 +81,14 @@ class ActionModule(EngineAction):
         answer: dict[str, Any] = self._execute_module(module_name="nodewise.cluster.fault", module_args=args, task_vars=task_vars)
         return answer
 
-    def done(self, act: Act, host: Reached, fault: Fault, args: dict[str, Any]) -> dict[str, Any]:
+    def done(self, act: Act, scene: Scene, fault: Fault, args: dict[str, Any]) -> dict[str, Any]:
         """Inject it unless the host holds it, or heal it where it does."""
         there, wanted, check = act.adopt(), args["state"] == "present", self._task.check_mode
         if there == wanted:
             if there and not check:
                 act.renew(args["seconds"])
             return {"changed": False}
-        able = fault.able() if wanted else ""
+        host, able = next(iter(scene.hosts.values())), fault.able(scene) if wanted else ""
         if able and (why := host.run(able)):
             raise NodewiseError(f"{fault.id}: {host.name} cannot do this: {why}")
         if check:

@@ -110,6 +110,8 @@ MINE = "name: mine\ncluster: {{system: etcd, nodes: 3, version: 3.5.16}}\n{}\n"
         ("faults: [{id: a, kind: kill}]\nmax_down: 0", "may take away 1 of 3 members at once; max_down allows 0"),
         ("fault: []", "unknown field `fault` (did you mean faults?)"),
         ("progress: {within: -1}", "Expected `float` >= 0.0 - at `$.progress.within`"),
+        ("upgrade: {to: 9.9.9}", "no release '9.9.9' of etcd; known: 3.3.25, "),
+        ("faults: [{id: a, kind: kill, taget: one}]", "unknown field `taget` (did you mean target?)"),
         ("workload: {name: regster}", "no workload 'regster' (did you mean register?)"),
         ("workload: {name: bank}", "etcd has no balances, deposit, transfer, which workload bank asks for"),
         ("workload: {command: ./w}", "workload command ./w: no program that can be run is there"),
@@ -187,14 +189,14 @@ def test_a_timeout(cli: Run, new_name: NewName, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_precondition_that_does_not_hold(cli: Run, new_name: NewName, tmp_path: Path) -> None:
-    """Exit code 4, before anything is disturbed, and no verdict: the service of a fault is not there."""
+def test_a_fault_that_these_hosts_cannot_do(cli: Run, new_name: NewName, tmp_path: Path) -> None:
+    """Exit code 2, before anything is disturbed, and no verdict: the service of a fault is not there."""
     net = new_name()
     (tmp_path / "mine.yml").write_text(MINE.format("faults: [{id: a, kind: kill, unit: nowhere}]"))
     done = cli("run", "mine.yml", "--name", net, cwd=tmp_path)
-    assert 4 == done.returncode, done.stdout + done.stderr
-    assert "error: precondition fault_capable does not hold: a: " in done.stderr
-    assert "there is no unit nowhere" in done.stderr
+    assert 2 == done.returncode, done.stdout + done.stderr
+    assert f"error: a: {net}-n1 cannot do this: there is no unit nowhere\n" == done.stderr
+    assert state.find(net) is None
     (record,) = (tmp_path / "runs").iterdir()
     assert not (record / "summary.json").exists()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -34,15 +35,18 @@ from tests.system.cluster import until
 
 UNIT = "stand-in"  # a service to disturb
 DATA, SMALL = "/var/lib/stand-in", "/var/lib/stand-in-small"  # one shares the host's file system, one has its own
-# It writes, as a service with data does, and goes on when that fails.
+# It writes, as a service with data does, and goes on when that fails. What it writes to a second file it does not sync.
 SERVICE = f"""mkdir -p {DATA}; cat >{DATA}/writes.py <<'PYTHON'
 import os, time
 while True:
     try:
         with open("{DATA}/data", "a") as data: data.write("x"); data.flush(); os.fdatasync(data.fileno())
+        with open("{DATA}/unsynced", "a") as data: data.write("x")
+        print("wrote", time.time(), flush=True)
     except OSError as error: print(error)
     time.sleep(0.05)
 PYTHON
+touch {DATA}/data {DATA}/unsynced
 cat >/etc/systemd/system/{UNIT}.service <<'UNIT'
 [Service]
 PrivateTmp=yes
@@ -61,6 +65,7 @@ systemctl is-active {UNIT}; main=$(systemctl show -P MainPID {UNIT})
 grep -c 'State:.T' /proc/$main/status; grep TracerPid /proc/$main/status; pgrep -fa 'late.py|strace'
 ls -A {DATA} {DATA}.* {SMALL}; df -k --output=used {SMALL}
 cut -d ' ' -f 2-4 /proc/self/mounts | sed 's/,.*//' | sort; find /sys/fs/cgroup/*/ -name 'nodewise-*'
+find /run/systemd/system -name '*nodewise*'; grep -c faketime /proc/$main/maps; ls /dev/shm
 for root in /sys/fs/cgroup /sys/fs/cgroup/unified; do cat $root/system.slice/{UNIT}.service/cgroup.freeze; done; :"""
 TABLES = "nft list tables | grep nodewise || :"
 FAULTS: dict[str, dict[str, Any]] = {
@@ -79,6 +84,8 @@ FAULTS: dict[str, dict[str, Any]] = {
     "names": {"kind": "dns", "target": "n1"},
     "expired certificate": {"kind": "expired_certificate", "target": "n1"},
     "node off": {"kind": "node_off", "target": "n1"},
+    "power lost": {"kind": "node_off", "target": "n1", "unsynced": "lost"},
+    "clock": {"kind": "clock", "target": "n1", "offset": "-2h"},
     "slow disk": {"kind": "slow_disk", "target": "n1", "delay": "200ms"},
     "failing disk": {"kind": "failing_disk", "target": "n1"},
     "full disk": {"kind": "full_disk", "target": "n1", "folder": DATA},
@@ -86,7 +93,8 @@ FAULTS: dict[str, dict[str, Any]] = {
     "slow cpu": {"kind": "slow_cpu", "target": "n1", "share": 0.2},
     "less memory": {"kind": "less_memory", "target": "n1"},
 }
-HELD = [name for name in FAULTS if name not in ("restart", "node off")]
+OFF = ("node off", "power lost")
+HELD = [name for name in FAULTS if name not in ("restart", *OFF)]
 # A controller that begins a fault and then does nothing more.
 CONTROLLER = """import json, sys, time
 from dataclasses import replace
@@ -107,7 +115,7 @@ def scene(pair: state.Testnet, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """Two nodes with a service of ours on each."""
     pairs = {days: pki.node(tmp_path_factory.mktemp("pki"), "x", "n1", [], days=days) for days in (0, 365)}
     files = {days: {f"{DATA}/node.crt": one.certificate, f"{DATA}/node.key": one.key} for days, one in pairs.items()}
-    here = replace(scene_of(pair, None), unit=UNIT, expired=lambda _name: files[0])
+    here = replace(scene_of(pair, None), unit=UNIT, data=DATA, expired=lambda _name: files[0])
     for host in here.hosts.values():
         host.run(SERVICE)
         for path, text in files[365].items():
@@ -138,9 +146,33 @@ def test_a_fault_is_proved_and_leaves_nothing(scene: Scene, tmp_path: Path, name
         assert window.began is not None
         assert window.ended is not None
         assert 0.9 <= (window.ended - window.began) / 1e9 <= 2
-    if name == "node off":  # a file system in memory is gone with it
+    if name in OFF:  # a file system in memory is gone with it
         scene.hosts[scene.order[0]].run(f"mount -t tmpfs -o size=8m small {SMALL}")
     assert before == look(scene)
+
+
+def test_what_was_not_synced_is_lost(scene: Scene, tmp_path: Path) -> None:
+    """The service writes as much to a file that it syncs as to one that it does not: what the latter lacks afterwards was lost."""
+    host, act = scene.hosts[scene.order[0]], Act(read({"id": "it", **FAULTS["power lost"]}), scene, tmp_path / "journal.jsonl")
+    lost = re.search(r"lost (\d+) bytes that were not synced", act.begin(1))
+    assert not banner(host.address)
+    act.end()
+    synced, unsynced = map(int, host.run(f"systemctl stop {UNIT}; stat -c %s {DATA}/data {DATA}/unsynced").split())
+    host.run(f"mountpoint -q {SMALL} || mount -t tmpfs -o size=8m small {SMALL}")
+    assert lost
+    assert int(lost[1]) > 10
+    assert pytest.approx(int(lost[1]), abs=1) == synced - unsynced
+
+
+def test_the_clock_of_a_service(scene: Scene, tmp_path: Path) -> None:
+    """It takes the time to be two hours ago, while its host and the host's journal do not; it sleeps for as long as before."""
+    host, act = scene.hosts[scene.order[0]], Act(read({"id": "it", **FAULTS["clock"]}), scene, tmp_path / "journal.jsonl")
+    assert f"{host.name}: the clock of the service is -7200.0 s off" == act.begin(20)
+    time.sleep(2)
+    lines = [line.split() for line in host.run(f"journalctl -q -o short-unix -u {UNIT} | grep wrote | tail -n 20").splitlines()]
+    act.end()
+    assert all(pytest.approx(-7200, abs=1) == float(line[-1]) - float(line[0]) for line in lines)
+    assert pytest.approx(20 * 0.05, rel=0.5) == float(lines[-1][0]) - float(lines[0][0])
 
 
 def killed_after_beginning(fault: dict[str, Any], scene: Scene, pair: state.Testnet, record: Path) -> None:

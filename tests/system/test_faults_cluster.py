@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import secrets
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from nodewise.errors import UsageError
+from nodewise.simulation.checkers.registry import merge
+from nodewise.simulation.disturb import refuse_unable
 from nodewise.simulation.faults.act import Act
 from nodewise.simulation.faults.host import NotProved, Scene
 from nodewise.simulation.faults.registry import read
-from nodewise.simulation.harness import clients_of
+from nodewise.simulation.harness import at_work, clients_of
 from nodewise.simulation.hosts import scene_of
+from nodewise.simulation.schedule import plan
 from nodewise.simulation.workloads.data import verify_data
+from nodewise.simulation.workloads.load import Shape
+from nodewise.simulation.workloads.registry import workload_named
+from nodewise.testnet import lifecycle, state
+from nodewise.testnet.request import Request
 from tests.conftest import Run
-from tests.system.etcd_cluster import Cluster
+from tests.system.cluster import until
+from tests.system.etcd_cluster import NEW, Cluster
 
 LEASE = 4711
-# A controller that has the cluster take a member, and then is no more.
+UNSYNCED = "echo 'unsafe-no-fsync: true' >>/etc/nodewise/etcd/etcd.yml; systemctl restart etcd"
+# A controller that changes who is a member, and then is no more.
 CONTROLLER = """import os, signal, sys
 from pathlib import Path
 from nodewise.simulation.faults import act
@@ -28,7 +40,7 @@ from nodewise.simulation.harness import clients_of
 from nodewise.simulation.hosts import scene_of
 from nodewise.testnet.state import load
 net = load(sys.argv[1])
-act.Act(read({"id": "it", "kind": "member_add"}), scene_of(net, clients_of(net)), Path(sys.argv[2])).begin(6)
+act.Act(read({"id": "it", "kind": sys.argv[3]}), scene_of(net, clients_of(net)), Path(sys.argv[2])).begin(6)
 os.kill(os.getpid(), signal.SIGKILL)"""
 
 
@@ -71,13 +83,55 @@ def test_a_member_that_nobody_starts(etcd: Cluster, scene: Scene, tmp_path: Path
     assert "invalid" not in etcd.etcdctl(etcd.names[0], "member list")
 
 
+def killed_after_beginning(etcd: Cluster, record: Path, kind: str) -> None:
+    """A controller begins a fault, and is no more."""
+    assert -9 == subprocess.run([sys.executable, "-c", CONTROLLER, etcd.net.name, str(record), kind], check=False).returncode
+
+
 @pytest.mark.slow
 def test_a_controller_that_was_killed(etcd: Cluster, scene: Scene, tmp_path: Path, cli: Run) -> None:  # noqa: ARG001 (reset)
     """The member stays, and `testnet heal` removes it."""
-    words = [sys.executable, "-c", CONTROLLER, etcd.net.name, str(tmp_path / "journal.jsonl")]
-    assert -9 == subprocess.run(words, check=False).returncode
+    killed_after_beginning(etcd, tmp_path / "journal.jsonl", "member_add")
     assert "https://nodewise-it.invalid:2380" in etcd.etcdctl(etcd.names[0], "member list")
     healed = cli("heal", "--name", etcd.net.name)
     assert (0, f"{etcd.names[0]}: it healed\n") == (healed.returncode, healed.stdout)
     assert "invalid" not in etcd.etcdctl(etcd.names[0], "member list")
     assert "no node holds a fault\n" == cli("heal", "--name", etcd.net.name).stdout
+
+
+@pytest.fixture(scope="module")
+def alone(testnet_home: Path) -> Iterator[state.Testnet]:  # noqa: ARG001  (is made in that home)
+    """One member of a release that can be told not to sync."""
+    made = lifecycle.up(Request(f"t{secrets.token_hex(3)}", nodes=1, system="etcd", version=NEW))
+    yield made
+    lifecycle.down(made.name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("syncs", [True, False])
+def test_power_is_lost(alone: state.Testnet, tmp_path: Path, syncs: bool) -> None:
+    """An etcd that syncs what it acknowledges loses none of it; one that was told not to does, and is found out."""
+    scene, names = scene_of(alone, clients_of(alone)), [alone.nodes[0].name]
+    if not syncs:
+        scene.hosts[names[0]].run(UNSYNCED)
+    act = Act(read({"id": "dark", "kind": "node_off", "target": "one", "unsynced": "lost"}), scene, tmp_path / "journal.jsonl")
+    shape = Shape(f"/nodewise/{secrets.token_hex(4)}/", 1, 4, 20, 100.0)
+    with at_work(clients_of(alone), names, tmp_path / "history.jsonl", shape, "set") as work:
+        try:
+            act.begin(1)
+        finally:
+            act.end()
+        before = work.stats().ok
+        until(lambda: work.stats().ok > before + 20)
+        work.read_back(names)
+    verdict = merge(work.judged(names, None, workload_named("set").checkers))
+    assert ("valid" if syncs else "invalid") == verdict.valid, verdict.says
+    assert syncs == (not verdict.lost)
+
+
+@pytest.mark.slow
+def test_the_clock_of_a_go_program(alone: state.Testnet) -> None:
+    """It cannot be given another time, which is said when the plan is made."""
+    events = plan([{"id": "it", "kind": "clock"}], 1, 1, max_down=1)
+    with pytest.raises(UsageError, match=r"it: .* cannot do this: etcd is a Go program, which takes the time from the kernel"):
+        refuse_unable(events, scene_of(alone, clients_of(alone)))

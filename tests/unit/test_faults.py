@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import threading
 import time
@@ -21,11 +23,13 @@ from nodewise.model import Operation
 from nodewise.simulation.disturb import Disturbance, Window, coverage, heal_all, refuse_unable, times
 from nodewise.simulation.faults import held, targets
 from nodewise.simulation.faults.fault import Applied, Means, seconds
+from nodewise.simulation.faults.forgetful import UNSYNCED, Forgetful
 from nodewise.simulation.faults.host import Host, HostError, NotProved, Scene
 from nodewise.simulation.faults.late import Line
 from nodewise.simulation.faults.partition import Deaf, Partition
 from nodewise.simulation.faults.registry import kinds, read
-from nodewise.simulation.schedule import lines, plan
+from nodewise.simulation.hosts import on_paper
+from nodewise.simulation.schedule import lines, plan, refuse_unfit
 from nodewise.simulation.workloads.client import Noop
 from nodewise.testnet.home import checkout
 from nodewise.views.summary import ending
@@ -318,11 +322,65 @@ def test_hosts_that_nobody_switches_off() -> None:
     here = replace(scene(3), client=lambda _name: Noop())
     for kind, why in (
         ("node_off", "nobody here can switch these hosts off and on; a testnet can"),
-        ("lease_revoke", "the clients of the system cannot do this"),
-        ("member_add", "the clients of the system cannot do this"),
+        ("lease_revoke", "clients of this system have no way to do lease_revoke"),
+        ("member_add", "clients of this system have no way to do member_add"),
     ):
         with pytest.raises(UsageError, match=f"x: {why}"):
             refuse_unable(plan([{"id": "x", "kind": kind}], 3, 1), here)
+
+
+def test_what_a_system_cannot_do_is_known_before_there_is_a_cluster() -> None:
+    """Clients of PostgreSQL have no leases to end, and those of etcd have."""
+    events = plan([{"id": "x", "kind": "lease_revoke"}], 3, 1)
+    refuse_unfit(events, on_paper("etcd", ["n1", "n2", "n3"]))
+    with pytest.raises(UsageError, match="x: clients of this system have no way to do lease_revoke"):
+        refuse_unfit(events, on_paper("postgresql", ["n1", "n2", "n3"]))
+
+
+@pytest.mark.parametrize(
+    ("offset", "says"),
+    [("soon", "'soon' is no time"), ("5..6m", "offset 5..6m: a range"), (0, "a clock that is right"), ("--5m", "'-5m' is no time")],
+)
+def test_an_offset_that_is_none(offset: Any, says: str) -> None:
+    """A clock is off by a time that is no range and not nothing."""
+    with pytest.raises(UsageError, match=re.escape(says)):
+        plan([{"id": "x", "kind": "clock", "offset": offset}], 3, 1)
+
+
+@pytest.mark.parametrize(("offset", "expected"), [("10m", "+600.000"), ("-1.5s", "-1.500"), (-3, "-3.000")])
+def test_an_offset(offset: Any, expected: str) -> None:
+    """Seconds, with a sign, for the library."""
+    fault = read({"id": "x", "kind": "clock", "offset": offset})
+    fault.check(["n1"])
+    assert f'"FAKETIME={expected}"' in fault.on(scene(3))["dev-n1"].inject
+
+
+def test_a_folder_that_forgets(tmp_path: Path) -> None:
+    """What was synced is on the disk, what was not is not, and neither is the order of both mixed up; names are there at once."""
+    live, disk = tmp_path / "live", tmp_path / "disk"
+    for folder in (live, disk):
+        folder.mkdir()
+        (folder / "old").write_bytes(b"before")
+    here = Forgetful(str(live), str(disk), lambda: (os.getuid(), os.getgid(), 0))
+
+    def lost() -> int:
+        return int(here.getxattr("/", UNSYNCED))
+
+    new, old = here.create("/new", 0o600), here.open("/old", os.O_RDWR)
+    here.write("/new", b"one", 0, new)
+    here.fsync("/new", 0, new)
+    here.write("/new", b"two", 3, new)
+    here.write("/old", b"AFTER", 0, old)
+    assert (8, b"onetwo", b"one") == (lost(), (live / "new").read_bytes(), (disk / "new").read_bytes())
+    here.rename("/new", "/named")
+    here.fsync("/named", 1, new)
+    assert (5, b"onetwo", b"before") == (lost(), (disk / "named").read_bytes(), (disk / "old").read_bytes())
+    here.truncate("/old", 2)
+    assert b"be" == (disk / "old").read_bytes()
+    here.unlink("/old")
+    assert (0, [live / "named"], [disk / "named"]) == (lost(), list(live.iterdir()), list(disk.iterdir()))
+    with pytest.raises(OSError, match="No such file"):
+        here.getattr("/old")
 
 
 def test_nobody_leads() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from nodewise.errors import SetupError, UnknownResult
+from nodewise.errors import SetupError, UnknownResult, UsageError
 from nodewise.model import Observation
 from nodewise.simulation import preconditions
 from nodewise.simulation.faults.host import Host, Scene
@@ -90,11 +90,6 @@ def test_all_hold() -> None:
             setting(cluster(), "cut"),
             "no_foreign_faults does not hold: n1 holds cut; heal it with: testnet heal",
         ),
-        (
-            "fault_capable",
-            setting(cluster(), "there is no unit"),
-            "fault_capable does not hold: a: n1 cannot do this: there is no unit",
-        ),
     ],
 )
 def test_one_does_not_hold(name: Any, here: Setting, says: str) -> None:
@@ -104,6 +99,13 @@ def test_one_does_not_hold(name: Any, here: Setting, says: str) -> None:
     assert 4 == raised.value.exit_code
     assert str(raised.value).startswith(f"precondition {says}")
     assert "\n" not in str(raised.value)
+
+
+def test_a_fault_that_hosts_cannot_do() -> None:
+    """It is bad input, exit code 2, in a line."""
+    with pytest.raises(UsageError, match=r"^a: n1 cannot do this: there is no unit$") as raised:
+        require(["fault_capable"], setting(cluster(), "there is no unit"))
+    assert 2 == raised.value.exit_code
 
 
 def test_a_condition_is_asked_until_it_is_true() -> None:

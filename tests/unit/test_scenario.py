@@ -95,6 +95,22 @@ def test_a_workload_that_a_system_cannot_do() -> None:
         bank.on(None, "ectd", None)
 
 
+def test_another_system() -> None:
+    """Its own version and variables, with which nothing that it acknowledged may be lost; what the first one had is not for it."""
+    patroni, etcd = scenario.load("patroni"), scenario.load("leader-isolated")
+    assert {"nodewise_synchronous": True} == etcd.on(None, "postgresql", None).cluster.variables
+    assert "" == etcd.on(None, "postgresql", None).cluster.version
+    assert {} == msgspec.structs.replace(patroni, upgrade=None).on(None, "etcd", None).cluster.variables
+    assert patroni.cluster == patroni.on(None, "postgresql", None).cluster
+
+
+def test_an_upgrade_to_a_version_that_there_is_not() -> None:
+    """It is named with those that there are, before anything is made."""
+    upgraded = msgspec.structs.replace(scenario.load("rolling-upgrade"), upgrade=scenario.UpgradeSpec("9.9.9"))
+    with pytest.raises(UsageError, match=r"no release '9\.9\.9' of etcd; known: 3\.3\.25, "):
+        upgraded.on(None, None, None)
+
+
 def test_the_faults_in_the_docs() -> None:
     """The example of docs/simulation.md makes a plan."""
     block = (Path(__file__).parents[2] / "docs/simulation.md").read_text().partition("```yaml\n")[2].partition("```")[0]

@@ -23,7 +23,7 @@ from nodewise.simulation.faults.host import HostError, Scene
 from nodewise.simulation.faults.member_add import MemberAdd
 from nodewise.simulation.faults.node_off import NodeOff
 from nodewise.simulation.observing import Observer
-from nodewise.simulation.schedule import Event
+from nodewise.simulation.schedule import Event, refuse_unfit
 
 NEVER = 60.0  # seconds that a fault waits for what `when` asks for, once there is no upgrade any more
 
@@ -195,11 +195,10 @@ def times(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def refuse_unable(events: Sequence[Event], scene: Scene) -> None:
     """Raise UsageError for a fault that a host cannot do; nothing is changed."""
+    refuse_unfit(events, scene)
     for event in events:
         fault = event.read()
-        if why := fault.cannot(scene):
-            raise UsageError(f"{fault.id}: {why}")
-        if script := fault.able():
+        if script := fault.able(scene):
             applied = Applied(scene, dict.fromkeys(scene.hosts, Means("", "", "")))
             if cannot := {name: said for name, said in applied.ask(script).items() if said}:
                 name, why = next(iter(cannot.items()))

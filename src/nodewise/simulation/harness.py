@@ -201,7 +201,9 @@ class Rehearsal:
     def _conclude(self, code: int, stats: dict[str, Any], verdicts: list[Verdict]) -> dict[str, Any]:
         merged = merge(verdicts)
         if not self.scenario.upgrade:
-            self.run.conclude("passed" if merged.valid == "valid" else "failed", f"{merged.valid}: {merged.says}")
+            good = merged.valid == "valid"
+            says = f"all of {', '.join(v.checker for v in verdicts)} are kept" if good else merged.says
+            self.run.conclude("passed" if good else "failed", f"{merged.valid}: {says}")
         if code and self.run.outcome() is None:
             raise SetupError(f"ansible-playbook ended with {code} and without an outcome; look into {self.run.folder}/ansible.log")
         told = [{"checker": v.checker, "verdict": v.valid, "says": v.says} for v in verdicts]

@@ -71,6 +71,14 @@ def scene_of(net: Testnet, factory: ClientFactory | None) -> Scene:
     return Scene(hosts, list(hosts), unit, leads, data, expired, factory, power)
 
 
+def on_paper(system: str, nodes: Sequence[str]) -> Scene:
+    """A cluster that is yet to be made, for faults to say that they cannot be done to it. Its hosts cannot be asked anything."""
+    found, nobody = catalog.find(system), dict.fromkeys(nodes)
+    unit, data = (getattr(found, name, "") for name in ("UNIT", "DATA"))
+    factory = found.connect({name: found.url("192.0.2.1") for name in nodes}, None)
+    return Scene(nobody, list(nodes), unit, lambda: nodes[0], data, client=factory, power=lambda _names, _on: None)  # type: ignore[arg-type]
+
+
 def _power(net: Testnet, names: Sequence[str], on: bool) -> None:
     """Without a word to whoever runs there; a node that is on is left alone."""
     lifecycle.power(net, [net.node(name) for name in names], off=not on, on=on, kill=True)

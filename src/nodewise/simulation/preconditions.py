@@ -1,7 +1,10 @@
 # SPDX-FileCopyrightText: Nodewise contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What has to hold before a scenario begins. What does not is the set-up's fault, and never a verdict."""
+"""What has to hold before a scenario begins. What does not is the set-up's fault, and never a verdict.
+
+A fault that these hosts cannot do is bad input.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-from nodewise.errors import SetupError, UnknownResult, UsageError
+from nodewise.errors import SetupError, UnknownResult
 from nodewise.gates.judgement import unmet
 from nodewise.gates.vocabulary import builtin_gates
 from nodewise.model import Gate
@@ -39,7 +42,7 @@ class Setting(NamedTuple):
 
 
 def require(names: Sequence[Precondition], setting: Setting) -> None:
-    """Raise SetupError for the first that does not hold, in a line."""
+    """Raise SetupError for the first that does not hold, in a line; UsageError where hosts cannot do a fault."""
     for name in names:
         if why := HOLDS[name](setting):
             raise SetupError(f"precondition {name} does not hold: {why}")
@@ -64,10 +67,7 @@ def _no_foreign_faults(setting: Setting) -> str:
 
 
 def _fault_capable(setting: Setting) -> str:
-    try:
-        refuse_unable(setting.events, setting.scene)
-    except UsageError as error:
-        return str(error)
+    refuse_unable(setting.events, setting.scene)
     return ""
 
 

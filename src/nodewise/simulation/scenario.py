@@ -17,11 +17,13 @@ from nodewise.errors import UsageError
 from nodewise.fields import explained
 from nodewise.model import Outcome
 from nodewise.simulation.checkers.registry import CHECKERS
+from nodewise.simulation.hosts import on_paper
 from nodewise.simulation.preconditions import HOLDS, Precondition
-from nodewise.simulation.schedule import Event, plan
+from nodewise.simulation.schedule import Event, plan, refuse_unfit
 from nodewise.simulation.workloads.program import words
 from nodewise.simulation.workloads.registry import workload_named, workloads_known
 from nodewise.systems import catalog
+from nodewise.testnet import provision
 from nodewise.testnet.home import checkout
 from nodewise.text import nearest
 
@@ -91,15 +93,17 @@ class Scenario(msgspec.Struct, forbid_unknown_fields=True):
     safety: list[str] = []  # checkers of the history; those of the workload, unless it is said
 
     def on(self, nodes: int | None, system: str | None, version: str | None) -> Scenario:
-        """The same on another cluster, where one is asked for."""
-        given = {"nodes": nodes, "system": system, "version": version}
-        if system and system != self.cluster.system and not version:
-            given["version"] = ""
+        """The same on another cluster, where one is asked for; one of another system keeps what it acknowledged."""
+        given: dict[str, Any] = {"nodes": nodes, "system": system, "version": version}
+        if system and system != self.cluster.system:
+            given |= {"version": version or "", "variables": dict(catalog.durable(system))}
         changed = {key: value for key, value in given.items() if value is not None}
         return msgspec.structs.replace(self, cluster=msgspec.structs.replace(self.cluster, **changed)).checked()
 
     def checked(self) -> Scenario:
-        """Itself, where its system can do what its workload asks for. Raises UsageError."""
+        """Itself, where its system can do what its workload asks for, and knows what it is upgraded to. Raises UsageError."""
+        if self.upgrade and not self.upgrade.component:
+            provision.check(self.cluster.system, self.upgrade.to)
         name, can = self.workload.name, catalog.operations(self.cluster.system)
         if self.workload.command:
             return self
@@ -115,8 +119,10 @@ class Scenario(msgspec.Struct, forbid_unknown_fields=True):
         return self.seed if isinstance(self.seed, int) else random.SystemRandom().randrange(2**31)
 
     def events(self, seed: int) -> list[Event]:
-        """The faults with all that is left open drawn from the seed. Raises UsageError."""
-        return plan(self.faults, self.cluster.nodes, seed, self.max_down)
+        """The faults with all that is left open drawn from the seed. Raises UsageError, also for what the system cannot do."""
+        events = plan(self.faults, self.cluster.nodes, seed, self.max_down)
+        refuse_unfit(events, on_paper(self.cluster.system, [f"n{number}" for number in range(1, self.cluster.nodes + 1)]))
+        return events
 
 
 def load(word: str) -> Scenario:

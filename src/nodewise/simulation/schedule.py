@@ -17,6 +17,7 @@ from jmespath.exceptions import JMESPathError
 from nodewise.errors import UsageError
 from nodewise.simulation.faults.fault import Fault, seconds
 from nodewise.simulation.faults.held import checked
+from nodewise.simulation.faults.host import Scene
 from nodewise.simulation.faults.registry import read
 from nodewise.simulation.faults.targets import minority
 from nodewise.text import nearest
@@ -58,9 +59,17 @@ def plan(given: Sequence[dict[str, Any]], nodes: int, seed: int, max_down: int |
     _refuse_circles({fault.id: fault.after or fault.together for fault in faults})
     events = [_event(fault, names, seed) for fault in faults]
     limit = minority(nodes) if max_down is None else max_down
-    if (most := _most_at_once(events, faults, nodes)) > limit:
+    most = _most_at_once(events, faults, nodes)
+    if most > limit:
         raise UsageError(f"the faults may take away {most} of {nodes} members at once; max_down allows {limit}")
     return events
+
+
+def refuse_unfit(events: Sequence[Event], scene: Scene) -> None:
+    """Raise UsageError for a fault that cannot be done to this cluster; no host is asked."""
+    for event in events:
+        if why := event.read().cannot(scene):
+            raise UsageError(f"{event.id}: {why}")
 
 
 def _event(fault: Fault, names: list[str], seed: int) -> Event:

@@ -16,7 +16,7 @@ import pkgutil
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from nodewise import systems
 from nodewise.errors import UsageError
@@ -46,6 +46,12 @@ def names() -> dict[str, str]:
 def operations(name: str) -> frozenset[str]:
     """What a system's clients can do beside reading: its `OPERATIONS`; writes and additions, unless it says so."""
     return frozenset(getattr(find(name), "OPERATIONS", ("write", "add")))
+
+
+def durable(name: str) -> Mapping[str, Any]:
+    """Variables of its clusters with which what was acknowledged outlives the leader: its `DURABLE`; none, unless it says so."""
+    found: Mapping[str, Any] = getattr(find(name), "DURABLE", {})
+    return found
 
 
 def find(name: str) -> System:

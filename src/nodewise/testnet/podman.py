@@ -23,6 +23,7 @@ from nodewise.testnet.provider import LABEL_TESTNET, Container, Network, NodeSpe
 CONF = Path(__file__).with_name("containers.conf")
 LABEL_IMAGE = "nodewise.image"
 JOURNAL = "/run/log/journal"  # where journald of a node writes
+FUSE = "/dev/fuse"  # where a kernel has it: for a fault that is a file system
 PULL_SECONDS = 15  # a registry that answers slower than this is not worth waiting for: the mirror takes half a minute
 STOP_SECONDS = 20  # until a node that does not shut down is ended
 SETTLE_SECONDS = 60
@@ -67,6 +68,7 @@ class Podman:
         self._podman(
             *("run", "--detach", "--pull=never", "--name", spec.name, "--hostname", spec.name),
             *("--systemd=always", "--cap-add", "NET_ADMIN,SYS_ADMIN,SYS_PTRACE", "--log-driver", "k8s-file"),
+            *(("--device", FUSE) if Path(FUSE).exists() else ()),
             *("--volume", JOURNAL),  # without a name: it goes with the node, and outlives its being off
             *("--network", spec.network, "--ip", spec.address),
             *(word for name, address in spec.hosts.items() for word in ("--add-host", f"{name}:{address}")),

@@ -28,7 +28,9 @@ class Act:
     def __init__(self, fault: Fault, scene: Scene, record: Path, owner: str = "") -> None:
         self.fault = fault
         self._record, self._injected, self._owner = record, False, owner or secrets.token_hex(8)
-        self._applied = Applied(scene, _until(lambda: fault.on(scene)))  # who leads is not known while members elect
+        self._applied = Applied(
+            scene, _until(lambda: fault.on(scene)), owner=self._owner
+        )  # who leads is not known while members elect
 
     def adopt(self) -> bool:
         """Whether its owner has begun it before, on any of its hosts: then it can be renewed, and ended."""

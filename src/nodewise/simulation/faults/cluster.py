@@ -30,7 +30,7 @@ class OfCluster(Fault, kw_only=True):
     def cannot(self, scene: Scene) -> str:
         """Whether its clients can."""
         client = scene.client(next(iter(scene.hosts))) if scene.client else None
-        return "" if isinstance(client, self.asks) else "the clients of the system cannot do this"
+        return "" if isinstance(client, self.asks) else f"clients of this system have no way to do {self.kind}"
 
 
 @contextmanager

@@ -29,9 +29,9 @@ EXPIRED = """main=$(systemctl show -P MainPID {unit})
 class ExpiredCertificate(OfService, tag="expired_certificate"):
     """The service is restarted, on each host of the target, with a certificate of the cluster's authority that has expired."""
 
-    def able(self) -> str:
+    def able(self, scene: Scene) -> str:
         """Whether it can tell."""
-        return f"{super().able()}\ncommand -v openssl >/dev/null || echo it has no openssl"
+        return f"{super().able(scene)}\ncommand -v openssl >/dev/null || echo it has no openssl"
 
     def on(self, scene: Scene) -> dict[str, Means]:
         """Each host has its own."""

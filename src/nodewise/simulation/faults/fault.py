@@ -19,9 +19,9 @@ from nodewise.fields import Named
 from nodewise.simulation.faults.host import Scene
 
 Holds = Literal["lease", "once", "whole", "controller"]
-Span = Annotated[str | float, Named("time")]  # seconds: 8, 8s, 200ms, 1m, or a range that is drawn from: 8..15s
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)(?:\.\.(\d+(?:\.\d+)?))?(ms|s|m)?")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
+Span = Annotated[str | float, Named("time")]  # seconds: 8, 8s, 200ms, 1m, 1h, or a range that is drawn from: 8..15s
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)(?:\.\.(\d+(?:\.\d+)?))?(ms|s|m|h)?")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 
 
 def seconds(span: Span) -> tuple[float, float]:
@@ -53,6 +53,7 @@ class Applied:
     scene: Scene
     where: Mapping[str, Means]
     said: dict[str, str] = field(default_factory=dict)
+    owner: str = ""  # whose it is, on the hosts that hold it
 
     def ask(self, script: str | Mapping[str, str]) -> dict[str, str]:
         """What each host prints, all asked at once: one script for the hosts of the fault, or one for each host named."""
@@ -87,7 +88,7 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True, tag_field="kind", kw_onl
     def on(self, scene: Scene) -> dict[str, Means]:
         """What is done on which host; roles are resolved now."""
 
-    def able(self) -> str:
+    def able(self, scene: Scene) -> str:  # noqa: ARG002 (the protocol's name)
         """A script for each host that says on stdout why it cannot do this; nothing where it can."""
         return ""
 

@@ -71,15 +71,19 @@ class FullDisk(OfService, tag="full_disk"):
         if self.folder and not FOLDER.fullmatch(self.folder):
             raise UsageError(f"{self.id}: folder {self.folder!r}: expected a path such as /var/lib/data")
 
-    def able(self) -> str:
+    def able(self, scene: Scene) -> str:
         """Whether the folder is there, and small enough."""
-        way = f"( {self._filled(WAY, self.folder)}\n) 2>&1 || :" if self.folder else ""
-        return f"{super().able()}\n{way}"
+        way = f"( {self._filled(WAY, self.folder or scene.data)}\n) 2>&1 || :"
+        return f"{super().able(scene)}\n{way}"
+
+    def cannot(self, scene: Scene) -> str:
+        """Whether it is known where the data is."""
+        known = "" if self.folder or scene.data else "the system does not say where its data is; name the folder with folder:"
+        return super().cannot(scene) or known
 
     def on(self, scene: Scene) -> dict[str, Means]:
         """In the folder that was said, or in the system's own."""
-        if not (folder := self.folder or scene.data):
-            raise UsageError(f"{self.id}: the system does not say where its data is; name the folder with folder:")
+        folder = self.folder or scene.data
         return {
             name: replace(means, inject=self._filled(means.inject, folder), undo=self._filled(means.undo, folder))
             for name, means in super().on(scene).items()

@@ -12,7 +12,7 @@ from abc import abstractmethod
 from typing import ClassVar
 
 from nodewise.simulation.faults.fault import Applied, Means
-from nodewise.simulation.faults.host import NotProved
+from nodewise.simulation.faults.host import NotProved, Scene
 from nodewise.simulation.faults.service import FOLDER, OfService
 
 WRITABLE = """unshare --mount sh -eu <<'INSIDE'
@@ -68,11 +68,13 @@ class Limited(OfService, kw_only=True):
     def limits(self) -> dict[str, int]:
         """Files of the group, and what is written to them, in this order."""
 
-    def able(self) -> str:
+    def able(self, scene: Scene) -> str:
         """Whether it has the controller, and may write to it."""
         tree = f"/sys/fs/cgroup/{self.controller}"
         may = f"[ -e {tree}/cgroup.procs ] && unshare --mount mount -o remount,bind,rw {tree} 2>/dev/null"
-        return f"{super().able()}\n{may} || echo it has no {self.controller} controller of cgroup version 1 that may be changed"
+        return (
+            f"{super().able(scene)}\n{may} || echo it has no {self.controller} controller of cgroup version 1 that may be changed"
+        )
 
     def probed(self, applied: Applied, program: str) -> dict[str, str]:
         """What a Python program prints that runs in the group, on each host."""

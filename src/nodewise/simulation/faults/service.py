@@ -48,16 +48,17 @@ class OfService(Fault, kw_only=True):
 
     def on(self, scene: Scene) -> dict[str, Means]:
         """The same on each host of the target."""
-        unit = self.unit or scene.unit
-        if not unit:
-            raise UsageError(f"{self.id}: the system does not say what its unit is; name it with unit:")
-        return dict.fromkeys(targets.resolve(self.target, scene), self.means(shlex.quote(unit)))
+        return dict.fromkeys(targets.resolve(self.target, scene), self.means(shlex.quote(self.unit or scene.unit)))
+
+    def cannot(self, scene: Scene) -> str:
+        """Whether it is known what the unit is."""
+        return "" if self.unit or scene.unit else "the system does not say what its unit is; name it with unit:"
 
     @abstractmethod
     def means(self, unit: str) -> Means:
         """How a host does it to a unit."""
 
-    def able(self) -> str:
+    def able(self, scene: Scene) -> str:  # noqa: ARG002 (the protocol's name)
         """Whether there is such a unit, where it is named here."""
         unit = shlex.quote(self.unit)
         return f"systemctl cat {unit} >/dev/null 2>&1 || echo there is no unit {unit}" if self.unit else ""

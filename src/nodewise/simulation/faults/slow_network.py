@@ -105,7 +105,7 @@ class SlowNetwork(Fault, tag="slow_network"):
         """Nobody is away; a loss of nearly all is not told apart."""
         return targets.most(self.target, nodes) if self.loss > 1 / 2 else 0
 
-    def able(self) -> str:
+    def able(self, scene: Scene) -> str:  # noqa: ARG002 (the protocol's name)
         """Whether it has iptables with the target NFQUEUE, in whichever of its two kinds, or netem."""
         return ABLE
 

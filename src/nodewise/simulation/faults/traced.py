@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import abstractmethod
 
 from nodewise.simulation.faults.fault import Applied, Means
-from nodewise.simulation.faults.host import NotProved
+from nodewise.simulation.faults.host import NotProved, Scene
 from nodewise.simulation.faults.service import FOLDER, OfService
 
 CALLS = "fdatasync,fsync"
@@ -47,10 +47,10 @@ class Traced(OfService, kw_only=True):
     def what(self) -> str:
         """What is done to a call, as strace's `inject` has it."""
 
-    def able(self) -> str:
+    def able(self, scene: Scene) -> str:
         """Whether strace is there, and may trace."""
         may = f"strace -qq -o /dev/null -e trace={CALLS} true 2>/dev/null || echo strace is missing, or may not trace"
-        return f"{super().able()}\n{may}"
+        return f"{super().able(scene)}\n{may}"
 
     def caught(self, applied: Applied, word: str) -> dict[str, tuple[int, float]]:
         """Of each host: how many calls strace marked with this word, and the seconds of the shortest. NotProved for none."""

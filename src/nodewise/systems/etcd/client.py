@@ -166,9 +166,12 @@ class EtcdClient:
 
     def _ghosts(self) -> dict[str, str]:
         """Their names and ids."""
+        return {host.removesuffix(NOWHERE): number for host, number in self._members().items() if host.endswith(NOWHERE)}
+
+    def _members(self) -> dict[str, str]:
+        """The host of each member's first peer URL, and its id."""
         listed = self.call("/cluster/member/list").get("members", [])
-        hosts = {one["ID"]: urlsplit(one["peerURLs"][0]).hostname or "" for one in listed if one.get("peerURLs")}
-        return {host.removesuffix(NOWHERE): number for number, host in hosts.items() if host.endswith(NOWHERE)}
+        return {urlsplit(one["peerURLs"][0]).hostname or "": one["ID"] for one in listed if one.get("peerURLs")}
 
     def compact(self, revision: int) -> None:
         """Drop history up to this revision, and wait until it is gone."""

@@ -30,6 +30,7 @@ from nodewise.systems.postgresql import data
 from nodewise.text import cut
 
 UNIT, DATA = "patroni", "/var/lib/nodewise/postgresql"  # of systemd, and its folder, on testnets: PostgreSQL runs in it
+DURABLE = {"nodewise_synchronous": True}
 OPERATIONS = frozenset({"write", "add", "cas", "append", "deposit", "transfer", "balances"})
 TIMEOUT = 1.0  # seconds for a statement
 CONNECTING = 2  # seconds for one member: libpq's least
