@@ -134,7 +134,7 @@ def test_a_scenario_that_is_refused(cli: Run, tmp_path: Path, text: str, says: s
     [
         (["--system", "ectd"], "no workload client for system 'ectd' (did you mean etcd?)"),
         (["--nodes", "0"], "0 nodes: expected 1 to"),
-        (["--name", "No"], "'No' is no name for a testnet"),
+        (["--name", "No"], "'No' is not a testnet name"),
     ],
 )
 def test_a_cluster_that_is_refused(cli: Run, tmp_path: Path, words: list[str], says: str) -> None:
