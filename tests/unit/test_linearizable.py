@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from nodewise.cli.check import MODELS
 from nodewise.errors import UsageError
 from nodewise.model import Operation
 from nodewise.simulation.checkers import linearizable as checker
@@ -164,3 +165,8 @@ def test_models_that_are_mixed_are_refused() -> None:
 def test_the_simplest_model_is_taken() -> None:
     """Without compare-and-set it is a register."""
     assert (REGISTER, CAS) == (checker.fitting({"read", "add"}), checker.fitting({"read", "cas"}))
+
+
+def test_the_command_knows_every_model() -> None:
+    """The words of `nodewise check --model`, which imports nothing until it is asked."""
+    assert set(NAMES) == set(MODELS)
