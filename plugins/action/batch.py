@@ -12,6 +12,7 @@ from typing import Any
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     ApprovingAction,
     Paused,
+    Plan,
     Run,
     halt,
     lease,
@@ -84,7 +85,7 @@ class ActionModule(ApprovingAction):
             "successor": {node: roll.successor(made, batch, observations, node) for node in batch.nodes},
             "mixed": mixed,
             "soak": made.settings.soak,
-            "watched": [*dict.fromkeys(name for step in made.steps for name in step.after), "node_undisturbed", "no_regression"],
+            "watched": watched(made),
         }
         return {"ansible_facts": {"nodewise_batch": found}}
 
@@ -145,6 +146,12 @@ def refuse_late(window_end: str, seen: str) -> None:
             "window_closed",
             f"the change window closed at {closed}: no node is started after it; {seen}.\nRun it again tomorrow",
         )
+
+
+def watched(made: Plan) -> list[str]:
+    """The gates that are asked once more after a soak, and those of a soak alone."""
+    named = dict.fromkeys(name for step in made.steps for name in step.after)
+    return [name for name in (*named, "node_undisturbed", "no_regression") if name in made.gates]
 
 
 def soaked(run: Any, begun: dict[str, Any]) -> bool:

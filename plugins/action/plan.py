@@ -20,13 +20,11 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     Version,
     approval,
     busy,
-    declaration,
     describe,
     earlier,
     halt,
     hops_through,
     lease,
-    load_rules,
     memory,
     msgspec,
     plain,
@@ -91,8 +89,8 @@ class ActionModule(EngineAction):
         if unanswered:
             raise Refused(f"{', '.join(unanswered)} did not answer; every member must be reachable before one is changed")
         folder, observations = role_path(about["role"]), run.observations()
-        rules = load_rules(folder, args["releases"], about["component"])
-        declared = declaration(folder, about["component"])
+        rules = self.rules(task_vars, args["releases"], about["component"])
+        declared = self.declared(task_vars, about["component"])
         subject = Subject(*(about[key] for key in ("cluster", "system", "role", "groups", "domains", "component")))
         states = {name: node.get("state") for name, node in nodes.items()}
         memory.refuse_unfinished(states, subject)
@@ -100,7 +98,7 @@ class ActionModule(EngineAction):
         machine, to = plan.architecture(nodes), sources.exactly(rules, args["to"], nodes) if about["kind"] == "upgrade" else ""
         if args["deep_check"] and not (folder / "tasks" / "deep_check.yml").exists():
             raise Refused(f"{about['system']} has no deep check; run it without nodewise_deep_check")
-        said = {key: args[key] for key in ("soak", "suites", "deep_check", "deadline")}
+        said = {key: args[key] for key in ("soak", "suites", "deep_check", "deadline", "max_unavailable")}
         said["waive"] = renamed.waivers(args["waive"], task_vars)
         settings = Settings(**said, mixed_version_check=not checked_by(declared.steps) and self.checks(args, about, task_vars))
 
@@ -122,7 +120,7 @@ class ActionModule(EngineAction):
         route = plan.Route(way, about["kind"], before, recover)
         self.warn(renamed.gate_warnings(declared.gates, args["gates"]), run)
         made = plan.make(subject, declared, observations, route, settings, args["gates"])
-        made.gaps = self.gaps(made, args, task_vars)
+        made.gaps = [*self.gaps(made, args, task_vars), *declared.gaps]
         made.gaps += waived(made, nodes)
         refuse_unfit(made, nodes)
         took = earlier(run.folder, made.cluster, made.component)

@@ -10,11 +10,9 @@ from typing import Any
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     EngineAction,
     GateFailed,
-    declaration,
     halt,
     judge_step,
     plain,
-    role_path,
     run_of,
 )
 
@@ -32,13 +30,17 @@ class ActionModule(EngineAction):
                 "node": node,
                 "version": args["release"]["version"],
                 "release": args["release"],
-                "settled": {"serving": True, "leader": True, "fingerprint": True, "versions": {node: args["release"]["version"]}},
+                "settled": {
+                    "serving": True,
+                    **{trait: True for trait in ("leader", "fingerprint") if trait not in made.lacks},
+                    "versions": {node: args["release"]["version"]},
+                },
                 "deadline": made.settings.deadline,
             }
             return {"ansible_facts": {"nodewise_step": step}}
         if args["state"] == "ended":
             about = plain(task_vars["nodewise_run"])
-            ready = declaration(role_path(about["role"]), about["component"]).ready
+            ready = self.declared(task_vars, about["component"]).ready
             if failed := judge_step(run, ready, node, made.recover[node].version):
                 raise GateFailed(failed)
             run.end("recover", ok=True, node=node)

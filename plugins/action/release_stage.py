@@ -1,14 +1,22 @@
 # SPDX-FileCopyrightText: Nodewise contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The module release_stage; wheels, which the controller has, are shipped to the node first, which needs no index of its own."""
+"""The module release_stage; what the controller has, such as wheels, is shipped to the node first, which needs no index."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import Artifact, EngineAction, NodewiseError, msgspec, pypi
+from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
+    ON_CONTROLLER,
+    Artifact,
+    EngineAction,
+    NodewiseError,
+    msgspec,
+    pypi,
+)
 
 MODULE = "nodewise.cluster.release_stage"
 
@@ -19,7 +27,7 @@ class ActionModule(EngineAction):
     _requires_connection = True
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        shipped = [artifact for artifact in args["artifacts"] if artifact["kind"] == "wheel"]
+        shipped = [one for one in args["artifacts"] if one["kind"] == "wheel" or one["url"].startswith(ON_CONTROLLER)]
         if not shipped or self._task.check_mode or not self.lacks(args, task_vars):
             return self.stage(args, task_vars)
         folder = self._make_tmp_path()
@@ -44,8 +52,13 @@ class ActionModule(EngineAction):
         return answer
 
     def ship(self, artifact: dict[str, Any], folder: str) -> str:
-        """The URL of a wheel on the node. One of the user's own, with a URL on the network, is the node's to fetch."""
-        file = pypi.cached(msgspec.convert(artifact, Artifact))
+        """The URL of a file on the node. One of the user's own, with a URL on the network, is the node's to fetch."""
+        if artifact["url"].startswith(ON_CONTROLLER):
+            file = Path(artifact["url"].removeprefix(ON_CONTROLLER))
+            if not file.is_file():
+                raise NodewiseError(f"{file} is not on the controller; expected an artifact there. Nothing was staged")
+        else:
+            file = pypi.cached(msgspec.convert(artifact, Artifact))
         if file:
             place = self._connection._shell.join_path(folder, file.name)  # noqa: SLF001 - as ansible's own actions do
             self._transfer_file(str(file), place)

@@ -11,7 +11,6 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     EngineAction,
     NodewiseError,
     components,
-    load_rules,
     msgspec,
     plain,
     plan,
@@ -32,7 +31,7 @@ class ActionModule(EngineAction):
                 f"{', '.join(unanswered)} did not answer; expected every node of {about['cluster']}. Nothing was changed"
             )
         refuse_foreign(nodes)
-        rules = load_rules(role_path(about["role"]), args["releases"])
+        rules = self.rules(task_vars, args["releases"])
         release = resolved(rules, args["version"], about["cluster"], nodes, {name: node["linked"] for name, node in nodes.items()})
         names = components(role_path(about["role"]))
         parts = {name: self.component(name, about, nodes, args["releases"], task_vars) for name in names}
@@ -42,7 +41,7 @@ class ActionModule(EngineAction):
         self, name: str, about: dict[str, Any], nodes: dict[str, Any], own: dict[str, Any], task_vars: dict[str, Any]
     ) -> dict[str, Any]:
         """The release of a part of the system: the version that `nodewise_<name>_version` says, else the role's own default."""
-        rules = load_rules(role_path(about["role"]), own, name)
+        rules = self.rules(task_vars, own, name)
         version = str(self._templar.template(task_vars.get(f"nodewise_{name}_version") or ""))
         linked = {node: ((said.get("components") or {}).get(name) or {}).get("linked") for node, said in nodes.items()}
         return resolved(rules, version, f"{name} of {about['cluster']}", nodes, linked)

@@ -14,11 +14,9 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     NodewiseError,
     Refused,
     backups,
-    load_rules,
     msgspec,
     plain,
     plan,
-    role_path,
     sources,
 )
 
@@ -57,12 +55,12 @@ class ActionModule(EngineAction):
         stage = any(version not in (node["staged"] or []) for node in nodes.values())
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         fact = {**msgspec.to_builtins(backup), "members": members, "version": version, "lost": lost, "stage": stage, "stamp": stamp}
-        release = self.release(args, about, version, nodes) if stage else {"version": version}
+        release = self.release(args, version, nodes, task_vars) if stage else {"version": version}
         return {"ansible_facts": {"nodewise_restore": fact, "nodewise_release": release}}
 
-    def release(self, args: dict[str, Any], about: dict[str, Any], version: str, nodes: dict[str, Any]) -> dict[str, Any]:
+    def release(self, args: dict[str, Any], version: str, nodes: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """The release, with where it comes from."""
-        rules = load_rules(role_path(about["role"]), args["releases"])
+        rules = self.rules(task_vars, args["releases"])
         return dict(msgspec.to_builtins(sources.resolve(rules, version, {}, plan.architecture(nodes), nodes)))
 
     def judged(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:

@@ -11,11 +11,9 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     EngineAction,
     Observation,
     Refused,
-    declaration,
     msgspec,
     plain,
     refuse_unready,
-    role_path,
     status,
 )
 
@@ -29,7 +27,7 @@ class ActionModule(EngineAction):
         observations = {group: msgspec.convert(one, Observation) for group, one in told.items() if one}
         for group, seen in observations.items():
             self.say(status(group, seen))
-        declared = declaration(role_path(about["role"]))
+        declared = self.declared(task_vars)
         try:
             refuse_unready(declared, observations, about["groups"])
         except Refused as problem:

@@ -12,13 +12,10 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     ahead,
     attempt,
     decide,
-    declaration,
     ending,
     good,
-    load_rules,
     memory,
     plain,
-    role_path,
     run_of,
     summarized,
     worth_collecting,
@@ -49,7 +46,6 @@ class ActionModule(EngineAction):
         leases = {name: plain(task_vars["hostvars"][name].get("nodewise_lease") or {}) for name in about["members"]}
         if not (run.folder / "plan.yaml").exists() or not any(one.get("run") == run.id for one in leases.values()):
             return {}
-        folder = role_path(about["role"])
-        rules, declared = load_rules(folder, {}, about["component"]), declaration(folder, about["component"])
+        rules, declared = self.rules(task_vars, {}, about["component"]), self.declared(task_vars, about["component"])
         records = {name: memory.record_of(one.get("state"), about["component"]) for name, one in leases.items()}
         return dict(ahead.ways(rules, declared, records, run.read_plan(), run))

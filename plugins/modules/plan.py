@@ -52,6 +52,11 @@ options:
     description: Whether the data of every member is verified in depth at the end of each hop. Refused where the system cannot.
     type: bool
     default: false
+  max_unavailable:
+    description:
+      - How many members may be changed at once, a number or a share such as V(25%), where they do not need one another.
+    type: str
+    default: "1"
   soak:
     description: Seconds to watch after the first node.
     type: float

@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -32,7 +33,7 @@ try:
     from nodewise.record.summary import attempt, decide, midway, worth_collecting
     from nodewise.record.took import earlier
     from nodewise.releases import pypi, sources
-    from nodewise.releases.rules import load_rules
+    from nodewise.releases.rules import ON_CONTROLLER, load_rules
     from nodewise.smoke import report as smoke_report
     from nodewise.smoke import session as smoke_session
     from nodewise.smoke import suite as smoke_suite
@@ -63,9 +64,11 @@ except ImportError as missing:
     busy = earlier = files = holds = installs = midway = nearest = noticed = ReasonCode = renamed = None
     Resolver = roll = Run = Settings = smoke_finish = smoke_report = smoke_session = smoke_suite = smoke_verdict = None
     soak = sources = status = Step = Subject = summarized = unseen = Version = versions_ahead = None
+    ON_CONTROLLER = ""
     runs = waived = way_back = worth_collecting = wrapped = None
 
 __all__ = [
+    "ON_CONTROLLER",
     "ApprovingAction",
     "Artifact",
     "EngineAction",
@@ -211,6 +214,21 @@ class EngineAction(ActionBase):
         self.tell(lines if ok else lines[1:])
         seen = ok or os.environ.get("NODEWISE_LIVE")
         return {"failed": not ok, **({} if ok else {"msg": lines[0]}), **({"summary": summary} if seen else {})}
+
+    def rules(self, task_vars: dict[str, Any], releases: dict[str, Any], component: str = "") -> Any:
+        """The rules of the system's releases, as its role or the service's own description says them."""
+        about = task_vars["nodewise_run"]
+        return load_rules(role_path(str(about["role"])), releases, component, partial(self.of_cluster, task_vars))
+
+    def declared(self, task_vars: dict[str, Any], component: str = "") -> Any:
+        """What the system's role declares, less what the service that is described does not have."""
+        about = task_vars["nodewise_run"]
+        return declaration(role_path(str(about["role"])), component, partial(self.of_cluster, task_vars))
+
+    def of_cluster(self, task_vars: dict[str, Any], name: str) -> Any:
+        """A variable of the cluster's, as its first member has it."""
+        first = str(task_vars["nodewise_run"]["members"][0])
+        return plain(task_vars["hostvars"][first].get(name))
 
     def host(self, task_vars: dict[str, Any]) -> str:
         """The current host."""

@@ -56,26 +56,69 @@ def fields(struct: type[msgspec.Struct], prefix: str = "") -> Iterator[Field]:
 def explained(error: msgspec.ValidationError, struct: type[msgspec.Struct]) -> str:
     """What is wrong, in one line, with the name that may have been meant."""
     text = " ".join(str(error).split())
+    return f"{text}{_meant(text, struct)}"
+
+
+def located(error: msgspec.ValidationError, struct: type[msgspec.Struct], root: str) -> str:
+    """What is wrong, in one line that begins with the path of it below `root`."""
+    text = " ".join(str(error).split())
+    said, _sep, at = text.removesuffix("`").partition(" - at `$")
+    if found := UNKNOWN.search(text):
+        return f"{root}{at}.{found['word']}: there is no such field{_meant(text, struct)}"
+    said = said.removeprefix("Object ")
+    return f"{root}{at}: {said[:1].lower()}{said[1:]}{_meant(text, struct)}"
+
+
+def _meant(text: str, struct: type[msgspec.Struct]) -> str:
     for pattern in (UNKNOWN, VALUE):
         if found := pattern.search(text):
             path = [word for word in re.split(r"[.\[\]]+", found["at"] or "") if word and not word.isdigit() and word != "..."]
-            known = (
-                [field.name.rpartition(".")[2] for field in _below(struct, path)] if pattern is UNKNOWN else _choices(struct, path)
-            )
-            return f"{text}{nearest(found['word'], known)}"
-    return text
+            known = _names(struct, path) if pattern is UNKNOWN else _choices(struct, path)
+            return nearest(found["word"], known)
+    return ""
 
 
-def _below(struct: type[msgspec.Struct], path: list[str]) -> list[Field]:
-    """The fields of the struct that a path leads to."""
-    prefix = "".join(f"{word}." for word in path)
-    return [one for one in fields(struct) if one.name.startswith(prefix) and "." not in one.name.removeprefix(prefix)]
+def _names(struct: type[msgspec.Struct], path: list[str]) -> list[str]:
+    """The names of the fields where a path leads to."""
+    kinds = list(_structs(_kind(struct, path)))
+    return [one.encode_name for kind in kinds for one in msgspec.structs.fields(kind)]
 
 
 def _choices(struct: type[msgspec.Struct], path: list[str]) -> list[str]:
     """The words that a field may be."""
-    found = next((one.type for one in fields(struct) if one.name == ".".join(path)), "")
-    return found.removeprefix("list of: ").split(" or ")
+    return [str(word) for word in _words(_kind(struct, path))]
+
+
+def _kind(struct: type[msgspec.Struct], path: list[str]) -> Any:
+    """The type of what a path leads to; keys of mappings and places in lists are not in it."""
+    kind: Any = struct
+    for word in path:
+        kind = next((_hints(one)[word] for one in _structs(kind) if word in _hints(one)), None)
+    return kind
+
+
+@cache
+def _hints(struct: type[msgspec.Struct]) -> dict[str, Any]:
+    """The types of its fields, by the names that users write."""
+    hints = get_type_hints(struct, include_extras=True)
+    return {field.encode_name: hints[field.name] for field in msgspec.structs.fields(struct)}
+
+
+def _structs(kind: Any) -> Iterator[type[msgspec.Struct]]:
+    """The structs that a type is made of."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        yield kind
+    for inner in get_args(kind):
+        yield from _structs(inner)
+
+
+def _words(kind: Any) -> Iterator[object]:
+    """The words of the literals that a type is made of."""
+    if get_origin(kind) is Literal:
+        yield from get_args(kind)
+    else:
+        for inner in get_args(kind):
+            yield from _words(inner)
 
 
 def _struct(kind: Any) -> type[msgspec.Struct] | None:
@@ -108,7 +151,7 @@ def _default(one: msgspec.structs.FieldInfo, inner: type[msgspec.Struct] | None)
     if one.required:
         return "required"
     value = one.default_factory() if one.default_factory is not msgspec.NODEFAULT else one.default
-    if inner or value in (None, "", [], {}):
+    if inner or isinstance(value, msgspec.Struct) or value in (None, "", [], {}):
         return ""
     return ", ".join(map(str, value)) if isinstance(value, list) else f"{value:g}" if isinstance(value, float) else str(value)
 

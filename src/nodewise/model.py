@@ -155,6 +155,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     suites: list[str] = []  # smoke suites: of tier core after each node, of tier basic at the end of each hop
     deep_check: bool = False  # whether every member's data is verified in depth at the end of each hop
     mixed_version_check: bool = False  # whether old and new members are shown to read each other's writes, in each batch
+    max_unavailable: str = "1"  # of a group's members that do not need one another, how many may be changed at once: 2, or 25%
 
 
 class NoReturn(msgspec.Struct, forbid_unknown_fields=True):
@@ -165,6 +166,16 @@ class NoReturn(msgspec.Struct, forbid_unknown_fields=True):
 
 
 Trait = Literal["quorum", "leader", "fingerprint"]  # what not every system has
+
+
+class Without(msgspec.Struct, forbid_unknown_fields=True):
+    """What a declaration does without where the description of a service lacks something."""
+
+    steps: list[str] = []  # by name, of a node
+    gates: list[str] = []
+    lacks: list[Trait] = []
+    together: bool = True  # false: then no two members are changed at once
+    gap: str = ""  # what is not watched or checked then, for the plan
 
 
 class Declaration(msgspec.Struct, forbid_unknown_fields=True):
@@ -182,6 +193,11 @@ class Declaration(msgspec.Struct, forbid_unknown_fields=True):
     gates: dict[str, Any] = {}
     point_of_no_return: NoReturn | None = None
     back: list[str] = msgspec.field(default_factory=lambda: [*BACK])  # gates that must hold when a node was put back
+    together: bool = False  # whether members do not need one another, so that several of a group may be changed at once
+    described_by: str = ""  # variable with a mapping that describes the service, where one role serves many
+    without: dict[str, Without] = {}  # key of that mapping -> what is left out where it is empty or not there
+    unasked: list[str] = []  # gates that are never asked
+    gaps: list[str] = []  # what is not watched or checked, and why
 
 
 class Batch(msgspec.Struct, forbid_unknown_fields=True):
@@ -246,6 +262,7 @@ class Plan(msgspec.Struct, forbid_unknown_fields=True):
     before_first: list[Step] = []  # of the cluster
     after_last: list[Step] = []
     lacks: list[Trait] = []
+    together: bool = False  # whether several of a group's members may be changed at once
     ready: list[str] = []  # gates that held before anything began
     back: list[str] = []  # gates that must hold when a node was put back
     component: str = ""  # the part of the system that is upgraded, when it is not the system itself

@@ -43,7 +43,9 @@ def test_gate(case: dict[str, Any]) -> None:
     assert case.get("shows", "") in str(found)
 
 
-@pytest.mark.parametrize(("system", "component"), [(None, ""), ("etcd", ""), ("postgresql", ""), ("postgresql", "patroni")])
+@pytest.mark.parametrize(
+    ("system", "component"), [(None, ""), ("app", ""), ("etcd", ""), ("postgresql", ""), ("postgresql", "patroni")]
+)
 def test_every_gate_has_a_case_in_which_it_fires(system: str | None, component: str) -> None:
     """A gate without a case in which it fails does not exist."""
     fired = {case["gate"] for case in map(json.loads, (path.read_text() for path in CASES)) if not case["ok"]}

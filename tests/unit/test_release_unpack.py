@@ -6,7 +6,9 @@ import io
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,34 @@ def package(path: Path, data: Path, compression: str) -> Path:
             header = f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(content):<10}`\n".encode()
             stream.write(header + content + b"\n" * (len(content) % 2))
     return path
+
+
+def test_programs_of_a_wheel(tmp_path: Path) -> None:
+    """Those that it brings along, and those that it declares, which find its modules wherever the release lies."""
+    with zipfile.ZipFile(tmp_path / "x.whl", "w") as wheel:
+        wheel.writestr(
+            "greeter/__init__.py", "class Greeter:\n    @staticmethod\n    def main():\n        return 'hello from a wheel'\n"
+        )
+        wheel.writestr(
+            "greeter-1.dist-info/entry_points.txt", "[console_scripts]\ngreet = greeter:Greeter.main [extra]\n[other]\na = b\n"
+        )
+        wheel.writestr("greeter-1.data/scripts/asks", "#!python\nprint(1)\n")
+        wheel.writestr("greeter-1.data/scripts/native", b"\x7fELF")
+    unpack(str(tmp_path / "x.whl"), "wheel", str(tmp_path / "files"))
+    moved = (tmp_path / "files").rename(tmp_path / "elsewhere")
+    done = subprocess.run([sys.executable, moved / "bin/greet"], capture_output=True, text=True, check=False)
+    assert (1, "hello from a wheel\n") == (done.returncode, done.stderr)
+    assert "#!/usr/bin/python3\nprint(1)\n" == (moved / "bin/asks").read_text()
+    assert b"\x7fELF" == (moved / "bin/native").read_bytes()
+    assert [0o755] * 3 == [path.stat().st_mode & 0o777 for path in (moved / "bin").iterdir()]
+
+
+def test_a_program_that_is_none(tmp_path: Path) -> None:
+    """What a wheel declares is a name and a function; anything else is refused."""
+    with zipfile.ZipFile(tmp_path / "x.whl", "w") as wheel:
+        wheel.writestr("x-1.dist-info/entry_points.txt", "[console_scripts]\n../greet = a:b\n")
+    with pytest.raises(UnpackError, match="which cannot be read"):
+        unpack(str(tmp_path / "x.whl"), "wheel", str(tmp_path / "files"))
 
 
 def test_tar(tmp_path: Path) -> None:

@@ -13,9 +13,11 @@ ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.parents[1] for path in ROOT.glob("roles/*/meta/upgrade.yml"))
 NAMES = sorted({*(role.name for role in ROLES), *(path.parent.name for role in ROLES for path in role.glob("meta/*/upgrade.yml"))})
 ALSO = ["postgres", "nodewise_dcs"]  # what a system is called as well; a variable of one role, which no engine may know
-NAMED = re.compile("|".join([*NAMES, *ALSO]), re.IGNORECASE)
+SHORT = 3  # letters: such a name is part of other words, and is looked for as a word of its own
+WORDS = [rf"(?<![a-z]){name}(?![a-z])" if len(name) <= SHORT else name for name in NAMES]
+NAMED = re.compile("|".join([*WORDS, *ALSO]), re.IGNORECASE)
 EXAMPLE = re.compile(rf"(?:--system|such as:?) (?:{'|'.join(NAMES)})\b")  # in a help text, or in an error that says what to type
-OWN = re.compile(rf"(src/nodewise/systems|roles)/({'|'.join(NAMES)})/|plugins/(.+/)?({'|'.join(NAMES)})")
+OWN = re.compile(rf"(src/nodewise/systems|roles)/({'|'.join(NAMES)})/|plugins/(.+/)?({'|'.join(WORDS)})")
 DOCUMENTED = {"DOCUMENTATION", "EXAMPLES", "RETURN"}
 EXCEPTIONS = {
     "src/nodewise/bench/": "benchmarks measure the systems that they name",

@@ -162,7 +162,7 @@ def test_a_system_of_another_collection(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_system_without_a_role(name: str) -> None:
     """What was looked for is said in one line, with the systems that are known."""
     with pytest.raises(
-        UsageError, match=rf"no system named '{name}', expected a role with meta/upgrade.yml; known: etcd, postgresql"
+        UsageError, match=rf"no system named '{name}', expected a role with meta/upgrade.yml; known: app, etcd, postgresql"
     ):
         provision.check(name, None)
 

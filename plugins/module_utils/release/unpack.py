@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import configparser
+import io
 import lzma
 import os
 import re
@@ -21,6 +23,15 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.host.program impo
 
 AR_MAGIC = b"!<arch>\n"
 AR_HEADER = 60
+PYTHON = b"#!/usr/bin/python3"
+_LAUNCHER = """#!/usr/bin/python3
+import os, sys
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+from {module} import {first}
+sys.exit({function}())
+"""
+_SCRIPTS = re.compile(r"^[^/]+\.data/scripts/")
+_WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _DATA = re.compile(r"^[^/]+\.data/(purelib|platlib)/")
 PORTION = 4 << 20  # bytes that wait to be written at a time
 
@@ -125,18 +136,40 @@ def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, target: str) -> None
 
 
 def _unzip(file: str, target: str) -> None:
-    """Of a wheel, which is a zip archive, the modules; its data folder may have more of them (purelib, platlib)."""
+    """Of a wheel, a zip archive, the modules, also those of its data folder (purelib, platlib), and its programs, in bin/."""
     try:
         with zipfile.ZipFile(file) as archive:
             for member in archive.infolist():
-                name = _DATA.sub("", member.filename)
+                name = _SCRIPTS.sub("bin/", _DATA.sub("", member.filename))
                 if name.startswith("/") or "\\" in name or ".." in name.split("/"):
                     raise UnpackError(f"has {member.filename}, which leads outside of the release")
                 if not member.is_dir():
                     with archive.open(member) as source:
-                        _write(source, os.path.join(target, name), 0o644)
+                        program = name.startswith("bin/")
+                        _write(_runnable(source) if program else source, os.path.join(target, name), 0o755 if program else 0o644)
+                if name.endswith(".dist-info/entry_points.txt"):
+                    _launchers(archive.read(member).decode(), target)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
         raise UnpackError(f"is not a readable wheel: {error}") from None
+
+
+def _runnable(source: IO[bytes]) -> IO[bytes]:
+    """A program of a wheel, with the node's Python where it asks for the one that installs it."""
+    content = source.read()
+    return io.BytesIO(PYTHON + content[len(b"#!python") :] if content.startswith(b"#!python\n") else content)
+
+
+def _launchers(entry_points: str, target: str) -> None:
+    """The programs that a wheel declares, which find its modules wherever the release lies."""
+    declared = configparser.ConfigParser(delimiters=("=",))
+    declared.optionxform = str  # type: ignore[assignment]
+    declared.read_string(entry_points)
+    for name, where in declared.items("console_scripts") if declared.has_section("console_scripts") else ():
+        module, _colon, function = where.partition("[")[0].strip().partition(":")
+        if not all(map(_WORD.fullmatch, (name, module, function))):
+            raise UnpackError(f"has the program {name} = {where}, which cannot be read")
+        text = _LAUNCHER.format(module=module, function=function, first=function.split(".", maxsplit=1)[0])
+        _write(io.BytesIO(text.encode()), os.path.join(target, "bin", name), 0o755)
 
 
 def _write(source: IO[bytes], place: str, mode: int) -> None:

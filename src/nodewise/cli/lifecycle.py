@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -33,6 +34,22 @@ def variables(given: tuple[str, ...]) -> dict[str, Any]:
     return found
 
 
+def of_files(paths: tuple[str, ...]) -> dict[str, Any]:
+    """The variables of YAML files, those of a later one before those of an earlier one."""
+    import yaml
+
+    found: dict[str, Any] = {}
+    for path in paths:
+        try:
+            said = yaml.safe_load(Path(path).read_text())
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise click.BadParameter(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+        if not isinstance(said, dict):
+            raise click.BadParameter(f"{path} has no variables; expected a mapping of names to values")
+        found |= said
+    return found
+
+
 @click.command()
 @click.option("--nodes", "-n", type=int, help="How many nodes.  [default: 3, or what the scenario says]")
 @click.option("--name", default="dev", show_default=True, help="Of the testnet; its nodes are NAME-n1, NAME-n2, ...")
@@ -40,6 +57,7 @@ def variables(given: tuple[str, ...]) -> dict[str, Any]:
 @click.option("--system", metavar="NAME", help="Provision a cluster of this system on it, such as etcd, or a role's FQCN.")
 @click.option("--version", metavar="V", help="The version of the system.  [default: what its role says, if it does]")
 @click.option("--var", metavar="KEY=VALUE", multiple=True, help="A variable for Ansible, such as nodewise_soak=5.")
+@click.option("--vars", "files", metavar="FILE", multiple=True, help="A YAML file of variables for Ansible.")
 @click.option("--keep-failed", is_flag=True, help="Keep what was made when something fails, to look at it.")
 @click.option("--scenario", metavar="NAME", help="Run this scenario on it, on the cluster that it names unless --system names one.")
 def up(nodes: int | None, name: str, scenario: str | None, **more: Any) -> None:
@@ -51,6 +69,7 @@ def up(nodes: int | None, name: str, scenario: str | None, **more: Any) -> None:
     testnet up --nodes 5
     testnet up --nodes 3 --name old --system etcd --version 3.4.23
     testnet up --nodes 3 --system postgresql --var nodewise_synchronous=true
+    testnet up --nodes 3 --vars greeter/greeter.yml
     testnet up --nodes 3 --name lab --subnet 10.99.0.0/24
     testnet up --nodes 5 --scenario replication-under-partition
 
@@ -60,7 +79,7 @@ def up(nodes: int | None, name: str, scenario: str | None, **more: Any) -> None:
         from nodewise.cli.rehearse import rehearse
         from nodewise.simulation import scenario as scenarios
 
-        if more["subnet"] or more["var"] or more["keep_failed"]:
+        if more["subnet"] or more["var"] or more["files"] or more["keep_failed"]:
             raise click.UsageError("--scenario goes with --nodes, --name, --system and --version; variables stand in the scenario")
         chosen = scenarios.load(scenario).on(nodes, more["system"], more["version"])
         sys.exit(rehearse(chosen, keep=True, name=name, seed=None))
@@ -68,7 +87,11 @@ def up(nodes: int | None, name: str, scenario: str | None, **more: Any) -> None:
     from nodewise.testnet.request import Request
     from nodewise.views.working import working
 
-    given = {"variables": variables(more.pop("var")), **more}
+    said = of_files(more.pop("files"))
+    given = {**more, "variables": {**said, **variables(more["var"])}}
+    del given["var"]
+    for option in ("system", "version"):  # a file describes a cluster, which is then provisioned
+        given[option] = given[option] or said.get(f"nodewise_{option}")
     with working(err=True) as progress:
         made = lifecycle.up(Request(name, 3 if nodes is None else nodes, **given), progress)
     click.echo(f"testnet {made.name} is up: {', '.join(node.name for node in made.nodes)} on {made.subnet}")

@@ -5,14 +5,18 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import sys
+from collections.abc import Iterator
 from copy import copy
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import click
 
-from nodewise import __version__, renamed
+from nodewise import __version__, renamed, systems
 from nodewise.cli import again, bench, check, lifecycle, look, power, production, run, runs, scenario, smoke
 from nodewise.errors import NodewiseError
 
@@ -114,9 +118,17 @@ def nodewise() -> None:
     """
 
 
+def of_systems() -> Iterator[click.Command]:
+    """The commands of systems that have some, each by the name of its system: a folder with a file `command.py`."""
+    for one in pkgutil.iter_modules(systems.__path__):
+        name = f"{systems.__name__}.{one.name}.command"
+        if one.ispkg and find_spec(name):
+            yield import_module(name).command
+
+
 for command in ON_TESTNETS:
     main.add_command(command)
-for command in EVERYWHERE:
+for command in (*EVERYWHERE, *of_systems()):
     nodewise.add_command(command)
 for command in (smoke.smoke, check.check):  # they were commands of `testnet`
     old = copy(command)

@@ -111,8 +111,12 @@ class Run:
         journal.append(self.journal, "note", "end", text=text, **fields)
 
     def conclude(self, outcome: Outcome, text: str, reason_code: ReasonCode | None = None) -> None:
-        """Decide how the run ends; one that is paused says why in a word. The first decision stands: what follows winds up."""
-        if self.outcome() is None:
+        """Decide how the run ends; one that is paused says why in a word. The first decision stands: what follows winds up.
+
+        Only of members that were changed together a later one may be worse off than the one that was put back first.
+        """
+        decided = self.outcome()
+        if decided is None or (decided[0] == "rolled_back" and outcome in ("paused", "intervention_required")):
             why = {"reason_code": reason_code} if reason_code else {}
             self.note(text, outcome=outcome, good=good(self.read_json("run.json").get("kind"), outcome), **why)
 
@@ -126,7 +130,7 @@ class Run:
         return (self._decided() or {}).get("reason_code")
 
     def _decided(self) -> Record | None:
-        return next((record for record in self.records("note") if "outcome" in record), None)
+        return next((record for record in reversed(self.records("note")) if "outcome" in record), None)
 
     def records(self, kind: str | None = None, phase: str | None = None) -> list[Record]:
         """The journal's records of a kind and phase, oldest first; each is read once, however often this is asked."""
@@ -153,6 +157,10 @@ class Run:
     def before_batch(self) -> dict[str, Observation]:
         """What the current batch was resolved from: the last observations before it began, or of all where none has."""
         return self.observations(max((r["seq"] for r in self.records("note") if "batch" in r), default=None))
+
+    def batch(self) -> list[str]:
+        """The members of the current batch; none before the first."""
+        return list(next((r["nodes"] for r in reversed(self.records("note")) if "batch" in r), []))
 
     def before_last(self, group: str) -> Observation | None:
         """The observation of a group before its last one."""

@@ -6,19 +6,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 import yaml
 from packaging.version import InvalidVersion, Version
 
 from nodewise.errors import Refused
+from nodewise.fields import Named
 from nodewise.model import Artifact
 
 SHAPE = "{artifacts: [{url, sha256, kind: tar|deb|wheel|package}], binaries: {program: path}}"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_URL = re.compile(r"(https?|file)://")
+ON_CONTROLLER = "controller://"  # and an absolute path: a file that is shipped to the nodes
+_URL = re.compile(rf"(https?|file)://|{ON_CONTROLLER}/")
 
 
 class Source(msgspec.Struct, forbid_unknown_fields=True):
@@ -58,30 +61,60 @@ class Hops(msgspec.Struct, forbid_unknown_fields=True):
 class Rules(msgspec.Struct, forbid_unknown_fields=True):
     """Which way a system's versions may go. Versions and minors are strings: YAML would read 3.10 as 3.1."""
 
-    releases: dict[str, Source] = {}
-    hops: Hops = msgspec.field(default_factory=Hops)
+    releases: dict[str, Source] = {}  # version -> where it comes from
+    # how far one upgrade may go: step is minor (each in turn) or any (straight to the target), within may be major
+    hops: Annotated[Hops, Named("mapping")] = msgspec.field(default_factory=Hops)
     avoid: dict[str, str] = {}  # version -> why
     floors: dict[str, str] = {}  # minor -> the version that it may be entered from, at least
     default: str = ""  # what is provisioned when nobody says: a version, or the beginning of one
-    any: Unlisted | None = None
+    # where a version comes from that is not listed: wheels of Python's index, or packages that the nodes are offered
+    any: Annotated[Unlisted | None, Named("mapping")] = None
     enter: dict[str, str] = {}  # minor -> the version to enter it at, with its later patches as a hop of their own
 
 
-def load_rules(role_path: str | Path, overrides: dict[str, Any] | None = None, component: str = "") -> Rules:
-    """The rules of the role in `role_path`, or of one of its components; the user's `nodewise_releases` come before the role's."""
+AnyRules = TypeVar("AnyRules", bound=Rules)
+
+
+class OfRole(Rules, forbid_unknown_fields=True):
+    """The rules of a role, or those of each service that it serves: then a variable has them, beside all else that it says."""
+
+    described_by: str = ""  # the variable; what it says of the fields above comes before what the role says
+
+
+def load_rules(
+    role_path: str | Path,
+    overrides: dict[str, Any] | None = None,
+    component: str = "",
+    described: Callable[[str], Any] | None = None,
+) -> OfRole:
+    """The rules of the role in `role_path`, or of one of its components; the user's `nodewise_releases` come before the role's.
+
+    `described` gives the value of the variable that has rules of its own, where the role names one.
+    """
     file = Path(role_path) / "meta" / component / "releases.yml"
     try:
-        rules = msgspec.convert(yaml.safe_load(file.read_text()), Rules)
+        rules = msgspec.convert(yaml.safe_load(file.read_text()), OfRole)
     except FileNotFoundError:
         raise Refused(f"{file} is missing: a system's role says there which releases it knows") from None
     except (yaml.YAMLError, msgspec.ValidationError) as error:
         raise Refused(f"{file} does not follow the rules of a release: {_line(error)}") from None
     for text in [*rules.releases, *rules.avoid, *rules.floors, *rules.floors.values(), *rules.enter, *rules.enter.values()]:
         version_of(text, str(file))
+    if rules.described_by and described:
+        rules = _with_described(rules, described(rules.described_by) or {})
     return with_overrides(rules, overrides or {})
 
 
-def with_overrides(rules: Rules, overrides: dict[str, Any]) -> Rules:
+def _with_described(rules: OfRole, description: dict[str, Any]) -> OfRole:
+    said = {name: description[name] for name in Rules.__struct_fields__ if name in description}
+    try:
+        own = msgspec.convert(said, Rules)
+    except msgspec.ValidationError as error:
+        raise Refused(f"{rules.described_by}: {_line(error)}") from None
+    return msgspec.structs.replace(rules, **{name: getattr(own, name) for name in said})
+
+
+def with_overrides(rules: AnyRules, overrides: dict[str, Any]) -> AnyRules:
     """The rules with the user's releases in them; an artifact without a checksum is refused."""
     own = {version: _own_source(version, value) for version, value in overrides.items()}
     return msgspec.structs.replace(rules, releases={**rules.releases, **own})
@@ -116,7 +149,7 @@ def _own_source(version: str, value: object) -> Source:
         if not _SHA256.fullmatch(artifact.sha256):
             raise Refused(f"{where}: sha256 of {artifact.url} is {artifact.sha256!r}, expected 64 lower-case hexadecimal digits")
         if not _URL.match(artifact.url):
-            raise Refused(f"{where}: {artifact.url!r} is not a URL of http, https or file")
+            raise Refused(f"{where}: {artifact.url!r} is not a URL of http, https, file or controller")
     return source
 
 

@@ -16,6 +16,7 @@ import pkgutil
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from typing import Any, Protocol, runtime_checkable
 
 from nodewise import systems
@@ -39,7 +40,8 @@ class System(Protocol):
 
 def names() -> dict[str, str]:
     """Each system that gives clients, and the module that does: our own first."""
-    ours = {one.name: f"{systems.__name__}.{one.name}.client" for one in pkgutil.iter_modules(systems.__path__) if one.ispkg}
+    there = {one.name: f"{systems.__name__}.{one.name}.client" for one in pkgutil.iter_modules(systems.__path__) if one.ispkg}
+    ours = {name: module for name, module in there.items() if find_spec(module)}
     return {one.name: one.value for one in entry_points(group=GROUP)} | ours
 
 

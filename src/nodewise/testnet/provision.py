@@ -42,7 +42,7 @@ def _check_version(system: str, version: str | None) -> None:
 
     rules = load_rules(roles.find(system))
     versions = known_versions(rules)
-    if rules.any or version in versions or (rules.default and not version):
+    if rules.any or rules.described_by or version in versions or (rules.default and not version):
         return  # what the nodes are offered, they are asked for
     found = f"no release {version!r} of {system}" if version else f"--system {system} needs --version"
     raise UsageError(f"{found}; known: {', '.join(versions)}")

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,17 @@ import yaml
 from nodewise import renamed
 from nodewise.errors import Refused
 from nodewise.gates.vocabulary import builtin_gates, parse_gates
-from nodewise.model import Declaration, Gate, Trait
+from nodewise.model import Declaration, Gate, Step, Trait, Without
+
+Described = Callable[[str], Any]  # name of a variable -> its value
+TRAITS: dict[Trait, str] = {"leader": "leader", "fingerprint": "fingerprint"}  # and what waits for them on a node
 
 
-def declaration(role: Path, component: str = "") -> Declaration:
+def declaration(role: Path, component: str = "", described: Described | None = None) -> Declaration:
     """Read a role's `meta/upgrade.yml`, or that of one of its components, `meta/<component>/upgrade.yml`.
 
-    A component has the gates of its system, too.
+    A component has the gates of its system, too. `described` gives the variable that describes the service, where the role asks for
+    one; without it the declaration has all that a service may have.
     """
     path = role / "meta" / component / "upgrade.yml"
     try:
@@ -35,9 +39,36 @@ def declaration(role: Path, component: str = "") -> Declaration:
     if "back" not in said:
         known = builtin_gates()
         declared.back = [name for name in declared.back if not lacked(known[name], declared.lacks)]
+    if declared.described_by and described:
+        description = described(declared.described_by) or {}
+        for change in (change for key, change in declared.without.items() if not description.get(key)):
+            declared = _less(declared, change)
     if not component:
         return declared
     return msgspec.structs.replace(declared, gates={**declaration(role).gates, **declared.gates})
+
+
+def _less(declared: Declaration, change: Without) -> Declaration:
+    """A declaration without some steps and gates."""
+    return msgspec.structs.replace(
+        declared,
+        steps=[_asked_less(step, change) for step in declared.steps if step.name not in change.steps],
+        finalize=_asked_less(declared.finalize, change),
+        lacks=[*declared.lacks, *change.lacks],
+        unasked=[*declared.unasked, *change.gates],
+        together=declared.together and change.together,
+        gaps=[*declared.gaps, *filter(None, [change.gap])],
+        **{name: _kept(getattr(declared, name), change.gates) for name in ("ready", "back")},
+    )
+
+
+def _asked_less(step: Step, change: Without) -> Step:
+    waited = {key: value for key, value in step.settled.items() if key not in [TRAITS.get(trait) for trait in change.lacks]}
+    return msgspec.structs.replace(step, after=_kept(step.after, change.gates), settled=waited)
+
+
+def _kept(gates: list[str], left_out: list[str]) -> list[str]:
+    return [name for name in gates if name not in left_out]
 
 
 def components(role: Path) -> list[str]:
@@ -48,6 +79,7 @@ def components(role: Path) -> list[str]:
 def vocabulary(declared: Declaration, own: Mapping[str, Any]) -> dict[str, Gate]:
     """Every gate that can be asked: the engine's, the system's, the operator's. Raises Refused for a name that nobody defines."""
     known = {**builtin_gates(), **parse_gates(declared.gates), **parse_gates(dict(own))}
+    known = {name: gate for name, gate in known.items() if name not in declared.unasked}
     of_cluster = [*declared.before_first, *declared.after_last]
     steps = [*declared.steps, *of_cluster]
     asked = [*declared.ready, *declared.back, *declared.finalize.after, *(name for step in steps for name in step.after)]

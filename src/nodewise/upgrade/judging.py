@@ -41,6 +41,7 @@ def judge_step(
         if group not in now or earlier is None:
             raise UnknownResult(f"{group} was not observed, so nothing can be judged")
         asked = context(now[group], earlier, plan.groups[group], to=to, node=node, changed=changed) | {"regressions": []} | more
+        asked["restarted"] = [name for name in asked["restarted"] if name not in run.batch()]  # which are changed together
         missing = run.missing(group)
         judgements.append(Judgement("settled", not missing, "the cluster did not settle in time", missing or None))
         judgements += [judge(plan.gates[name], asked, plan.settings.waive) for name in names]

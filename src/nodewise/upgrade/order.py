@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import msgspec
 from packaging.version import Version
 
-from nodewise.model import Batch, Hop, Member, Observations, Plan
+from nodewise.errors import Refused
+from nodewise.model import Batch, Declaration, Hop, Member, Observations, Plan, Settings
+
+AT_ONCE = re.compile(r"[1-9]\d*%?")
 
 
 def behind(plan: Plan, hop: Hop, version: str | None) -> bool:
@@ -46,13 +51,39 @@ def batches(plan: Plan, observations: Observations) -> list[Batch]:
     return found
 
 
+def refuse_too_many(declared: Declaration, settings: Settings) -> None:
+    """Raise Refused for a number of members to change at once that is none, or that this system does not allow."""
+    asked = settings.max_unavailable
+    if not AT_ONCE.fullmatch(asked):
+        raise Refused(f"nodewise_max_unavailable is {asked!r}; expected a number of members such as 2, or a share such as 25%")
+    if asked != "1" and not declared.together:
+        raise Refused(
+            f"nodewise_max_unavailable is {asked}, and members of this system need one another: they are changed one at a time"
+        )
+
+
+def at_once(plan: Plan, group: str, spare: int | None = None) -> int:
+    """How many members of a group may be changed together; never more than `spare`, what those who use it can do without now."""
+    asked = plan.settings.max_unavailable
+    most = len(plan.groups[group]) * int(asked[:-1]) // 100 if asked.endswith("%") else int(asked)
+    return max(1, most if spare is None else min(most, spare))
+
+
 def _behind(plan: Plan, hop: Hop, names: list[str], versions: Mapping[str, str | None]) -> list[str]:
     return [name for name in names if behind(plan, hop, versions.get(name))]
 
 
-def pick(plan: Plan, leaders: Mapping[str, str | None], left: Mapping[str, list[str]], *, canary: bool) -> Batch:
+def pick(
+    plan: Plan,
+    leaders: Mapping[str, str | None],
+    left: Mapping[str, list[str]],
+    *,
+    canary: bool,
+    spare: Mapping[str, int | None] = MappingProxyType({}),
+) -> Batch:
     """The next batch of the members that are `left` in each group: one of a group, all in one failure domain.
 
+    Of a system whose members do not need one another it is as many of a group as may be changed at once, and can be spared.
     A canary goes alone; a leader goes after all others of its group.
     """
     waiting = {group: [name for name in names if name != leaders.get(group)] or names for group, names in left.items()}
@@ -62,9 +93,10 @@ def pick(plan: Plan, leaders: Mapping[str, str | None], left: Mapping[str, list[
         name = min(followers[group], key=lambda one: (plan.domains.get(one, ""), one))
         return Batch([name], f"{_place(plan, name, leaders)}; the canary")
     domain = min(plan.domains.get(name, "") for names in waiting.values() for name in names)
-    nodes = [
-        min(there) for names in waiting.values() if (there := [name for name in names if plan.domains.get(name, "") == domain])
-    ]
+    there = {group: sorted(name for name in names if plan.domains.get(name, "") == domain) for group, names in waiting.items()}
+    nodes = [name for group, names in there.items() for name in names[: at_once(plan, group, spare.get(group))]]
+    if plan.together and len(nodes) > 1:
+        return Batch(nodes, f"{len(nodes)} at once{f', all in {domain}' if domain else ''}")
     if len(nodes) == 1:
         return Batch(nodes, _place(plan, nodes[0], leaders))
     leading = sum(name in leaders.values() for name in nodes)
@@ -74,6 +106,8 @@ def pick(plan: Plan, leaders: Mapping[str, str | None], left: Mapping[str, list[
 
 def _place(plan: Plan, name: str, leaders: Mapping[str, str | None]) -> str:
     where = f" in {plan.domains[name]}" if plan.domains.get(name) else ""
+    if "leader" in plan.lacks:
+        return f"a member{where}"
     if name not in leaders.values():
         return f"a follower{where}"
     return f"the leader{where}: last, after handing over" if hands_over(plan) else f"the leader{where}: last"

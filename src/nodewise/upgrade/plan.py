@@ -15,7 +15,7 @@ from nodewise.model import Declaration, Hop, Observations, Plan, Release, Settin
 from nodewise.upgrade.approval import digest
 from nodewise.upgrade.declared import vocabulary
 from nodewise.upgrade.memory import Originals
-from nodewise.upgrade.order import batches
+from nodewise.upgrade.order import batches, refuse_too_many
 from nodewise.upgrade.preflight import refuse_no_successor, refuse_outage, refuse_past, refuse_unready
 from nodewise.upgrade.waivers import refuse_unwaivable
 
@@ -44,6 +44,7 @@ def make(
     be down.
     """
     known, to = vocabulary(declared, own_gates), route.hops[-1].to
+    refuse_too_many(declared, settings)
     if route.kind == "rollback":
         refuse_past(declared, observations, subject.groups, known)
     refuse_unwaivable(settings.waive, known)
@@ -68,6 +69,7 @@ def make(
         before_first=declared.before_first if route.kind == "upgrade" else undone(declared.after_last),
         after_last=declared.after_last if route.kind == "upgrade" else undone(declared.before_first),
         lacks=declared.lacks,
+        together=declared.together,
         finalize=declared.finalize,
         ready=declared.ready,
         back=declared.back,

@@ -62,6 +62,8 @@ def parts(plan: Plan, observations: Observations, *, asks: bool) -> list[dict[st
 def _of_hop(plan: Plan, hop: Hop, count: int, *, asks: bool) -> list[dict[str, Any]]:
     # A leader that moves between groups' batches may ask for other batches than were foreseen, a soak for one to watch again, and
     # after a question a batch is resolved anew.
+    # Where several are changed at once there may be as many batches as members, as fewer may be spared than were foreseen.
+    count = len(plan.members) if plan.together and plan.settings.max_unavailable != "1" else count
     most = count + 2 * (len(plan.groups) > 1) + (plan.settings.soak > 0) + (asks and hop.no_return is not None)
     before, after = ([_cluster_step(step) for step in steps] for steps in (plan.before_first, plan.after_last))
     rolled = [{"file": "batch", "first": number == 1, "last": number == most} for number in range(1, most + 1)]
@@ -92,7 +94,9 @@ def next_batch(plan: Plan, hop: Hop, observations: Observations) -> Batch | None
             text = f"{count} members of {group} serve and the quorum is {quorum or 'unknown'}: no member may be stopped now"
             raise Paused("quorum_at_risk", text)
     leaders = {group: seen.cluster.leader for group, seen in observations.items()}
-    batch = msgspec.structs.replace(pick(plan, leaders, left, canary=first(plan, hop, observations)), to=hop.to)
+    spare = {group: spared(observations[group]) for group in left}
+    batch = pick(plan, leaders, left, canary=first(plan, hop, observations), spare=spare)
+    batch = msgspec.structs.replace(batch, to=hop.to)
     for node in batch.nodes:
         alone = len(plan.groups[plan.group_of(node)]) == 1
         if hands_over(plan) and node in leaders.values() and not alone and not successor(plan, batch, observations, node):
@@ -100,6 +104,20 @@ def next_batch(plan: Plan, hop: Hop, observations: Observations) -> Batch | None
             why = "; ".join(f"{member.name} {barred(member) or 'is in its batch'}" for member in others)
             raise Paused("no_successor", f"{node} leads and no member may take over from it, so it may not be stopped: {why}")
     return batch
+
+
+def spared(seen: Observation) -> int | None:
+    """How many members those who use a group can do without now (`details.spare`); None where nobody counts them.
+
+    Raises Paused when it is none, or could not be read.
+    """
+    if "spare" not in seen.cluster.details:
+        return None
+    spare = seen.cluster.details["spare"]
+    if spare is None or spare < 1:
+        why = seen.cluster.details.get("spare_error") or f"{spare} members more than are needed are in service"
+        raise Paused("members_not_serving", f"no member can be spared: {why}")
+    return int(spare)
 
 
 def again(plan: Plan, hop: Hop, observations: Observations, soaked: bool) -> Batch | None:

@@ -48,6 +48,8 @@ def describe(plan: Plan, took: Took | None = None, *, idle: bool = False) -> lis
 
 def _settings(plan: Plan) -> Iterator[tuple[str, str]]:
     """What an operator asked for besides, what is let pass, and what is not watched."""
+    if plan.settings.max_unavailable != "1":
+        yield "at once", f"{plan.settings.max_unavailable} of the members, after the first one; never more than can be spared"
     if plan.settings.soak:
         yield "soak", f"{plan.settings.soak:g} s on the first node of each hop, against samples taken before the first change"
     if plan.settings.suites:
