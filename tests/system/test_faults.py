@@ -168,11 +168,11 @@ def test_the_clock_of_a_service(scene: Scene, tmp_path: Path) -> None:
     """It takes the time to be two hours ago, while its host and the host's journal do not; it sleeps for as long as before."""
     host, act = scene.hosts[scene.order[0]], Act(read({"id": "it", **FAULTS["clock"]}), scene, tmp_path / "journal.jsonl")
     assert f"{host.name}: the clock of the service is -7200.0 s off" == act.begin(20)
-    time.sleep(2)
-    lines = [line.split() for line in host.run(f"journalctl -q -o short-unix -u {UNIT} | grep wrote | tail -n 20").splitlines()]
+    time.sleep(3)
+    lines = [line.split() for line in host.run(f"journalctl -q -o short-unix -u {UNIT} | grep wrote | tail -n 10").splitlines()]
     act.end()
     assert all(pytest.approx(-7200, abs=1) == float(line[-1]) - float(line[0]) for line in lines)
-    assert pytest.approx(20 * 0.05, rel=0.5) == float(lines[-1][0]) - float(lines[0][0])
+    assert 9 * 0.05 * 0.9 <= float(lines[-1][0]) - float(lines[0][0]) <= 3
 
 
 def killed_after_beginning(fault: dict[str, Any], scene: Scene, pair: state.Testnet, record: Path) -> None:
