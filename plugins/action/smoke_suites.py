@@ -104,4 +104,4 @@ class ActionModule(EngineAction):
         run = run_of(task_vars)
         said = smoke_finish(run)
         lines = [f"{said['outcome']}: {said['reason']}", f"record    {run.folder}"]
-        return self.ended(said, lines, ok=good(said["kind"], said["outcome"]))
+        return self.conclusion(said, lines, ok=good(said["kind"], said["outcome"]))

@@ -38,7 +38,7 @@ class ActionModule(EngineAction):
                 return {"ansible_facts": {"nodewise_collect": collect, "nodewise_step": {}}}
         said = summarized(run, ways=attempt([], lambda: self.ways(run, task_vars), {}))
         waits = args["pause_is_ok"] and said["outcome"] == "paused" and said["reason_code"] in WAITING
-        return self.ended(said, ending(said, run.folder), ok=good(said["kind"], said["outcome"]) or waits)
+        return self.conclusion(said, ending(said, run.folder), ok=good(said["kind"], said["outcome"]) or waits)
 
     def ways(self, run: Any, task_vars: dict[str, Any]) -> dict[str, str]:
         """Why going on, or back, would be refused now; nothing for a run that came to no plan, or was not let in."""

@@ -124,6 +124,8 @@ __all__ = [
     "refuse_short_window",
     "refuse_unfit",
     "refuse_unready",
+    "refuse_unrehearsed",
+    "rehearsal",
     "renamed",
     "resolved",
     "role_path",
@@ -140,6 +142,7 @@ __all__ = [
     "sources",
     "status",
     "summarized",
+    "unrehearsed",
     "unseen",
     "versions_ahead",
     "waived",
@@ -209,7 +212,7 @@ class EngineAction(ActionBase):
         if not os.environ.get("NODEWISE_LIVE"):
             self.say(lines)
 
-    def ended(self, summary: dict[str, Any], lines: list[str], *, ok: bool) -> dict[str, Any]:
+    def conclusion(self, summary: dict[str, Any], lines: list[str], *, ok: bool) -> dict[str, Any]:
         """How a run ended, as a task's result. Ansible prints all of a failed one: one line then, and a summary only for a view."""
         self.tell(lines if ok else lines[1:])
         seen = ok or os.environ.get("NODEWISE_LIVE")
