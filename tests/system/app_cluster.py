@@ -1,14 +1,13 @@
 # SPDX-FileCopyrightText: Nodewise contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Described services on testnets: the example's, in good releases and in bad ones, and NATS JetStream."""
+"""Described services on testnets: the example's, in good releases and in bad ones."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import secrets
-import socket
 import threading
 import time
 import urllib.request
@@ -65,18 +64,6 @@ class Greeter(Described):
         return {**self.net.variables["nodewise_app"], **change}
 
 
-class Nats(Described):
-    """NATS JetStream as tests/system/nats.yml describes it."""
-
-    unit: ClassVar[str] = "nats"
-    old: ClassVar[str] = "2.10.25"
-    new: ClassVar[str] = "2.15.1"
-
-    def version(self, node: str) -> str:
-        """What the process says."""
-        return str(json.loads(self.get(node, 8222, "/varz"))["version"])
-
-
 @contextmanager
 def made(kind: type[Described], runs: Path, variables: dict[str, Any], nodes: int = 3) -> Iterator[Any]:
     """A testnet with the service that the variables describe; removed at the end."""
@@ -122,77 +109,3 @@ class Requests:
                     self.good += 1
             except OSError as error:
                 self.bad.append(f"{time.strftime('%H:%M:%S')} {url}: {error}")
-
-
-class JetStream:
-    """A client of JetStream over the text protocol: one request at a time, through whichever member answers."""
-
-    def __init__(self, addresses: list[str]) -> None:
-        self.addresses, self._line, self._stream = addresses, None, None
-
-    def request(self, subject: str, body: Any, until: float) -> dict[str, Any]:
-        """Ask until there is an answer; raises TimeoutError when there was none in time."""
-        payload = body if isinstance(body, bytes) else json.dumps(body).encode()
-        while time.monotonic() < until:
-            try:
-                return self._ask(subject, payload)
-            except (OSError, ValueError):
-                self._line = None
-                self.addresses = [*self.addresses[1:], self.addresses[0]]
-                time.sleep(0.1)
-        raise TimeoutError(subject)
-
-    def _ask(self, subject: str, payload: bytes) -> dict[str, Any]:
-        stream, inbox = self._connected(), f"_INBOX.{secrets.token_hex(6)}"
-        head = f"SUB {inbox} 1\r\nUNSUB 1 1\r\nPUB {subject} {inbox} {len(payload)}\r\n".encode()
-        stream.write(head + payload + b"\r\n")
-        stream.flush()
-        while line := stream.readline().split():
-            if line[0] == b"PING":
-                stream.write(b"PONG\r\n")
-                stream.flush()
-            elif line[0] == b"MSG":
-                return dict(json.loads(stream.read(int(line[-1]) + 2)))
-            elif line[0] in (b"-ERR", b"HMSG"):
-                raise OSError(b" ".join(line))
-        raise OSError("the member closed the connection")
-
-    def _connected(self) -> Any:
-        if self._line is None:
-            self._line = socket.create_connection((self.addresses[0], 4222), 2)
-            self._line.settimeout(2)
-            self._stream = self._line.makefile("rwb")
-            self._stream.readline()
-            self._stream.write(b'CONNECT {"verbose":false,"headers":false}\r\n')
-        return self._stream
-
-
-class Publisher:
-    """Publishes numbered messages all the time, and remembers which sequence number each acknowledged one got."""
-
-    def __init__(self, addresses: list[str]) -> None:
-        self.client, self.acknowledged = JetStream(addresses), dict[int, bytes]()
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> Self:
-        """Begin."""
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End."""
-        self._end.set()
-        self._thread.join(40)
-
-    def _run(self) -> None:
-        number = 0
-        while not self._end.wait(0.05):
-            number += 1
-            message = f"message {number}".encode()
-            try:
-                answer = self.client.request("words.x", message, time.monotonic() + 30)
-            except TimeoutError:
-                continue
-            if "seq" in answer:
-                self.acknowledged[answer["seq"]] = message

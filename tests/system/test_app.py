@@ -14,8 +14,6 @@ import pytest
 
 from tests.system.app_cluster import Greeter, Requests, example, made
 
-HERE = Path(__file__).parent
-
 
 @pytest.fixture(scope="module")
 def greeter(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Greeter]:  # noqa: ARG001  (in that home)
