@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import subprocess
 import sys
@@ -96,6 +97,49 @@ def test_a_controller_that_was_killed(etcd: Cluster, scene: Scene, tmp_path: Pat
     healed = cli("heal", "--name", etcd.net.name)
     assert (0, f"{etcd.names[0]}: it healed\n") == (healed.returncode, healed.stdout)
     assert "invalid" not in etcd.etcdctl(etcd.names[0], "member list")
+    assert "no node holds a fault\n" == cli("heal", "--name", etcd.net.name).stdout
+
+
+def members(etcd: Cluster, at: str) -> dict[str, str]:
+    """The name of each member that a member lists, and its id."""
+    return {words[2]: words[0] for line in etcd.etcdctl(at, "member list").splitlines() if (words := line.split(", "))}
+
+
+@pytest.mark.slow
+def test_a_member_that_is_removed(etcd: Cluster, scene: Scene, tmp_path: Path) -> None:
+    """Two are left and go on; it comes back as a new member that has all that was written, meanwhile, too."""
+    before = members(etcd, etcd.names[0])
+    act = Act(read({"id": "it", "kind": "member_remove", "target": "n1"}), scene, tmp_path / "journal.jsonl")
+    act.begin(5)
+    (gone,) = json.loads((tmp_path / "journal.jsonl").read_text().splitlines()[0])["where"]
+    left = next(name for name in etcd.names if name != gone)
+    assert {*etcd.names} - {gone} == members(etcd, left).keys()
+    until(lambda: "active" != etcd.root(gone, "systemctl show -P ActiveState etcd").strip())
+    etcd.takes_writes(left)
+    act.end()
+    after = members(etcd, left)
+    assert before.keys() == after.keys()
+    assert [gone] == [name for name, number in after.items() if before[name] != number]
+    assert [] == verify_data(clients_of(etcd.net)(gone), etcd.data)
+    assert "" == etcd.root(gone, "ls /var/lib/nodewise | grep removed || :")
+
+
+@pytest.mark.slow
+def test_a_controller_that_was_killed_after_it_removed_a_member(
+    etcd: Cluster,
+    scene: Scene,  # noqa: ARG001 (reset)
+    tmp_path: Path,
+    cli: Run,
+) -> None:
+    """It stays away, and `testnet heal` takes it in again."""
+    killed_after_beginning(etcd, tmp_path / "journal.jsonl", "member_remove")
+    (gone,) = json.loads((tmp_path / "journal.jsonl").read_text().splitlines()[0])["where"]
+    left = next(name for name in etcd.names if name != gone)
+    assert 2 == len(members(etcd, left))
+    healed = cli("heal", "--name", etcd.net.name)
+    assert (0, f"{gone}: it healed\n") == (healed.returncode, healed.stdout)
+    assert {*etcd.names} == members(etcd, left).keys()
+    assert [] == verify_data(clients_of(etcd.net)(gone), etcd.data)
     assert "no node holds a fault\n" == cli("heal", "--name", etcd.net.name).stdout
 
 

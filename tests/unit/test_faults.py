@@ -324,17 +324,29 @@ def test_hosts_that_nobody_switches_off() -> None:
         ("node_off", "nobody here can switch these hosts off and on; a testnet can"),
         ("lease_revoke", "clients of this system have no way to do lease_revoke"),
         ("member_add", "clients of this system have no way to do member_add"),
+        ("member_remove", "clients of this system have no way to do member_remove"),
     ):
         with pytest.raises(UsageError, match=f"x: {why}"):
             refuse_unable(plan([{"id": "x", "kind": kind}], 3, 1), here)
 
 
 def test_what_a_system_cannot_do_is_known_before_there_is_a_cluster() -> None:
-    """Clients of PostgreSQL have no leases to end, and those of etcd have."""
-    events = plan([{"id": "x", "kind": "lease_revoke"}], 3, 1)
+    """Clients of PostgreSQL cannot remove a member, and those of etcd can."""
+    events = plan([{"id": "x", "kind": "member_remove"}], 3, 1)
     refuse_unfit(events, on_paper("etcd", ["n1", "n2", "n3"]))
-    with pytest.raises(UsageError, match="x: clients of this system have no way to do lease_revoke"):
+    with pytest.raises(UsageError, match="x: clients of this system have no way to do member_remove"):
         refuse_unfit(events, on_paper("postgresql", ["n1", "n2", "n3"]))
+
+
+def test_a_member_is_removed_only_where_a_majority_is_left() -> None:
+    """Nobody else can take it in again, so that `max_down` does not allow it."""
+    removed = {"id": "gone", "kind": "member_remove", "at": 1, "for": 5}
+    other = {"id": "shot", "kind": "kill", "target": "minority", "at": 2, "for": 2}
+    with pytest.raises(UsageError, match="may take away 2 of 3 members at once; max_down allows 1"):
+        plan([removed, other], 3, 1)
+    with pytest.raises(UsageError, match="gone is healed by a majority, and the faults may take away 2 of 3 members at once"):
+        plan([removed, other], 3, 1, max_down=2)
+    plan([removed, {**other, "at": 7}], 3, 1)
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,8 @@ def plan(given: Sequence[dict[str, Any]], nodes: int, seed: int, max_down: int |
     most = _most_at_once(events, faults, nodes)
     if most > limit:
         raise UsageError(f"the faults may take away {most} of {nodes} members at once; max_down allows {limit}")
+    if most > minority(nodes) and (needs := [fault.id for fault in faults if fault.majority]):
+        raise UsageError(f"{needs[0]} is healed by a majority, and the faults may take away {most} of {nodes} members at once")
     return events
 
 

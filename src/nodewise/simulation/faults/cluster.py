@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from typing import Any, ClassVar
 
@@ -34,12 +34,12 @@ class OfCluster(Fault, kw_only=True):
 
 
 @contextmanager
-def member(scene: Scene) -> Iterator[Any]:
-    """A client of the first member that answers, open. Raises HostError where none does, or when it fails."""
+def member(scene: Scene, but: Collection[str] = ()) -> Iterator[Any]:
+    """A client of the first member that answers, open, of none on the hosts `but`. HostError where none does, or when it fails."""
     if scene.client is None:
         raise HostError("there is no cluster to ask")
     why = ""
-    for name in scene.hosts:
+    for name in (one for one in scene.hosts if one not in but):
         client = scene.client(name)
         with closing(client):
             try:

@@ -22,6 +22,7 @@ from nodewise.systems.etcd import data, lock
 from nodewise.text import cut
 
 UNIT, DATA = "etcd", "/var/lib/nodewise/etcd"  # of systemd, and its folder, on testnets
+CONFIG = "/etc/nodewise/etcd/etcd.yml"
 LOCK_LEASE = lock.TTL  # seconds
 OPERATIONS = frozenset({"write", "add", "cas", "append", *lock.LOCKING})
 TIMEOUT = 1.0  # seconds for an attempt: longer than an election takes members to notice, shorter than an operation's deadline
@@ -167,6 +168,23 @@ class EtcdClient:
     def _ghosts(self) -> dict[str, str]:
         """Their names and ids."""
         return {host.removesuffix(NOWHERE): number for host, number in self._members().items() if host.endswith(NOWHERE)}
+
+    def listed(self) -> set[str]:
+        """The host of each member's peer URL."""
+        return set(self._members())
+
+    def remove(self, address: str) -> None:
+        """Remove the member of this host; where there is none is no error."""
+        if found := self._members().get(address):
+            self.call("/cluster/member/remove", ID=found)
+
+    def take_in(self, address: str) -> None:
+        """Add a member of this host, with its peer URL as the role has it."""
+        self.call("/cluster/member/add", peerURLs=[f"https://{address}:2380"])
+
+    def forget(self) -> str:
+        """Its data is gone, and it does not expect to make a cluster: as the role's `join` leaves it."""
+        return f"rm -rf {DATA}/member && sed -i 's/^initial-cluster-state: new$/initial-cluster-state: existing/' {CONFIG}"
 
     def _members(self) -> dict[str, str]:
         """The host of each member's first peer URL, and its id."""
