@@ -197,7 +197,6 @@ def test_an_upgrade_under_requests(greeter: Greeter) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="the check at staging refuses a member that lost the files that it checks", strict=True)
 def test_a_member_that_lost_everything_is_recovered(greeter: Greeter) -> None:
     """It is brought back first, with its unit, files and release, and then the others are changed."""
     lost = greeter.names[1]
@@ -205,11 +204,11 @@ def test_a_member_that_lost_everything_is_recovered(greeter: Greeter) -> None:
     assert "members_serving" in str(greeter.upgrade(to="1.1.0").summary["reason"])
     ended = greeter.upgrade(nodewise_recover=[lost])
     assert ("upgraded", {"1.1.0"}) == (ended.outcome, greeter.versions()), ended.said
-    assert 0 == greeter.rollback().code
 
 
 def test_a_rollback(greeter: Greeter) -> None:
     """The cluster goes back to the version before."""
+    assert greeter.upgrade(to="1.1.0").outcome in ("upgraded", "unchanged")
     ended = greeter.rollback()
     assert ("rolled_back", {"1.0.0"}) == (ended.outcome, greeter.versions()), ended.said
 

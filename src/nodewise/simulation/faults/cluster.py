@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from typing import Any, ClassVar
 
 from nodewise.simulation.faults.fault import Fault, Means
 from nodewise.simulation.faults.host import HostError, Scene
+
+PATIENCE, POLL = 10.0, 0.5  # seconds
 
 
 class OfCluster(Fault, kw_only=True):
@@ -53,3 +56,15 @@ def member(scene: Scene, but: Collection[str] = ()) -> Iterator[Any]:
                 raise HostError(f"{name}: {error}") from error
             return
     raise HostError(f"no member answers: {why}")
+
+
+def patiently(change: Callable[[], None]) -> None:
+    """Change the members; etcd refuses to until all have been connected for some seconds. Raises HostError when it still does."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return change()
+        except HostError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(POLL)

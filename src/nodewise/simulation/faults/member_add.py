@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Protocol, runtime_checkable
 
-from nodewise.simulation.faults.cluster import OfCluster, member
+from nodewise.simulation.faults.cluster import OfCluster, member, patiently
 from nodewise.simulation.faults.fault import Applied, Holds
 from nodewise.simulation.faults.host import NotProved, Scene
 
@@ -45,6 +45,9 @@ class MemberAdd(OfCluster, tag="member_add"):
 
     def inject(self, applied: Applied) -> None:
         """Added, by a name of the fault's own."""
+        patiently(lambda: self._add(applied))
+
+    def _add(self, applied: Applied) -> None:
         with member(applied.scene) as client:
             client.add_ghost(self._name, not self.learner)
 

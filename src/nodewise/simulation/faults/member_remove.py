@@ -10,16 +10,14 @@ its host says that this fault removed it; a member that somebody else removed is
 from __future__ import annotations
 
 import shlex
-import time
 from typing import ClassVar, Protocol, runtime_checkable
 
 from nodewise.simulation.faults import held, targets
-from nodewise.simulation.faults.cluster import OfCluster, member
+from nodewise.simulation.faults.cluster import OfCluster, member, patiently
 from nodewise.simulation.faults.fault import Applied, Holds, Means
-from nodewise.simulation.faults.host import Host, HostError, NotProved, Scene
+from nodewise.simulation.faults.host import Host, NotProved, Scene
 from nodewise.simulation.faults.targets import Target
 
-PATIENCE, POLL = 10.0, 0.5  # seconds: etcd changes members once all have been connected for some time
 MARK = f"""[ -e {held.MARK} ] || {{ echo "$(hostname) is no test host: it has no {held.MARK}" >&2; exit 9; }}
 echo {{id}} >{{mark}}"""
 FORGET = "systemctl stop {unit} || :\n{forget}"
@@ -71,17 +69,13 @@ class MemberRemove(OfCluster, tag="member_remove"):
     def inject(self, applied: Applied) -> None:
         """What says that it was removed is on its host first."""
         applied.ask(_script(MARK, applied.scene).replace("{id}", self.id))
-        until = time.monotonic() + PATIENCE
-        while True:
-            try:
-                with member(applied.scene, but=applied.where) as client:
-                    for name in applied.where:
-                        client.remove(applied.scene.hosts[name].address)
-                return
-            except HostError:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(POLL)
+        patiently(lambda: self._remove(applied))
+
+    @staticmethod
+    def _remove(applied: Applied) -> None:
+        with member(applied.scene, but=applied.where) as client:
+            for name in applied.where:
+                client.remove(applied.scene.hosts[name].address)
 
     def undo(self, applied: Applied) -> None:
         """Taken in again, one after the other: each asks for a larger majority."""
