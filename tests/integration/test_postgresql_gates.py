@@ -407,6 +407,7 @@ def test_who_may_not_be_asked(cluster: PatroniCluster, tmp_path: Path) -> None:
         "nothing_scheduled",
         "not_paused_by_others",
         "no_restart_pending",
+        "rest_takes_changes",
         "store_seen",
         "sync_standby",
     }
@@ -571,7 +572,7 @@ def test_two_primaries(cluster: PatroniCluster, healthy: Observation) -> None:
     now = look(cluster)
     fires("one_timeline", other, now=now)
     fires("one_leader", other, now=now)
-    fires("fingerprints_equal", "no one primary", now=now)
+    fires("fingerprints_equal", "no single primary", now=now)
     fires("replaying", now=now)
     cluster.kill(other)
     cluster.dynamic_settings(pause=None)
