@@ -77,7 +77,8 @@ class Question(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     file: Annotated[File | None, Named("mapping")] = None  # a file on the node
     value: str = ""  # JMESPath: what of an answer in JSON is meant; all of the answer unless it is said
     says: str = ""  # a regular expression that the answer, or its value, has to match; with a group, the group is the value
-    timeout: Seconds = 2.0  # seconds for one answer
+    # seconds for one answer: 2 unless it is said; 60 for what may take long, a check and an act
+    timeout: Annotated[Seconds | None, Named("number, more than 0")] = None
 
 
 Questions = Annotated[list[Question], Named("list of questions")]

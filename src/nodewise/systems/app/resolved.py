@@ -14,6 +14,7 @@ import msgspec
 from nodewise.systems.app.description import App, Question, compiled, read, words
 
 PLACES = re.compile(r"\{(bin|data|config)\}")
+ANSWER_S, ACT_S = 2.0, 60.0  # seconds for an answer, and for what is done or checked, where the description does not say
 QUOTED = str.maketrans({'"': '\\"', "\\": "\\\\", "%": "%%", "$": "$$"})  # of an argument in a unit
 
 
@@ -50,7 +51,7 @@ def resolved(given: object, hosts: Mapping[str, Mapping[str, Any]], host: str) -
         },
         "member": _member(host, own),
         "probe": _probe(app, _member(host, own)["address"]),
-        "check": _told(app.check),
+        "check": _told(app.check, ACT_S),
         "drain": {"deadline": app.drain.deadline, **_all(app.drain, "act", "until", "undo", "back")} if app.drain else {},
         "bootstrap": {"deadline": app.bootstrap.deadline, **_all(app.bootstrap, "act", "until")} if app.bootstrap else {},
     }
@@ -82,7 +83,7 @@ def _member(name: str, of: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _all(part: Any, *names: str) -> dict[str, Any]:
-    return {name: [_told(one) for one in getattr(part, name)] for name in names}
+    return {name: [_told(one, ACT_S if name in ("act", "undo") else ANSWER_S) for one in getattr(part, name)] for name in names}
 
 
 def _asked(app: App) -> dict[str, Any]:
@@ -102,11 +103,12 @@ def _probe(app: App, address: str) -> dict[str, Any] | None:
     return {"url": f"{asked.scheme}://{f'[{host}]' if ':' in host else host}:{asked.port}", "paths": [asked.path], **files}
 
 
-def _told(one: Question | None) -> dict[str, Any] | None:
+def _told(one: Question | None, seconds: float = ANSWER_S) -> dict[str, Any] | None:
     """A question as nodes are asked it: the program as words, the JMESPath as a tree."""
     if one is None:
         return None
     told: dict[str, Any] = msgspec.to_builtins(one)
+    told["timeout"] = one.timeout or seconds
     told["command"] = words(one.command) if one.command else None
     told["value"] = compiled(one.value) if one.value else None
     return told
