@@ -146,7 +146,7 @@ def test_how_long_an_answer_may_take() -> None:
     """A member that does not answer is soon told; a check of the configuration, and an act, take as long as a program takes."""
     drain = {**DRAIN, "undo": [{**DRAIN["undo"][0], "timeout": 5}], "until": [{"tcp": {"port": 1}}]}
     made = resolved({**GOOD, "check": {"command": "{bin}/greeter --check"}, "drain": drain}, {"n1": {}}, "n1")
-    assert (60, 2) == (made["check"]["timeout"], made["access"]["ready"]["timeout"])
+    assert (60, 2) == (made["check"]["timeout"], made["access"]["questions"]["ready"]["timeout"])
     assert [60, 2, 5] == [made["drain"][name][0]["timeout"] for name in ("act", "until", "undo")]
 
 
