@@ -100,7 +100,7 @@ def test_a_node_off_and_on(cli: Run, new_name: NewName) -> None:
     told = cli("status", "--name", name, "--json")
     assert (1, [True, False]) == (told.returncode, [node["ok"] for node in json.loads(told.stdout)])
     assert "fable" in cli("logs", f"{name}-n2", "--lines", "20").stdout
-    assert (2, True) == (cli("logs", f"{name}-n2", "-f").returncode, "does not run" in cli("logs", f"{name}-n2", "-f").stderr)
+    assert (2, True) == (cli("logs", f"{name}-n2", "-f").returncode, "is not running" in cli("logs", f"{name}-n2", "-f").stderr)
     assert ["degraded"] == [one["state"] for one in json.loads(cli("list", "--json").stdout) if one["name"] == name]
     assert f"{name}-n2: started\n" == cli("start", f"{name}-n2").stdout
     assert "kept\n" == net.run("n2", "cat kept").stdout
