@@ -72,9 +72,10 @@ def test_patroni(cli: Run, new_name: NewName, tmp_path: Path) -> None:
 
 
 def test_a_target_that_there_is_not(cli: Run, new_name: NewName, tmp_path: Path) -> None:
-    """A scenario whose upgrade is refused broke no promise: it never began, exit code 4, and the reason is said."""
+    """A scenario that goes to no known release is refused before a testnet is made, with those that are known."""
     scenario = {"name": "none", "cluster": {"system": "etcd", "nodes": 1, "version": "3.4.23"}, "upgrade": {"to": "3.4.99"}}
     (tmp_path / "none.yml").write_text(yaml.safe_dump(scenario))
     done = cli("run", "none.yml", "--name", new_name(), cwd=tmp_path)
-    assert 4 == done.returncode, done.stdout + done.stderr
-    assert "unknown version 3.4.99" in done.stdout
+    assert 2 == done.returncode, done.stdout + done.stderr
+    assert "no release '3.4.99' of etcd; known: 3.3.25, 3.4.23" in done.stderr
+    assert [] == [path for path in tmp_path.iterdir() if path.name != "none.yml"]
