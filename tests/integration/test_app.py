@@ -118,10 +118,14 @@ class Balancer(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         """One line, one answer."""
         line = self.rfile.readline().decode().strip()
-        self.wfile.write(f"asked: {line}\nservers/n1 UP 0\n".encode())
+        begins = "HTTP/1.0 200 OK\r\n\r\n" if line.startswith("GET") else f"asked: {line}\nservers/n1 UP 0\n"
+        self.wfile.write(begins.encode())
         self.wfile.flush()
         if line == "stay":
             time.sleep(1)
+        while line == "drip" or line.startswith("GET /drip"):
+            self.wfile.write(b"x")
+            time.sleep(0.02)
 
 
 @pytest.fixture
@@ -152,6 +156,16 @@ def test_over_tcp(word: str, balancer: int) -> None:
     assert "0" == ask(question(tcp={"port": balancer, "send": word}, says=r"^servers/{name} UP (\d)$"), MEMBER, {})
     with pytest.raises(Unanswered, match="expected servers/n2"):
         ask(question(tcp={"port": balancer, "send": word}, says="servers/n2"), MEMBER, {})
+
+
+@pytest.mark.parametrize("said", [{"tcp": {"send": "drip"}}, {"http": {"path": "/drip"}}])
+def test_an_answer_that_never_ends(said: dict[str, dict[str, Any]], balancer: int) -> None:
+    """It has as long as any answer, however little comes at a time."""
+    ((kind, wanted),) = said.items()
+    began = time.monotonic()
+    with pytest.raises(Unanswered, match="no answer in time"):
+        ask(question(**{kind: {"port": balancer, **wanted}}, timeout=0.3), MEMBER, {})
+    assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize(

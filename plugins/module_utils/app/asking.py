@@ -11,6 +11,7 @@ import os
 import re
 import socket
 import subprocess
+import time
 from typing import Any, Callable
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.values import evaluate
@@ -101,7 +102,7 @@ def _http(wanted: dict[str, Any], address: str, timeout: float) -> str:
         try:
             line.request(wanted["method"], wanted["path"], wanted["body"].encode() or None, wanted["headers"])
             answer = line.getresponse()
-            text = answer.read(MOST).decode("utf-8", "replace")
+            text = _read(lambda: answer.read1(1 << 16), timeout).decode("utf-8", "replace")
         finally:
             line.close()
     except (OSError, http.client.HTTPException) as error:
@@ -114,24 +115,33 @@ def _http(wanted: dict[str, Any], address: str, timeout: float) -> str:
     return text
 
 
+def _read(block: Callable[[], bytes], timeout: float) -> bytes:
+    """All of an answer, or as much as is read at most; socket.timeout for one that goes on and on."""
+    text, until = b"", time.monotonic() + timeout
+    while len(text) < MOST and (more := block()):
+        text += more
+        if time.monotonic() > until:
+            raise socket.timeout
+    return text
+
+
+def _until_silent(line: socket.socket) -> bytes:
+    try:
+        return line.recv(1 << 16)
+    except socket.timeout:
+        return b""
+
+
 def _tcp(wanted: dict[str, Any], address: str, timeout: float) -> str:
-    host, text = wanted["host"] or address, b""
+    host = wanted["host"] or address
     try:
         with socket.create_connection((host, wanted["port"]), timeout) as line:
             if not wanted["send"]:
                 return ""
             line.sendall(wanted["send"].rstrip("\n").encode() + b"\n")
-            while len(text) < MOST:
-                try:
-                    block = line.recv(1 << 16)
-                except socket.timeout:
-                    if not text:
-                        raise
-                    break
-                if not block:
-                    break
-                text += block
-                line.settimeout(SILENT_S)
+            first = line.recv(1 << 16)
+            line.settimeout(SILENT_S)
+            text = first + _read(lambda: _until_silent(line), timeout) if first else b""
     except OSError as error:
         raise Unanswered(f"{host}:{wanted['port']}: {reason(error)}") from None
     return text.decode("utf-8", "replace")
