@@ -18,11 +18,10 @@ from nodewise.model import Operation, Verdict
 from nodewise.record import journal
 from nodewise.simulation.faults import held
 from nodewise.simulation.faults.act import POLL, Act
+from nodewise.simulation.faults.cluster import OfCluster
 from nodewise.simulation.faults.fault import Applied, Fault, Means
 from nodewise.simulation.faults.host import HostError, Scene
-from nodewise.simulation.faults.member_add import MemberAdd
-from nodewise.simulation.faults.member_remove import MemberRemove
-from nodewise.simulation.faults.node_off import NodeOff
+from nodewise.simulation.faults.registry import kinds
 from nodewise.simulation.observing import Observer
 from nodewise.simulation.schedule import Event, refuse_unfit
 
@@ -218,7 +217,9 @@ def heal_all(scene: Scene) -> dict[str, list[str]]:
 
     Raises UsageError for a host that is no test host, UnknownResult for one that did not say that it is healed.
     """
-    swept = [kind.sweep(scene) for kind in (NodeOff, MemberAdd, MemberRemove)]  # a cluster can be asked once its hosts are there
+    held_here = [kind for kind in kinds().values() if kind.holds == "controller"]
+    # A cluster can be asked once its hosts are there.
+    swept = [kind.sweep(scene) for kind in sorted(held_here, key=lambda kind: issubclass(kind, OfCluster))]
     applied = Applied(scene, dict.fromkeys(scene.hosts, Means("", "", "")))
     try:
         told = {name: said.split() for name, said in applied.ask(held.heal_all()).items()}
