@@ -139,7 +139,7 @@ def _edn(value: object) -> str:
         (EDN + "[1 2]\n", "line 6, column 1: expected a map"),
         ("", "has no operations"),
         ("INFO nothing of it\n", "has no operations"),
-        (b"\xff\xfe\n", "0xff is no UTF-8"),
+        (b"\xff\xfe\n", "0xff is not UTF-8"),
     ],
 )
 def test_what_is_damaged_is_told(text: str | bytes, expected: str, tmp_path: Path) -> None:

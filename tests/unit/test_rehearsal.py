@@ -157,7 +157,7 @@ def test_a_plan_without_a_rehearsal_is_refused(tmp_path: Path) -> None:
     assert "does not count: it is of 2026-11-28" in why(within="12h")
     (tmp_path / f"{digest(plan)}.json").write_text("{")
     assert "cannot be read" in why()
-    with pytest.raises(Refused, match="nodewise_require_rehearsal: 'soon' is no age"):
+    with pytest.raises(Refused, match="nodewise_require_rehearsal: 'soon' is not an age"):
         why(within="soon")
 
 
@@ -256,7 +256,7 @@ def test_a_trial_without_a_plan_is_unknown(tmp_path: Path) -> None:
         (None, "has no plan.yaml"),
         ({"kind": "rollback"}, "is the plan of a rollback: nothing to rehearse"),
         ({"batches": []}, "is the plan of nothing to do"),
-        ({"system": "toy"}, "toy is no system that a testnet is made of"),
+        ({"system": "toy"}, "toy is not a system that testnets have"),
     ],
 )
 def test_what_cannot_be_rehearsed(change: dict[str, Any] | None, says: str, tmp_path: Path) -> None:

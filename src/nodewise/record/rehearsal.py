@@ -158,7 +158,7 @@ def find(where: str, release: str) -> Rehearsed | None:
 def age(said: str) -> timedelta:
     """A time such as 7d, 12h or 90m. Raises ValueError."""
     if not (found := AGE.fullmatch(said)):
-        raise ValueError(f"{said!r} is no age; expected such as 7d, 12h or 90m")
+        raise ValueError(f"{said!r} is not an age; expected one such as 7d, 12h or 90m")
     return timedelta(**{UNITS[found[2]]: int(found[1])})
 
 

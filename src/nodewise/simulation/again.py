@@ -29,7 +29,7 @@ class Recorded(NamedTuple):
 def recorded(folder: Path) -> Recorded:
     """The scenario of a run, with its faults as they were drawn. Raises UsageError for what is no record of a rehearsal."""
     if not (folder / "run.json").is_file():
-        raise UsageError(f"{folder} is no record of a run; expected a folder with a run.json, such as nodewise runs lists")
+        raise UsageError(f"{folder} is not the record of a run; expected a folder with a run.json, such as nodewise runs lists")
     try:
         about = Run(folder).read_json("run.json")
         if "scenario" not in about:

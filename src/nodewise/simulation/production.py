@@ -43,7 +43,7 @@ def production(folder: Path) -> Production:
             f"{folder} is the plan of {'a rollback' if plan.kind != 'upgrade' else 'nothing to do'}: nothing to rehearse"
         )
     if plan.system not in catalog.names():
-        raise UsageError(f"{plan.system} is no system that a testnet is made of; there are: {', '.join(catalog.names())}")
+        raise UsageError(f"{plan.system} is not a system that testnets have; there are: {', '.join(catalog.names())}")
     return Production(plan, list(_gaps(plan)))
 
 

@@ -52,7 +52,7 @@ def read_any(path: Path) -> Iterator[Operation]:
             yield first
             yield from found
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is no history: {error.object[error.start]:#x} is no UTF-8") from error
+        raise UsageError(f"{path} is not a history: {error.object[error.start]:#x} is not UTF-8") from error
     except OSError as error:
         raise UsageError(f"{path}: no history can be read there ({error.strerror})") from error
     except _OffError as error:

@@ -222,13 +222,13 @@ def _question(one: Question, acts: bool) -> Iterator[str]:
     try:
         re.compile(one.says)
     except re.error as error:
-        yield f".says: {one.says!r} is no regular expression: {error}"
+        yield f".says: {one.says!r} is not a regular expression: {error}"
     try:
         if one.value and (unknown := sorted(set(_unknown(compiled(one.value))))):
             known = f"fields, lists, filters and the functions {', '.join(FUNCTIONS)}"
             yield f".value: a node cannot evaluate {', '.join(unknown)}; it knows {known}"
     except jmespath.exceptions.JMESPathError as error:
-        yield f".value: {one.value!r} is no JMESPath: {' '.join(str(error).splitlines()[:1])}"
+        yield f".value: {one.value!r} is not JMESPath: {' '.join(str(error).splitlines()[:1])}"
 
 
 def compiled(text: str) -> dict[str, Any]:
