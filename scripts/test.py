@@ -10,6 +10,7 @@ nothing ran, and, with CI=true, when a layer took longer than it may.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import random
 import shutil
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import covering
@@ -31,6 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 SEED = "4711"
 CALIBRATED = 5.0  # milliseconds of the benchmark's calibration on the machine that budgets are for
+SCRATCH = "nodewise-"  # begins the name of a run's folder
 MEMORY = Path("/dev/shm")  # noqa: S108  a file system in memory: databases that sync each write need no disk to be tested
 ROOM = 4 << 30  # bytes that must be free there
 NOTHING = 5  # pytest's exit code when no test was selected
@@ -115,9 +117,10 @@ class Runner:
         slow = ["--skip-slow"] if self.given.skip_slow else []
         seed = ["--hypothesis-profile=default", f"--hypothesis-seed={self.seed}"]  # in CI its own profile would mind no seed
         command = [sys.executable, "-m", "pytest", *words, *slow, f"--junitxml={junit}"]
-        with scratch() as folder:
+        with scratch() as (folder, lock):
             env = {**self.env, "TMPDIR": folder}
-            code = subprocess.run([*command, *seed, *self.given.words], cwd=ROOT, env=env, check=False).returncode
+            words = [*command, *seed, *self.given.words]
+            code = subprocess.run(words, cwd=ROOT, env=env, check=False, pass_fds=[lock]).returncode
             remove_testnets(Path(folder))
         if junit.exists():
             result.cases += layers.cases(junit)
@@ -144,12 +147,27 @@ def remove_testnets(folder: Path) -> None:
 
 
 @contextmanager
-def scratch() -> Iterator[str]:
-    """A folder for all that tests write, in memory where there is room; gone at the end."""
+def scratch() -> Iterator[tuple[str, int]]:
+    """A folder for all that tests write, in memory where there is room; gone at the end.
+
+    With it comes the lock on it, for pytest to keep: by it a later run sees that nobody works there any more.
+    """
     free = shutil.disk_usage(MEMORY).free if MEMORY.is_dir() else 0
-    with tempfile.TemporaryDirectory(prefix="nodewise-", dir=MEMORY if free > ROOM else None) as folder:
+    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=MEMORY if free > ROOM else None) as folder:
         Path(folder).chmod(0o755)  # servers that run as users of their own have theirs in it
-        yield folder
+        with (Path(folder) / "lock.new").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            Path(lock.name).rename(Path(folder) / "lock")
+            yield folder, lock.fileno()
+
+
+def sweep() -> None:
+    """Remove what runs that were killed left, testnets above all: a machine takes about 21 nodes."""
+    for lock in (path for parent in {MEMORY, Path(tempfile.gettempdir())} for path in parent.glob(f"{SCRATCH}*/lock")):
+        with suppress(BlockingIOError, PermissionError, FileNotFoundError), lock.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            remove_testnets(lock.parent)
+            shutil.rmtree(lock.parent, ignore_errors=True)
 
 
 def git(*words: str) -> str:
@@ -169,6 +187,7 @@ def write_results(results: Sequence[Result]) -> None:
 def main(words: Sequence[str]) -> int:
     """Run what was asked for and print the report."""
     runner = Runner(arguments(words))
+    sweep()
     print(f"seed {runner.seed}", flush=True)
     results = runner.run()
     covered, enough = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -151,3 +152,16 @@ def test_fails(how, old, tmp_path):
 def test_results_are_of_whole_layers(checkout: Path, words: tuple[str, ...]) -> None:
     """Where only some tests are asked for, nothing is written into the page of results."""
     assert "is about whole layers" in run(checkout, *words).stderr
+
+
+def test_what_a_killed_run_left_is_removed(checkout: Path, tmp_path: Path) -> None:
+    """The folder of a run that nobody is in any more goes, its testnets with it; that of a run at work stays."""
+    (checkout / "tests/unit/test_some.py").write_text(PASSES)
+    temporary = tmp_path / "temporary"
+    for name in ("nodewise-dead", "nodewise-alive", "nodewise-other"):
+        (temporary / name / "home1").mkdir(parents=True)
+    (temporary / "nodewise-dead/lock").touch()
+    with (temporary / "nodewise-alive/lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert (0, "1 passed, 0 failed") == last(run(checkout, TMPDIR=str(temporary)))
+    assert ["nodewise-alive", "nodewise-other"] == sorted(path.name for path in temporary.iterdir())
