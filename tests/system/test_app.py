@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ frontend all
   default_backend greeters
 backend greeters
   option httpchk GET /health
-  default-server check inter 300ms fall 1 rise 1
+  default-server check inter 300ms fall 2 rise 1
 """
 
 
@@ -153,6 +154,25 @@ def test_a_drain_that_never_ends(greeter: Greeter, balanced: list[str]) -> None:
     assert starts == greeter.starts()
     assert "greeters" in greeter.root(greeter.names[0], ASKED)
     assert " 8 " not in greeter.root(greeter.names[0], ASKED)  # the state of a server that is drained
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("drained", [True, False], ids=["drained", "not drained"])
+def test_requests_through_the_balancers(drained: bool, greeter: Greeter, balanced: list[str]) -> None:
+    """None fails while members are changed, short ones and long ones; without the drain some do, as the balancers retry nothing."""
+    first, second = balanced
+    short = Requests([f"http://{address}/greet/x" for address in balanced])
+    long = [Requests([f"http://{address}/greet/slowly"]) for address in (first, second, first)]
+    with ExitStack() as stack:
+        for asked in (short, *long):
+            stack.enter_context(asked)
+        ended = greeter.upgrade(nodewise_app=greeter.changed(**({"drain": drain(balanced)} if drained else {})))
+    assert ("upgraded", {"1.1.0"}) == (ended.outcome, greeter.versions()), ended.said
+    assert short.good > 200
+    assert all(asked.good > 2 for asked in long)
+    bad = [line for asked in (short, *long) for line in asked.bad]
+    assert drained == (not bad), bad
+    assert 0 == greeter.rollback().code
 
 
 @pytest.mark.slow

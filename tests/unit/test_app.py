@@ -256,7 +256,7 @@ def test_variables_of_a_file(text: str | None, says: str, tmp_path: Path) -> Non
 
 
 PARTS = (description.App, description.Question, description.Http, description.Tcp, description.File)
-MORE = (description.Drain, description.Balancer, description.Once, description.Content)
+MORE = (description.Drain, description.Balancer, description.Once, description.Keys, description.Content)
 
 
 @pytest.mark.parametrize("part", [*PARTS, *MORE], ids=lambda part: part.__name__)

@@ -333,9 +333,9 @@ def test_hosts_that_nobody_switches_off() -> None:
 def test_what_a_system_cannot_do_is_known_before_there_is_a_cluster() -> None:
     """Clients of PostgreSQL cannot remove a member, and those of etcd can."""
     events = plan([{"id": "x", "kind": "member_remove"}], 3, 1)
-    refuse_unfit(events, on_paper("etcd", ["n1", "n2", "n3"]))
+    refuse_unfit(events, on_paper("etcd", {}, ["n1", "n2", "n3"]))
     with pytest.raises(UsageError, match="x: clients of this system have no way to do member_remove"):
-        refuse_unfit(events, on_paper("postgresql", ["n1", "n2", "n3"]))
+        refuse_unfit(events, on_paper("postgresql", {}, ["n1", "n2", "n3"]))
 
 
 def test_a_member_is_removed_only_where_a_majority_is_left() -> None:

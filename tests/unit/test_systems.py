@@ -66,7 +66,7 @@ def test_playbooks_take_the_role_by_its_fqcn(book: Path) -> None:
         (
             "swift",
             GIVES,
-            r"for system 'swift'; found: acme.demo.notes, etcd, postgresql; expected it in the entry points 'nodewise.sys",
+            r"for system 'swift'; found: acme.demo.notes, app, etcd, postgresql; expected it in the entry points 'nodewise",
         ),
         (
             "acme.demo.notes",

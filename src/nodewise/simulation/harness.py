@@ -125,7 +125,7 @@ class Rehearsal:
         """What the checkers that are asked may know beside the history; what none asks for is not looked at."""
         windows = [(one.began, one.ended) for one in faults.windows.values() if one.began is not None and one.ended is not None]
         fingerprints, logs = dict[str, str | None](), dict[str, str]()
-        system = catalog.find(self.scenario.cluster.system)
+        system = catalog.find(self.scenario.cluster.system, self.scenario.cluster.variables)
         if "converged" in self.scenario.safety:
             fingerprints = {member.name: member.fingerprint for member in observer.look().members}
         if "no_panic" in self.scenario.safety:
@@ -266,12 +266,12 @@ def clients_of(net: Testnet) -> ClientFactory:
     """Clients of the cluster on a testnet, with what the operator shows: a certificate, or a password."""
     if not net.system:
         raise UsageError(f"testnet {net.name} has no cluster on it; make one with --system and --version")
-    return catalog.find(net.system).connect(urls_of(net), shown(net))
+    return catalog.find(net.system, net.variables).connect(urls_of(net), shown(net))
 
 
 def urls_of(net: Testnet) -> dict[str, str]:
     """Where clients reach each node of the cluster on a testnet."""
-    system = catalog.find(str(net.system))
+    system = catalog.find(str(net.system), net.variables)
     return {node.name: system.url(node.address) for node in net.nodes}
 
 

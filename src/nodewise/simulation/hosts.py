@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from nodewise import pki
 from nodewise.errors import SetupError
@@ -66,14 +67,14 @@ class TestHost:
 def scene_of(net: Testnet, factory: ClientFactory | None) -> Scene:
     """All nodes of a testnet, and the cluster on it; without clients nobody can tell who leads."""
     hosts: dict[str, Host] = {node.name: TestHost(net, node) for node in net.nodes}
-    unit, data = (getattr(catalog.find(net.system), name, "") if net.system else "" for name in ("UNIT", "DATA"))
+    unit, data = (getattr(catalog.find(net.system, net.variables), name, "") if net.system else "" for name in ("UNIT", "DATA"))
     leads, expired, power = (lambda: leader(factory, list(hosts))), (lambda name: _expired(net, name)), partial(_power, net)
     return Scene(hosts, list(hosts), unit, leads, data, expired, factory, power)
 
 
-def on_paper(system: str, nodes: Sequence[str]) -> Scene:
+def on_paper(system: str, variables: Mapping[str, Any], nodes: Sequence[str]) -> Scene:
     """A cluster that is yet to be made, for faults to say that they cannot be done to it. Its hosts cannot be asked anything."""
-    found, nobody = catalog.find(system), dict.fromkeys(nodes)
+    found, nobody = catalog.find(system, variables), dict.fromkeys(nodes)
     unit, data = (getattr(found, name, "") for name in ("UNIT", "DATA"))
     factory = found.connect({name: found.url("192.0.2.1") for name in nodes}, None)
     return Scene(nobody, list(nodes), unit, lambda: nodes[0], data, client=factory, power=lambda _names, _on: None)  # type: ignore[arg-type]

@@ -40,6 +40,9 @@ class ClusterSpec(msgspec.Struct, forbid_unknown_fields=True):
     version: str = ""  # what the system's role says, unless it is said
     nodes: Count = 3  # members of it
     variables: dict[str, Any] = {}  # of its inventory group, such as nodewise_patroni_version
+    vars: str = (
+        ""  # a file with more of them, beside the scenario, as testnet up --vars takes it: a service that nodewise_app describes
+    )
 
 
 class UpgradeSpec(msgspec.Struct, forbid_unknown_fields=True):
@@ -104,7 +107,7 @@ class Scenario(msgspec.Struct, forbid_unknown_fields=True):
         """Itself, where its system can do what its workload asks for, and knows what it is upgraded to. Raises UsageError."""
         if self.upgrade and not self.upgrade.component:
             provision.check(self.cluster.system, self.upgrade.to)
-        name, can = self.workload.name, catalog.operations(self.cluster.system)
+        name, can = self.workload.name, catalog.operations(self.cluster.system, self.cluster.variables)
         if self.workload.command:
             return self
         if lacks := sorted(workload_named(name).asks - can):
@@ -121,7 +124,10 @@ class Scenario(msgspec.Struct, forbid_unknown_fields=True):
     def events(self, seed: int) -> list[Event]:
         """The faults with all that is left open drawn from the seed. Raises UsageError, also for what the system cannot do."""
         events = plan(self.faults, self.cluster.nodes, seed, self.max_down)
-        refuse_unfit(events, on_paper(self.cluster.system, [f"n{number}" for number in range(1, self.cluster.nodes + 1)]))
+        refuse_unfit(
+            events,
+            on_paper(self.cluster.system, self.cluster.variables, [f"n{number}" for number in range(1, self.cluster.nodes + 1)]),
+        )
         return events
 
 
@@ -141,6 +147,22 @@ def load(word: str) -> Scenario:
     workload = workload_named(scenario.workload.name)
     if unknown := [name for name in scenario.safety if name not in CHECKERS]:
         raise UsageError(f"{path}: no checker {unknown[0]!r}{nearest(unknown[0], CHECKERS)}; there are: {', '.join(CHECKERS)}")
+    _take_in(scenario.cluster, path)
     if scenario.workload.command:
         scenario.workload.command = shlex.join(words(scenario.workload.command, path.parent))
     return msgspec.structs.replace(scenario, safety=scenario.safety or list(workload.checkers))
+
+
+def _take_in(cluster: ClusterSpec, path: Path) -> None:
+    """Put the variables of the file that a cluster names into it, so that the scenario is whole. Raises UsageError."""
+    if not cluster.vars:
+        return
+    file = path.parent / cluster.vars
+    try:
+        found = yaml.safe_load(file.read_text())
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cluster.vars: {file} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(found, dict):
+        raise UsageError(f"{path}: cluster.vars: {file} is {type(found).__name__}; expected variables, by name")
+    cluster.version = cluster.version or str(found.get("nodewise_version", ""))
+    cluster.variables, cluster.vars = {**found, **cluster.variables}, ""

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
+from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 from nodewise import systems
@@ -45,9 +46,9 @@ def names() -> dict[str, str]:
     return {one.name: one.value for one in entry_points(group=GROUP)} | ours
 
 
-def operations(name: str) -> frozenset[str]:
+def operations(name: str, variables: Mapping[str, Any]) -> frozenset[str]:
     """What a system's clients can do beside reading: its `OPERATIONS`; writes and additions, unless it says so."""
-    return frozenset(getattr(find(name), "OPERATIONS", ("write", "add")))
+    return frozenset(getattr(find(name, variables), "OPERATIONS", ("write", "add")))
 
 
 def durable(name: str) -> Mapping[str, Any]:
@@ -56,8 +57,11 @@ def durable(name: str) -> Mapping[str, Any]:
     return found
 
 
-def find(name: str) -> System:
-    """A system by its name. Raises `UsageError`, in one line, when none of that name gives clients."""
+def find(name: str, variables: Mapping[str, Any] = MappingProxyType({})) -> System:
+    """A system by its name. Raises `UsageError`, in one line, when none of that name gives clients.
+
+    A module with a function `described` gives the system that `variables`, those of the cluster, describe.
+    """
     known = names()
     if name not in known:
         there = f"{nearest(name, known)}; found: {', '.join(sorted(known))}"
@@ -66,6 +70,7 @@ def find(name: str) -> System:
         module = import_module(known[name])
     except ImportError as error:
         raise UsageError(f"the workload client of {name}, {known[name]}, cannot be imported: {error}") from error
-    if not isinstance(module, System):
+    found = module.described(variables) if hasattr(module, "described") else module
+    if not isinstance(found, System):
         raise UsageError(f"the workload client of {name}, {known[name]}, lacks url or connect; expected the functions of a System")
-    return module
+    return found

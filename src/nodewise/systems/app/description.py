@@ -109,6 +109,13 @@ class Once(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     deadline: Seconds = 60.0  # seconds in which until must hold
 
 
+class Keys(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """How testnet run writes and reads a value by its key, through each member; `host` is somebody in front of them."""
+
+    get: Annotated[Http, Named("mapping")]  # answers with the value of {key}; 404 says that there is none
+    set: Annotated[Http, Named("mapping")]  # sets {key} to {value}; an answer of the expected status is a promise
+
+
 class Content(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """A file that the service reads."""
 
@@ -141,6 +148,7 @@ class App(Rules, forbid_unknown_fields=True, kw_only=True):
     state: Annotated[Question | None, Named("question")] = None  # what must be equal on all members; lists in any order
     drain: Annotated[Drain | None, Named("mapping")] = None  # how a member is taken out of service and brought back
     balancer: Annotated[Balancer | None, Named("mapping")] = None  # never is more stopped than it can do without
+    workload: Annotated[Keys | None, Named("mapping")] = None  # what a rehearsal's clients do, so that lost writes are found
     stateless: bool = False  # whether several members may be changed at once: nodewise_max_unavailable
     start_timeout: Seconds = 120.0  # seconds that starting and stopping may take each
 
@@ -203,6 +211,10 @@ def problems(app: App) -> Iterator[str]:
         "drain: expected at least one act, and one in undo that brings the member back": drain and not (drain.act and drain.undo),
     }
     yield from (line for line, wrong in said.items() if wrong)
+    for name, lacks in (("get", ("{key}",)), ("set", ("{key}", "{value}"))) if app.workload else ():
+        one: Http = getattr(app.workload, name)
+        sent = f"{one.path} {one.body} {one.headers}"
+        yield from (f"workload.{name}: expected {word} in its path, body or headers" for word in lacks if word not in sent)
     for kind in ("environment", "secrets"):
         names = (name for name in getattr(app, kind) if not ENVIRONMENT.fullmatch(name))
         yield from (f"{kind}.{name}: no name of an environment variable" for name in names)

@@ -38,14 +38,14 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def release(version: str, **change: str) -> bytes:
-    """A release of the example's service, as a tar archive; `change` gives its program other values of its names in capitals."""
-    program = "#!/usr/bin/python3\n" + (HERE / "greeter.py").read_text()
-    for name, value in {"VERSION": version, **change}.items():
-        program = program.replace(f'\n{name} = ""', f"\n{name} = {value!r}", 1)
+def release(version: str, program: Path = HERE / "greeter.py", **change: str) -> bytes:
+    """A release of a service as a tar archive: its program, of which `change` replaces values of names in capitals."""
+    name, text = program.stem, "#!/usr/bin/python3\n" + program.read_text()
+    for constant, value in {"VERSION": version, **change}.items():
+        text = text.replace(f'\n{constant} = ""', f"\n{constant} = {value!r}", 1)
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as archive:
-        member = tarfile.TarInfo("greeter")
-        member.size, member.mode = len(program.encode()), 0o755
-        archive.addfile(member, io.BytesIO(program.encode()))
+        member = tarfile.TarInfo(name)
+        member.size, member.mode = len(text.encode()), 0o755
+        archive.addfile(member, io.BytesIO(text.encode()))
     return made.getvalue()
