@@ -15,6 +15,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     Plan,
     Run,
     halt,
+    included,
     lease,
     msgspec,
     order,
@@ -81,7 +82,7 @@ class ActionModule(ApprovingAction):
         before = ["wait"] if plain(task_vars["nodewise_hop"])["wait"] else []
         found = {
             **todo(task_vars, *before, nodes=batch.nodes),
-            "work": {node: [*map(work, steps[node]), *checked[node], *after] for node in batch.nodes},
+            "work": {node: [*(work(made, step) for step in steps[node]), *checked[node], *after] for node in batch.nodes},
             "successor": {node: roll.successor(made, batch, observations, node) for node in batch.nodes},
             "mixed": mixed,
             "soak": made.settings.soak,
@@ -124,12 +125,12 @@ def todo(task_vars: dict[str, Any], *files: str, nodes: list[str] | None = None)
     return {"nodes": changed, "todo": {name: [*files, *(["node"] if name in changed else [])] for name in members}}
 
 
-def work(step: dict[str, Any]) -> dict[str, Any]:
+def work(made: Plan, step: dict[str, Any]) -> dict[str, Any]:
     """A step of a node, by its file of roles/upgrade/tasks and the verbs that take it, the last of which observes and ends it."""
     if not step["after"] and not step["observes"]:
-        return {"file": "step_without_gates", "step": step, "verbs": [step["verb"]]}
+        return {"file": "step_without_gates", "step": step, "verbs": [included(made, step["verb"])]}
     verbs = [*filter(None, [step["verb"]]), *([] if step["observes"] else ["observe"])]
-    return {"file": "step", "step": step, "verbs": verbs}
+    return {"file": "step", "step": step, "verbs": [included(made, verb) for verb in verbs]}
 
 
 def old(run: Run, fresh: float) -> bool:

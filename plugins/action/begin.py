@@ -21,6 +21,7 @@ from ansible.utils.vars import load_extra_vars
 from ansible_collections.nodewise.cluster.plugins.plugin_utils import variables
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.clusters import find
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
+    STAYING,
     EngineAction,
     NodewiseError,
     Paused,
@@ -72,6 +73,7 @@ class ActionModule(EngineAction):
         about = {**cluster, **mine, "dir": str(run.folder), "id": run.id, "window_start": "", "window_end": ""}
         about |= {key: args[key] for key in ("approve", "approvers")}
         about["looks"] = ["preflight", *(["sample"] if args["soak"] else [])]
+        about["tries"] = ["configure"] if args["kind"] == "configure" else []
         facts = {**STATE, "nodewise_run": about}
         try:
             about |= self.ready(args, problem)
@@ -79,7 +81,7 @@ class ActionModule(EngineAction):
             waits = getattr(error, "reason_code", None)  # of a run that is paused
             facts.update(halt(run, "paused" if waits else "refused", str(error), waits)["ansible_facts"])
         else:
-            if args["kind"] in ("upgrade", "rollback"):
+            if args["kind"] in ("upgrade", "rollback", *STAYING):
                 run.begin("probe")
         return {"ansible_facts": facts}
 
@@ -163,7 +165,7 @@ def killed(run: Run, cluster: str) -> list[str]:
     for other in map(Run, reversed(earlier)):
         with suppress(NodewiseError, OSError, ValueError):  # a record that cannot be read says nothing
             about = other.read_json("run.json")
-            if about.get("cluster") == cluster and about.get("kind") in ("upgrade", "rollback"):
+            if about.get("cluster") == cluster and about.get("kind") in ("upgrade", "rollback", *STAYING):
                 if other.read_json("summary.json").get("outcome") or not lease.dead(about.get("controller") or {}):
                     return []
                 return [f"run {other.id} was killed and has no summary; `nodewise runs {other.id}` shows how far it came"]

@@ -13,6 +13,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     Plan,
     Run,
     begin_phase,
+    change,
     halt,
     installs,
     msgspec,
@@ -77,6 +78,6 @@ class ActionModule(ApprovingAction):
         if ended and not ended[-1]["ok"]:
             return halt(run, "paused", run.failure(), "finalize_failed")
         if index + 1 == len(made.hops):
-            reached = "upgraded" if made.kind == "upgrade" else "rolled_back"
-            return halt(run, reached, f"every member runs {made.to}")
+            ends = {"upgrade": "upgraded", "rollback": "rolled_back"}
+            return halt(run, ends.get(made.kind, "changed"), change.reached(made))
         return {}

@@ -33,6 +33,8 @@ class ActionModule(EngineAction):
     def watched(self, run: Run, to: str, task_vars: dict[str, Any]) -> dict[str, Any]:
         """What a soak is judged by: the node's own baseline, or an old member's when the node was new before the run began."""
         old = [member.name for seen in run.before_batch().values() for member in seen.members if member.version != to]
+        if of := run.read_plan().change:  # whoever waited for it when the samples were taken
+            old = sorted({*of.waiting, *run.reached(of.step)})
         host = self.host(task_vars)
         baseline = task_vars["hostvars"][host if host in old else old[0]].get("nodewise_baseline") if old else None
         return {"changed": False, "regressions": soak.regressions(plain(baseline), plain(task_vars.get("nodewise_soaked")))}

@@ -16,6 +16,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     Run,
     halt,
     lease,
+    memory,
     plain,
     run_of,
 )
@@ -183,7 +184,9 @@ class ActionModule(EngineAction):
         group, path = made.group_of(host), [hop.to for hop in made.hops]
         about: dict[str, Any] = {"plan": made.hash, "kind": made.kind, "to": made.to, "path": path}
         about |= {"cluster_version": made.acts_as[group], "cluster_id": made.ids[group]}
-        about |= {"component": made.component} if made.component else {}
+        about |= {"component": component} if (component := memory.about(made.component, made.kind)) else {}
+        if made.change:
+            about |= {"was": made.change.was.get(host, ""), "wanted": made.change.wanted.get(host, "")}
         return {**about, "from": made.versions.get(host), "by": lease.who()}
 
 

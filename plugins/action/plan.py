@@ -10,9 +10,11 @@ from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     EngineAction,
+    Hop,
     NodewiseError,
     Plan,
     Refused,
+    Release,
     Resolver,
     Run,
     Settings,
@@ -20,6 +22,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     Version,
     approval,
     busy,
+    change,
     describe,
     earlier,
     halt,
@@ -69,7 +72,7 @@ class ActionModule(EngineAction):
         run.add(to=made.to, plan=made.hash)
         for name, reason in made.settings.waive.items():
             run.note(f"{name} is waived by {lease.who()}: {reason}", waives=name, reason=reason, who=lease.who())
-        took, idle = earlier(run.folder, made.cluster, made.component), self.idle(run, made)
+        took, idle = earlier(run.folder, made.cluster, made.component, made.kind), self.idle(run, made)
         lines = describe(made, took, idle=idle)
         estimate = {"estimate_s": round(took.of(made), 1)} if took and made.batches else {}
         run.note(lines[0], plan="\n".join(lines[1:]), **estimate)
@@ -88,27 +91,36 @@ class ActionModule(EngineAction):
         unanswered = sorted(name for name, node in nodes.items() if node is None)
         if unanswered:
             raise Refused(f"{', '.join(unanswered)} did not answer; every member must be reachable before one is changed")
-        folder, observations = role_path(about["role"]), run.observations()
+        folder, observations, kind = role_path(about["role"]), run.observations(), about["kind"]
         rules = self.rules(task_vars, args["releases"], about["component"])
-        declared = self.declared(task_vars, about["component"])
+        declared = change.declared_for(self.declared(task_vars, about["component"]), kind)
         subject = Subject(*(about[key] for key in ("cluster", "system", "role", "groups", "domains", "component")))
         states = {name: node.get("state") for name, node in nodes.items()}
-        memory.refuse_unfinished(states, subject)
-        records = {name: memory.record_of(state, subject.component) for name, state in states.items()}
-        machine, to = plan.architecture(nodes), sources.exactly(rules, args["to"], nodes) if about["kind"] == "upgrade" else ""
+        if kind in ("upgrade", "rollback"):
+            memory.refuse_unfinished(states, subject)
+        records = {name: memory.record_of(state, memory.about(subject.component, kind)) for name, state in states.items()}
+        machine, to = plan.architecture(nodes), sources.exactly(rules, args["to"], nodes) if kind == "upgrade" else ""
         if args["deep_check"] and not (folder / "tasks" / "deep_check.yml").exists():
             raise Refused(f"{about['system']} has no deep check; run it without nodewise_deep_check")
         said = {key: args[key] for key in ("soak", "suites", "deep_check", "deadline", "max_unavailable")}
         said["waive"] = renamed.waivers(args["waive"], task_vars)
-        settings = Settings(**said, mixed_version_check=not checked_by(declared.steps) and self.checks(args, about, task_vars))
+        mixes = kind in ("upgrade", "rollback") and not checked_by(declared.steps)
+        settings = Settings(**said, mixed_version_check=mixes and self.checks(args, about, task_vars))
 
         resolver = Resolver(
             lambda version: sources.resolve(rules, version, {}, machine, nodes),
             lambda version: sources.back(rules, version, nodes),
         )
-        if about["kind"] == "rollback":
+        before, asked = memory.Originals({}, {}, {}), None
+        if kind == "rollback":
             start, to = way_back(rules, declared, records, observations)
-            way, before = [resolver.hop(start, to)], memory.Originals({}, {}, {})
+            way = [resolver.hop(start, to)]
+        elif kind != "upgrade":
+            to = change.one_version(observations, subject.cluster)
+            way = [Hop(to, to, Release(to, []), None)]
+            files = {name: plain(task_vars["hostvars"][name].get("nodewise_files")) for name in nodes}
+            told = {name: {**node, "files": files[name]} for name, node in nodes.items()}
+            asked = change.of(kind, declared, observations, told, records, patch=args.get("patch", ""))
         else:
             before = memory.originals(records, observations, to)
             running = {**roll.versions_of(observations), **before.versions}
@@ -117,13 +129,13 @@ class ActionModule(EngineAction):
             way = hops_through(rules, declared, start, stops or [to], resolver)
         down = memory.to_recover(args["recover"], declared, records, observations)
         recover = {name: resolver.release(recovered_to(name, subject.groups, observations, way)) for name in down}
-        route = plan.Route(way, about["kind"], before, recover)
+        route = plan.Route(way, kind, before, recover, asked)
         self.warn(renamed.gate_warnings(declared.gates, args["gates"]), run)
         made = plan.make(subject, declared, observations, route, settings, args["gates"])
         made.gaps = [*self.gaps(made, args, task_vars), *declared.gaps]
         made.gaps += waived(made, nodes)
         refuse_unfit(made, nodes)
-        took = earlier(run.folder, made.cluster, made.component)
+        took = earlier(run.folder, made.cluster, made.component, made.kind)
         window = [datetime.fromisoformat(about[key]) if about[key] else None for key in ("window_start", "window_end")]
         refuse_short_window(made, took.of(made) if took else None, *window, datetime.now().astimezone())
         self.warn(busy(made, nodes), run)
@@ -132,7 +144,7 @@ class ActionModule(EngineAction):
 
     def rehearsed(self, run: Run, made: Plan, args: dict[str, Any]) -> None:
         """Refuse a plan that nobody rehearsed, where that is asked for; with --check, whose record is rehearsed, it is a gap."""
-        if not args["require_rehearsal"]:
+        if not args["require_rehearsal"] or made.change:  # a rehearsal is of a release
             return
         where = args["rehearsals"] or str(run.folder.parent / "rehearsals")
         keys = args["rehearsal_keys"] or [rehearsal.public(rehearsal.own_key(rehearsal.key_file()))]
@@ -150,7 +162,7 @@ class ActionModule(EngineAction):
 
     def gaps(self, made: Plan, args: dict[str, Any], task_vars: dict[str, Any]) -> list[str]:
         """What this upgrade will not watch or check, and why."""
-        checked = made.settings.mixed_version_check or checked_by(made.steps)
+        checked = made.settings.mixed_version_check or checked_by(made.steps) or made.change
         found = (
             [] if checked else ["mixed versions are not checked: not on test hosts, and nodewise_mixed_version_check is not true"]
         )
@@ -171,8 +183,9 @@ class ActionModule(EngineAction):
             "nodewise_leaders": sorted(seen.cluster.leader for seen in observations.values() if seen.cluster.leader),
             "nodewise_parts": roll.parts(made, observations, asks=asks),
         }
-        if idle:
-            ended = halt(run, "unchanged", f"every member of {made.cluster} runs {made.to} already")
+        if idle and not (made.change and made.change.since):  # of one that did not end the nodes are told that it has
+            already = "needs no change" if made.change else f"runs {made.to} already"
+            ended = halt(run, "unchanged", f"every member of {made.cluster} {already}")
         elif self._task.check_mode:
             ended = halt(run, "planned", f"nothing was changed; plan {made.hash} is in {run.folder}/plan.yaml")
         else:

@@ -14,6 +14,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     plain,
     resolved,
     run_of,
+    since,
 )
 
 
@@ -28,6 +29,10 @@ class ActionModule(EngineAction):
             batch = plain(task_vars.get("nodewise_batch") or {})
             run.begin(name, node=node)
             step = resolved(run, args["step"], node, (batch.get("successor") or {}).get(node))
+            if node and step:
+                made = run.read_plan()
+                begins = made.kind != "reboot" and bool(made.change) and name == made.change.step
+                step["since"] = since(made, task_vars, begins=begins)
             return {"ansible_facts": {"nodewise_step": {"name": name, "node": node, **step}}}
         if args["state"] == "phase_begun":
             begin_phase(run, name, members)

@@ -11,6 +11,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     EngineAction,
     ahead,
     attempt,
+    change,
     decide,
     ending,
     good,
@@ -47,5 +48,6 @@ class ActionModule(EngineAction):
         if not (run.folder / "plan.yaml").exists() or not any(one.get("run") == run.id for one in leases.values()):
             return {}
         rules, declared = self.rules(task_vars, {}, about["component"]), self.declared(task_vars, about["component"])
-        records = {name: memory.record_of(one.get("state"), about["component"]) for name, one in leases.items()}
+        declared, component = change.declared_for(declared, about["kind"]), memory.about(about["component"], about["kind"])
+        records = {name: memory.record_of(one.get("state"), component) for name, one in leases.items()}
         return dict(ahead.ways(rules, declared, records, run.read_plan(), run))

@@ -10,11 +10,13 @@ from typing import Any
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     EngineAction,
     halt,
+    included,
     judge_back,
     noticed,
     plain,
     roll,
     run_of,
+    since,
 )
 
 
@@ -24,12 +26,12 @@ class ActionModule(EngineAction):
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         run, node = run_of(task_vars), self.host(task_vars)
         if args["state"] == "begun":
-            return self.begin(run, node)
+            return self.begin(run, node, task_vars)
         step, role = plain(task_vars["nodewise_step"]), str(task_vars["nodewise_run"]["role"])
         aside = plain(task_vars.get(f"{role.rpartition('.')[2]}_aside") or {})
         return self.end(run, node, args["why"], step, took(node, step["apart"], aside) if step["apart"] else [])
 
-    def begin(self, run: Any, node: str) -> dict[str, Any]:
+    def begin(self, run: Any, node: str, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Resolve the undo from the last observation."""
         made, begun = run.read_plan(), run.hop()
         hop, group = made.hops[begun["hop"]], made.group_of(node)
@@ -51,6 +53,9 @@ class ActionModule(EngineAction):
         # Whatever becomes of the node: a cluster of its own is stopped at once, as clients lose what they write to it.
         verbs = [*(["set_aside"] if foreign else []), *([] if against else roll.undoing(made, steps or names))]
         step = roll.undo(made, node, old_version(run, node), verbs, f"/nodewise/undo/{run.id}/")
+        # A process that may have read other files begins anew with the former ones; any other is only seen to run.
+        step["since"] = since(made, task_vars, begins=made.kind == "configure" and bool(made.change) and made.change.step in steps)
+        step["verbs"] = [included(made, verb) for verb in verbs]
         return {"ansible_facts": {"nodewise_step": {**step, "apart": foreign, "against": against}}}
 
     def end(self, run: Any, node: str, why: str, step: dict[str, Any], also: list[str]) -> dict[str, Any]:
@@ -66,8 +71,9 @@ class ActionModule(EngineAction):
             found = f"It runs {old} again, but not all is as it was: {off}" if back else f"It could not be put back on {old}: {off}"
             return halt(run, roll.stuck(made, now, node), f"{failure}\n{found}", "undo_failed")
         seen_too = [f"Noticed, which no undo changes: {line}" for line in noticed(run, node, old)]
-        text = "\n".join([failure, roll.back_on(made, node, old, step["verbs"]), *seen_too])
-        return halt(run, "rolled_back", text) if made.kind == "upgrade" else halt(run, "paused", text, "step_failed")
+        text = "\n".join([failure, roll.back_on(made, node, old, [one["verb"] for one in step["verbs"]]), *seen_too])
+        back = made.kind in ("upgrade", "configure")  # of a restart, and of a reboot, nothing was taken back
+        return halt(run, "rolled_back", text) if back else halt(run, "paused", text, "step_failed")
 
 
 def took(node: str, foreign: dict[str, Any], aside: dict[str, Any]) -> list[str]:

@@ -42,6 +42,11 @@ options:
     description: Whether to kill what does not stop in time. True is for taking back a release that does not work.
     type: bool
     default: false
+  since:
+    description:
+      - Restart the unit, and leave release and link alone, unless its process began after this moment, in seconds since the epoch
+        by the node's clock; V(0) starts one that does not run. Without it the version says what has to be done.
+    type: float
   lease_root:
     description: Folder of the system whose lease fences the change, when that is not O(root), such as for one of its components.
     type: path

@@ -148,6 +148,10 @@ boot_id:
   description: The kernel's id of this boot.
   returned: success
   type: str
+boot:
+  description: What tells this start of the machine from any other, also of a container, whose kernel goes on.
+  returned: success
+  type: str
 clock:
   description:
     - The node's clock, in nanoseconds since the epoch. The fact C(nodewise_node) has C(ahead_s), too, by how many seconds it is

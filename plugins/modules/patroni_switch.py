@@ -48,6 +48,11 @@ options:
     description: Seconds that all of it may take.
     type: float
     default: 60.0
+  since:
+    description:
+      - Restart Patroni, and leave release and link alone, unless its process began after this moment, in seconds since the epoch
+        by the node's clock; V(0) starts one that does not run.
+    type: float
   lease_root:
     description: Folder of the system on the node, by which the change is fenced. O(root) when not given.
     type: path
@@ -139,6 +144,7 @@ SPEC = {
     "link": {"type": "path"},
     "version": {"type": "str", "required": True},
     "timeout_s": {"type": "float", "default": 60.0},
+    "since": {"type": "float"},
     "lease_root": {"type": "path"},
 }
 

@@ -27,7 +27,20 @@ try:
 
     from nodewise import __version__, files, renamed
     from nodewise.errors import GateFailed, NodewiseError, Paused, Refused
-    from nodewise.model import Artifact, Hop, Observation, Outcome, Plan, ReasonCode, Settings, Step, Subject, good
+    from nodewise.model import (
+        STAYING,
+        Artifact,
+        Hop,
+        Observation,
+        Outcome,
+        Plan,
+        ReasonCode,
+        Release,
+        Settings,
+        Step,
+        Subject,
+        good,
+    )
     from nodewise.record import rehearsal
     from nodewise.record.run import Run, new_folder, runs
     from nodewise.record.summary import attempt, decide, midway, worth_collecting
@@ -41,7 +54,7 @@ try:
     from nodewise.smoke.finish import finish as smoke_finish
     from nodewise.smoke.finish import summarized
     from nodewise.text import nearest, wrapped
-    from nodewise.upgrade import ahead, approval, backups, lease, memory, order, plan, roll, soak
+    from nodewise.upgrade import ahead, approval, backups, change, lease, memory, order, plan, roll, soak
     from nodewise.upgrade.declared import components, declaration
     from nodewise.upgrade.judging import judge_back, judge_step, noticed
     from nodewise.upgrade.observing import unseen
@@ -57,10 +70,10 @@ except ImportError as missing:
     ENGINE_ERROR = str(missing)
     # Names only, so that plugins load and can say in a task's result what is missing.
     GateFailed = Paused = NodewiseError = Refused = RuntimeError
-    __version__ = ahead = approval = Artifact = attempt = backups = components = decide = declaration = describe = None
+    __version__ = ahead = approval = Artifact = attempt = backups = change = components = decide = declaration = describe = None
     ending = good = Hop = hops_through = judge_back = judge_step = lease = load_rules = memory = msgspec = new_folder = None
     Observation = order = Outcome = Plan = plan = pypi = refuse_short_window = refuse_unfit = refuse_unready = recovered_to = None
-    refuse_unrehearsed = rehearsal = unrehearsed = None
+    refuse_unrehearsed = rehearsal = Release = STAYING = unrehearsed = None
     busy = earlier = files = holds = installs = midway = nearest = noticed = ReasonCode = renamed = None
     Resolver = roll = Run = Settings = smoke_finish = smoke_report = smoke_session = smoke_suite = smoke_verdict = None
     soak = sources = status = Step = Subject = summarized = unseen = Version = versions_ahead = None
@@ -69,6 +82,7 @@ except ImportError as missing:
 
 __all__ = [
     "ON_CONTROLLER",
+    "STAYING",
     "ApprovingAction",
     "Artifact",
     "EngineAction",
@@ -80,6 +94,7 @@ __all__ = [
     "Paused",
     "Plan",
     "Refused",
+    "Release",
     "Resolver",
     "Run",
     "Settings",
@@ -93,6 +108,7 @@ __all__ = [
     "backups",
     "begin_phase",
     "busy",
+    "change",
     "components",
     "decide",
     "declaration",
@@ -105,6 +121,7 @@ __all__ = [
     "halt",
     "holds",
     "hops_through",
+    "included",
     "installs",
     "judge_back",
     "judge_step",
@@ -133,6 +150,7 @@ __all__ = [
     "run_of",
     "runs",
     "serving",
+    "since",
     "smoke_finish",
     "smoke_report",
     "smoke_session",
@@ -393,6 +411,22 @@ def resolved(run: Run, declared: dict[str, Any], node: str | None, successor: st
         "settled": plan.settled(Step(**declared), hop, node, hop.to),
         "deadline": made.settings.deadline,
     }
+
+
+def included(made: Plan, verb: str) -> dict[str, str]:
+    """Which role has the tasks of a verb: the system's, unless the verb names another one, as nodewise.cluster.node.reboot."""
+    role, _dot, name = verb.rpartition(".")
+    return {"role": role or made.role, "verb": name}
+
+
+def since(made: Plan, task_vars: dict[str, Any], *, begins: bool) -> float | None:
+    """The moment, in seconds of the current node's clock, before which a process that keeps its version is begun anew.
+
+    0 leaves one alone that runs. None in a run that changes versions: there the version says whether it has to be begun anew.
+    """
+    if not made.change:
+        return None
+    return time.time() + float(plain(task_vars["nodewise_node"]).get("ahead_s") or 0.0) if begins else 0.0
 
 
 def halt(run: Run, outcome: Outcome, text: str, reason_code: ReasonCode | None = None) -> dict[str, Any]:

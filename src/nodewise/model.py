@@ -15,8 +15,10 @@ from typing import Any, Literal
 import msgspec
 
 Role = Literal["leader", "follower", "learner", "primary", "replica", "peer"]
+Kind = Literal["upgrade", "rollback", "restart", "configure", "reboot"]  # of a run that changes members one after the other
 Outcome = Literal[
     "upgraded",
+    "changed",
     "unchanged",
     "refused",
     "rolled_back",
@@ -47,7 +49,8 @@ ReasonCode = Literal[  # why a run is paused, or needs an operator: docs/glossar
 ]
 
 BACK = ("members_expected", "members_serving", "node_at_target", "fingerprints_equal")  # where a system does not say more
-GOOD: tuple[Outcome, ...] = ("upgraded", "unchanged", "planned", "passed")
+GOOD: tuple[Outcome, ...] = ("upgraded", "changed", "unchanged", "planned", "passed")
+STAYING: tuple[Kind, ...] = ("restart", "configure", "reboot")  # kinds of a run that changes no version
 
 
 def good(kind: str | None, outcome: str | None) -> bool:
@@ -193,6 +196,8 @@ class Declaration(msgspec.Struct, forbid_unknown_fields=True):
     gates: dict[str, Any] = {}
     point_of_no_return: NoReturn | None = None
     back: list[str] = msgspec.field(default_factory=lambda: [*BACK])  # gates that must hold when a node was put back
+    restarts: str = "switch"  # the step that stops the member and starts it
+    clears: list[str] = []  # gates of `ready` for which a restart is the cure: asked after one, and not before it
     together: bool = False  # whether members do not need one another, so that several of a group may be changed at once
     described_by: str = ""  # variable with a mapping that describes the service, where one role serves many
     without: dict[str, Without] = {}  # key of that mapping -> what is left out where it is empty or not there
@@ -218,6 +223,18 @@ class Hop(msgspec.Struct, forbid_unknown_fields=True):
     back: Release | None = None  # what going back needs on the nodes, when it is not there by itself
 
 
+class Change(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """What a restart, a reboot or changed settings are for the members, whose version stays what it is."""
+
+    waiting: list[str]  # members that it had not reached when the plan was made, as they were observed then
+    was: dict[str, str] = {}  # member -> what tells it from before the change: when its process, or its machine, had begun
+    wanted: dict[str, str] = {}  # member -> what its files are to be, as a digest that only the node can make
+    shows: dict[str, list[str]] = {}  # member -> what becomes different there, a line each, without secrets
+    step: str = ""  # the step with which it has reached a member
+    patch: str = ""  # a command that is run on each node before its reboot
+    since: str = ""  # when the change that is gone on with was begun (UTC); empty for a new one
+
+
 class Subject(msgspec.Struct, frozen=True):
     """Which cluster an upgrade is about.
 
@@ -241,7 +258,7 @@ class Plan(msgspec.Struct, forbid_unknown_fields=True):
     moves is no drift. It stays the same when a run is resumed, as `versions` and `acts_as` are those of before the first change.
     """
 
-    kind: Literal["upgrade", "rollback"]
+    kind: Kind
     cluster: str
     system: str
     role: str  # FQCN of the role that knows the system
@@ -266,6 +283,7 @@ class Plan(msgspec.Struct, forbid_unknown_fields=True):
     ready: list[str] = []  # gates that held before anything began
     back: list[str] = []  # gates that must hold when a node was put back
     component: str = ""  # the part of the system that is upgraded, when it is not the system itself
+    change: Change | None = None  # of a run that changes no version
     hash: str = ""
 
     @property

@@ -253,7 +253,7 @@ class Simulated(Notes):
         else:
             self.put(node, PARTS.get(step["name"], "version"))
         self.meanwhile(step["name"])
-        if "observe" in part["verbs"]:
+        if "observe" in [one["verb"] for one in part["verbs"]]:
             with mock.patch.dict(self.vars[node], nodewise_ends_step=True):
                 self.look(node)
         if part["file"] == "step_without_gates":
@@ -273,7 +273,7 @@ class Simulated(Notes):
         self.act("undo", node, state="begun")
         if self.vars[node]["nodewise_halted"]:
             return
-        for verb in self.vars[node]["nodewise_step"]["verbs"]:
+        for verb in [one["verb"] for one in self.vars[node]["nodewise_step"]["verbs"]]:
             if verb == "set_aside":
                 self.vars[node]["notes_aside"] = {"kept": f"/data/{node}.apart", "revision": 115}
                 self.member(node, serving=False, apart=None)

@@ -53,6 +53,7 @@ class Node:
             "state": self.ask("state", lambda: nodestate.read(root)),
             "machine": os.uname().machine,
             "boot_id": self.ask(BOOT_ID, boot_id),
+            "boot": self.ask(BOOT_ID, boot),
             "staged": self.ask(store.releases, store.staged),
             "linked": self.ask(store.link, store.linked),
             "components": {
@@ -87,6 +88,13 @@ def boot_id() -> str:
     """Return the kernel's id of this boot: another one tells a reboot."""
     with open(BOOT_ID, encoding="ascii") as stream:
         return stream.read().strip()
+
+
+def boot() -> str:
+    """Return what tells this start of the machine from others; in a container the kernel goes on, and its first process is new."""
+    with open("/proc/1/stat", encoding="utf-8", errors="replace") as stream:
+        began = stream.read().rpartition(")")[2].split()[19]
+    return f"{boot_id()}.{began}"
 
 
 def python() -> dict[str, str]:

@@ -221,7 +221,8 @@ def _record(before: dict[str, Any] | None, wanted: dict[str, Any], now: float) -
     if not given:
         return before
     fresh = {"run": wanted["run"], "outcome": None, "reason": ""}
-    if before and before["outcome"] in RESUMABLE and (before["to"], before["kind"]) == (given["to"], given["kind"]):
+    same = before and all(before.get(key) == given.get(key) for key in ("to", "kind", "wanted"))
+    if before and same and before["outcome"] in RESUMABLE:
         return {**before, **fresh}
     return {**given, **fresh, "begun_at": timestamp(now), "steps": []}
 

@@ -27,7 +27,7 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.patron
     wait,
 )
 from ansible_collections.nodewise.cluster.plugins.module_utils.release.store import Store
-from ansible_collections.nodewise.cluster.plugins.module_utils.release.switching import settled, switch
+from ansible_collections.nodewise.cluster.plugins.module_utils.release.switching import begun_since, restart, settled, switch
 
 UPDATE_S = 0.2  # between the moment that Patroni reads its store and the moment that it acts on what it read
 RESUME_S = 30.0
@@ -88,7 +88,9 @@ def change(parameters: dict[str, Any], dry: bool = False) -> dict[str, Any]:
     if pausing == "":
         raise PostgresqlError("Patroni is paused, and not by Nodewise; nothing was changed: whoever paused it has to resume it")
     result: dict[str, Any] = {"changed": True, "version": version, "previous": store.linked(), "postmaster": before}
-    if settled(store, version, member.unit.loaded()) and pausing != member.name:
+    since, state = parameters["since"], member.unit.loaded()
+    right = settled(store, version, state) if since is None else begun_since(state, since)
+    if right and pausing != member.name:
         result["changed"] = False
     elif not dry:
         _change(member, store, parameters, result)
@@ -134,7 +136,8 @@ def _change(member: Member, store: Store, parameters: dict[str, Any], result: di
     leader, timeline = leader_of(anybody(member.access, member.name)), member.timeline()
     with _paused(member, until):
         moment = time.monotonic()
-        switched = switch(store, member.unit, version, parameters["timeout_s"])
+        since, limit = parameters["since"], parameters["timeout_s"]
+        switched = switch(store, member.unit, version, limit) if since is None else restart(member.unit, since, limit)
         _wait_for(member, version, until)
         result.update(pid=switched["pid"], without_s=round(time.monotonic() - moment, 3))
         _refuse_moved(member, result["postmaster"], leader, timeline)

@@ -38,6 +38,7 @@ OPTIONS: dict[str, Any] = {
     "start": {"type": "bool", "default": True},
     "enabled": {"type": "bool", "default": False},
     "kill": {"type": "bool", "default": False},
+    "since": {"type": "float"},
     "lease_root": {"type": "path"},
 }
 
@@ -45,6 +46,8 @@ OPTIONS: dict[str, Any] = {
 def perform(given: dict[str, Any], dry: bool = False) -> dict[str, Any]:
     """Return what release_switch returns, from its module parameters (OPTIONS); call it under the node's lock."""
     store, unit = Store(given["root"], given["link"]), Unit(given["unit"])
+    if given["since"] is not None:
+        return {"version": given["version"], **restart(unit, given["since"], given["timeout_s"], dry, given["kill"])}
     result = switch(store, unit, given["version"], given["timeout_s"], dry, given["start"], given["kill"])
     enabled = given["enabled"] and unit.enable(dry)
     return {**result, "changed": result["changed"] or enabled}
@@ -78,6 +81,31 @@ def switch(
                 state = _change(store, unit, payload, version, timeout, kill, result)
     result.update(state.as_dict(), seconds=round(time.monotonic() - began, 3))
     return result
+
+
+def restart(unit: Unit, since: float, timeout: float, check: bool = False, kill: bool = False) -> dict[str, Any]:
+    """Have the unit's process be one that began after `since` (seconds since the epoch), from the files that are there now.
+
+    Call it under the node's lock. No release is asked for: what something else installed is restarted as well. Returns changed,
+    seconds, and what systemd says of the unit.
+    """
+    began, state = time.monotonic(), unit.loaded()
+    changed = not begun_since(state, since)
+    if changed and not check:
+        unit.forget_failures()
+        try:
+            (unit.end if kill else unit.stop)(timeout)
+            if unit.state().needs_reload:
+                reload_units()
+            state = unit.start(timeout)
+        except UnitError as error:
+            raise SwitchError(str(error), error.journal) from None
+    return {"changed": changed, **state.as_dict(), "seconds": round(time.monotonic() - began, 3)}
+
+
+def begun_since(state: State, since: float) -> bool:
+    """Return whether a unit is active with a process that began after a moment."""
+    return state.active == "active" and state.started is not None and state.started > since
 
 
 def settled(store: Store, version: str, state: State) -> bool:

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from nodewise.model import good
+from nodewise.model import STAYING, good
 
-PLAYBOOKS = "upgrade|rollback|status|restore|unlock|smoke"
+PLAYBOOKS = "upgrade|rollback|restart|configure|reboot|status|restore|unlock|smoke"
 # Of a command line: options that say how nodes are reached, and take a value; those that take none.
 VALUED = frozenset(
     (
@@ -103,14 +103,15 @@ def following(summary: dict[str, Any], called: Sequence[str] | None = None) -> l
         or summary["kind"] == "smoke"
     ):
         return []
-    ways, rollback = summary.get("ways") or {}, summary["kind"] == "rollback"
+    ways, only_on = summary.get("ways") or {}, summary["kind"] in ("rollback", *STAYING)
     back = command("rollback", of, called)
-    again = back if rollback else command("upgrade", f"{of} -e nodewise_to={to or 'VERSION'}", called)
+    upgrade = command("upgrade", f"{of} -e nodewise_to={to or 'VERSION'}", called)
+    again = command(summary["kind"], of, called) if only_on else upgrade
     look = command("status", f"-e nodewise_cluster={summary['cluster']}", called)
     on = f"to go on{' when that is fixed' if ways.get('on') else ''}: {again}"
     if summary.get("reason_code") == "approval_needed":
         on = f"to go past it: {again} -e nodewise_approve={summary.get('plan')}"
-    backwards = [] if rollback or ways.get("back") else [f"to go back: {back}"]
+    backwards = [] if only_on or ways.get("back") else [f"to go back: {back}"]
     said = {
         "planned": [f"{again} -e nodewise_plan={summary.get('plan')}"],
         "refused": [f"when that is fixed: {again}"],

@@ -81,10 +81,18 @@ class Run:
         files.write(self.folder / "plan.yaml", yaml.safe_dump(stamped(files.sound(plan)), sort_keys=False, width=132))
 
     def read_plan(self) -> Plan:
-        """The plan of this run. Raises UnknownResult where it cannot be read."""
+        """The plan of this run; of a change, who waits for it by now. Raises UnknownResult where it cannot be read."""
         path = self.folder / "plan.yaml"
         found = read(path, lambda content: yaml.load(content, LOADER))  # noqa: S506 (both are safe)
-        return as_kind(path, renamed.plan(found), Plan)
+        plan = as_kind(path, renamed.plan(found), Plan)
+        if plan.change:
+            reached = self.reached(plan.change.step)
+            plan.change.waiting = [name for name in plan.change.waiting if name not in reached]
+        return plan
+
+    def reached(self, step: str) -> set[str]:
+        """The members on which a step ended well in this run: with all of its gates."""
+        return {str(r["node"]) for r in self.records("step", "end") if r["step"] == step and r["ok"] and r.get("node")}
 
     def begin(self, step: str, **fields: Any) -> None:
         """Intent: on disk before the step's change."""

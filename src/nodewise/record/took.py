@@ -11,7 +11,7 @@ from statistics import mean
 import msgspec
 
 from nodewise.errors import NodewiseError
-from nodewise.model import Plan, good
+from nodewise.model import STAYING, Kind, Plan, good
 from nodewise.record.journal import Record
 from nodewise.record.run import Run
 
@@ -33,14 +33,14 @@ class Took(msgspec.Struct):
         return self.once + hops * (self.hop + plan.settings.soak) + len(plan.batches) * mean(self.batches)
 
 
-def earlier(folder: Path, cluster: str, component: str = "") -> Took | None:
+def earlier(folder: Path, cluster: str, component: str = "", kind: Kind = "upgrade") -> Took | None:
     """What the last runs of a cluster took that ended well, of those beside a run's folder; None where there are none.
 
     A run in which an operator was asked says nothing: nobody knows how long that took.
     """
     found: list[Took] = []
     for path in sorted(folder.parent.glob("*/run.json"), reverse=True):
-        if path.parent != folder and len(found) < RUNS and (one := _took(Run(path.parent), cluster, component)):
+        if path.parent != folder and len(found) < RUNS and (one := _took(Run(path.parent), cluster, component, kind)):
             found.append(one)
     if not found:
         return None
@@ -48,11 +48,12 @@ def earlier(folder: Path, cluster: str, component: str = "") -> Took | None:
     return Took(len(found), batches, mean(one.once for one in found), mean(one.hop for one in found))
 
 
-def _took(run: Run, cluster: str, component: str) -> Took | None:
+def _took(run: Run, cluster: str, component: str, kind: Kind) -> Took | None:
     try:
         about = run.read_json("run.json")
         mine = (about.get("cluster"), about.get("component") or "") == (cluster, component)
-        ended = run.outcome() if mine else None
+        alike = about.get("kind") == kind or not {about.get("kind"), kind} & set(STAYING)
+        ended = run.outcome() if mine and alike else None
         return _told(run.records()) if ended and good(about.get("kind"), ended[0]) else None
     except (NodewiseError, KeyError, TypeError):  # an older record that does not say it is none
         return None

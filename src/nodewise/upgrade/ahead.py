@@ -25,7 +25,7 @@ def ways(rules: Rules, declared: Declaration, records: Mapping[str, Any], plan: 
     seen = run.observations()
     if unseen := sorted(set(plan.groups) - set(seen)):
         return dict.fromkeys(("on", "back"), f"{', '.join(unseen)} was not observed")
-    down, found = to_recover([], declared, records, seen), {"on": "", "back": ""}
+    down, found = to_recover([], declared, records, seen), {"on": "", **({} if plan.change else {"back": ""})}
     for way in found:
         try:
             if way == "back":

@@ -18,7 +18,8 @@ from nodewise.gates.judgement import evidence
 from nodewise.model import Plan
 
 CLOCK = re.compile(r"\d{1,2}:\d{2}")  # a time that a clock shows
-OPTIONAL = ("before_first", "after_last", "lacks")  # what few systems declare: where they do not, a plan's hash is what it was
+# What few plans have: where it is not there, a plan's hash is what it was before there was such a thing.
+OPTIONAL = ("before_first", "after_last", "lacks", "change")
 UNCOVERED = ("batches", "recover", "gaps", "hash")  # of a plan: what changes between a run and its resumption
 
 
@@ -27,6 +28,8 @@ def covered(plan: Plan) -> dict[str, Any]:
     fields = msgspec.to_builtins(plan)
     # What is staged for going back is what runs, from wherever it can be had today.
     fields["hops"] = [{key: value for key, value in hop.items() if key != "back"} for hop in fields["hops"]]
+    # Who was reached already, and what each node shows of the rest, is another thing when a run is resumed.
+    fields["change"] = {key: fields["change"].get(key) for key in ("wanted", "patch")} if plan.change else None
     absent = [key for key in OPTIONAL if not fields[key]]
     return {key: value for key, value in fields.items() if key not in (*UNCOVERED, *absent)}
 

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from nodewise.errors import Refused
-from nodewise.model import Declaration, Observations, Plan, Subject
+from nodewise.model import STAYING, Declaration, Kind, Observations, Plan, Subject
 from nodewise.record.commands import command, named
 
-FINISHED = ("upgraded", "unchanged", "rolled_back")  # outcomes after which nothing is left to resume
+FINISHED = ("upgraded", "changed", "unchanged", "rolled_back")  # outcomes after which nothing is left to resume
 
 
 class Originals(NamedTuple):
@@ -21,6 +21,11 @@ class Originals(NamedTuple):
     versions: dict[str, str]
     acts_as: dict[str, str | None]
     ids: dict[str, str | None]
+
+
+def about(component: str, kind: Kind) -> str:
+    """Under which name the nodes remember a run: a restart must not have them forget the upgrade that it came after."""
+    return f"{component}:{kind}" if kind in STAYING else component
 
 
 def record_of(state: Mapping[str, Any] | None, component: str) -> dict[str, Any] | None:
@@ -39,6 +44,8 @@ def refuse_unfinished(states: Mapping[str, Mapping[str, Any] | None], subject: S
     for name, state in states.items():
         for record in _records(state):
             if record.get("component", "") == subject.component or record["outcome"] in (*FINISHED, "refused"):
+                continue
+            if record["kind"] in STAYING:  # it may be what the upgrade is to heal, and leaves no mixed versions
                 continue
             if record["steps"]:
                 what, of = record.get("component") or subject.system, named(subject.cluster, record.get("component", ""))

@@ -25,18 +25,20 @@ def behind(plan: Plan, hop: Hop, version: str | None) -> bool:
     return Version(version) < Version(hop.to)
 
 
-def stands(observations: Observations) -> dict[str, str | None]:
+def stands(plan: Plan, observations: Observations) -> dict[str, str | None]:
     """Which version each member has reached; None where that is unknown, and for one that was left in the middle of its batch.
 
-    Such a member (`details.unfinished`) is taken through its batch again, whatever it runs: its steps may be run twice.
+    Such a member (`details.unfinished`) is taken through its batch again, whatever it runs: its steps may be run twice. One that
+    waits for a change which is no other version has reached nothing.
     """
+    waiting = plan.change.waiting if plan.change else []
     members = [member for seen in observations.values() for member in seen.members]
-    return {member.name: None if member.details.get("unfinished") else member.version for member in members}
+    return {one.name: None if one.details.get("unfinished") or one.name in waiting else one.version for one in members}
 
 
 def batches(plan: Plan, observations: Observations) -> list[Batch]:
     """All batches of all hops as they would be if nothing moved but what the plan moves."""
-    versions = stands(observations)
+    versions = stands(plan, observations)
     leaders = {group: seen.cluster.leader for group, seen in observations.items()}
     found = []
     for hop in plan.hops:

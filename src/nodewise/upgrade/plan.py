@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from nodewise.errors import Refused
-from nodewise.model import Declaration, Hop, Observations, Plan, Release, Settings, Step, Subject
+from nodewise.model import Change, Declaration, Hop, Kind, Observations, Plan, Release, Settings, Step, Subject
 from nodewise.upgrade.approval import digest
+from nodewise.upgrade.change import REBOOT
 from nodewise.upgrade.declared import vocabulary
 from nodewise.upgrade.memory import Originals
 from nodewise.upgrade.order import batches, refuse_too_many
@@ -24,9 +25,10 @@ class Route(NamedTuple):
     """From where to where: hops, of which there is always one; what was before the first; and members to bring back before it."""
 
     hops: list[Hop]
-    kind: Literal["upgrade", "rollback"] = "upgrade"
+    kind: Kind = "upgrade"
     before: Originals = Originals({}, {}, {})
     recover: Mapping[str, Release] = {}
+    change: Change | None = None  # of a run that changes no version
 
 
 def make(
@@ -37,7 +39,7 @@ def make(
     settings: Settings,
     own_gates: Mapping[str, Any],
 ) -> Plan:
-    """The plan of one upgrade, or of a rollback.
+    """The plan of an upgrade, a rollback, or a change that leaves the version as it is.
 
     Raises Refused with a line for each thing that is in the way: an unhealthy or inconsistent cluster, members that are not the
     inventory's, an outage that nobody waived, a leader that nobody may take over from. Members that are brought back first may
@@ -65,7 +67,7 @@ def make(
         to=to,
         hops=route.hops,
         batches=[],
-        steps=[msgspec.structs.replace(step, after=[*step.after, *own_gates]) for step in declared.steps],
+        steps=[_asked(step, own_gates) for step in declared.steps],
         before_first=declared.before_first if route.kind == "upgrade" else undone(declared.after_last),
         after_last=declared.after_last if route.kind == "upgrade" else undone(declared.before_first),
         lacks=declared.lacks,
@@ -76,12 +78,18 @@ def make(
         gates=known,
         settings=settings,
         recover=dict(route.recover),
+        change=route.change,
     )
     plan.batches = batches(plan, observations)
     refuse_outage(observations, plan)
     refuse_no_successor(observations, plan)
     plan.hash = digest(plan)
     return plan
+
+
+def _asked(step: Step, own_gates: Mapping[str, Any]) -> Step:
+    """A step with the operator's own gates: not one that leaves the member down."""
+    return step if step.verb == REBOOT else msgspec.structs.replace(step, after=[*step.after, *own_gates])
 
 
 def undone(steps: list[Step]) -> list[Step]:

@@ -31,7 +31,8 @@ def refuse_unfit(plan: Plan, nodes: Mapping[str, Any]) -> None:
     """Raise Refused with a line for each thing that keeps a node from carrying the plan. What a node could not say is one, too."""
     said = [f"{name}: {why}" for name in plan.members for why in unfit(plan, name, nodes[name])]
     found = differences(plan, nodes)
-    left = {name: [one for one in found[name] if one["hash"] not in plan.settings.waive] for name in found}
+    # What an upgrade must not bring along is what a restart is for: its plan shows it.
+    left = {name: [one for one in found[name] if one["hash"] not in plan.settings.waive] for name in found if not plan.change}
     said += [f"{name}: {brought(one)}; {one['do']} ({one['hash']})" for name, all_of_it in left.items() for one in all_of_it]
     if hashes := [one["hash"] for all_of_it in left.values() for one in all_of_it]:
         said.append(f"Where that is meant to come with the upgrade, let it pass in this run: {way_to(*hashes)}")
@@ -60,13 +61,13 @@ def unfit(plan: Plan, name: str, node: Mapping[str, Any]) -> list[str]:
     elif free < needed:
         problems.append(f"{free >> 20} MiB are free for releases, {needed >> 20} MiB are needed; make room")
     data = node.get("data")
-    if data and data["free_bytes"] < data["bytes"]:
+    if data and data["free_bytes"] < data["bytes"] and not plan.change:
         had, left = data["bytes"] >> 20, data["free_bytes"] >> 20
         problems.append(f"its data takes {had} MiB and {left} MiB are free; a member needs as much again: make room")
     if node.get("ahead_s") is None:
         problems.append("the clock could not be read")
     for path, certificate in (node.get("certificates") or {}).items():
-        if certificate and certificate["seconds_left"] < MIN_VALID:
+        if certificate and certificate["seconds_left"] < MIN_VALID and plan.kind != "configure":  # which renews it
             problems.append(f"{path} ends at {certificate['not_after']}; renew it first: a node may not come back with it")
     return problems
 
@@ -111,7 +112,8 @@ def unstartable(plan: Plan, restart: Mapping[str, Any]) -> list[str]:
     """Why the plan's release would not be what starts, or would be given up by systemd before the plan's deadline."""
     problems, limit, deadline = [], restart.get("limit"), plan.settings.deadline
     artifacts = [artifact for hop in plan.hops for artifact in hop.release.artifacts]
-    if restart.get("exec_start") and not (artifacts and all(artifact.kind == "package" for artifact in artifacts)):
+    packaged = bool(artifacts) and all(artifact.kind == "package" for artifact in artifacts)
+    if restart.get("exec_start") and not plan.change and not packaged:
         problems.append(
             f"its ExecStart does not go through {restart['link']}, which the upgrade switches; give the unit a drop-in with "
             f"ExecStart= and {restart['exec_start']} (systemctl edit), and restart the member with it"

@@ -14,13 +14,14 @@ from nodewise.errors import Paused
 from nodewise.gates.context import context
 from nodewise.gates.judgement import judge
 from nodewise.model import Batch, Hop, Observation, Observations, Outcome, Plan, Step
+from nodewise.upgrade.change import undone_first
 from nodewise.upgrade.order import barred, batches, behind, hands_over, pick, stands
 from nodewise.upgrade.preflight import holds
 
 
 def pending(plan: Plan, hop: Hop, observations: Observations) -> dict[str, list[str]]:
     """The members that have not reached a hop's version yet, in each group that has some."""
-    versions = stands(observations)
+    versions = stands(plan, observations)
     left = {group: [name for name in names if behind(plan, hop, versions.get(name))] for group, names in plan.groups.items()}
     return {group: names for group, names in left.items() if names}
 
@@ -46,8 +47,10 @@ def parts(plan: Plan, observations: Observations, *, asks: bool) -> list[dict[st
     has no part; the last one has its end all the same, which is that of the run. `asks`: a point of no return was not approved
     beforehand.
     """
-    found: list[dict[str, Any]] = [{"file": "secure"}, *({"file": "stage", "hop": index} for index in range(len(plan.hops)))]
-    recovered = plan.recover if plan.kind == "upgrade" else {}  # what a way back would bring a member up on was never tried
+    found: list[dict[str, Any]] = []
+    if not plan.change:  # which changes no data, and needs no release
+        found += [{"file": "secure"}, *({"file": "stage", "hop": index} for index in range(len(plan.hops)))]
+    recovered = plan.recover if plan.kind != "rollback" else {}  # what a way back would bring a member up on was never tried
     found += [{"file": "recover_node", "node": name, "release": msgspec.to_builtins(one)} for name, one in recovered.items()]
     foreseen = batches(plan, observations)
     for index, hop in enumerate(plan.hops):
@@ -122,7 +125,7 @@ def spared(seen: Observation) -> int | None:
 
 def again(plan: Plan, hop: Hop, observations: Observations, soaked: bool) -> Batch | None:
     """A batch in which nothing is changed: the one member that reached the version is watched, when nobody saw its soak end."""
-    reached = [name for name, version in versions_of(observations).items() if version == hop.to]
+    reached = [name for name, version in stands(plan, observations).items() if version == hop.to]
     if not plan.settings.soak or soaked or len(reached) != 1 or not pending(plan, hop, observations):
         return None
     return Batch(reached, "the canary once more: its soak was not seen to end", hop.to)
@@ -144,7 +147,7 @@ def steps_of(plan: Plan, batch: Batch, observations: Observations) -> dict[str, 
     """The steps of each node of a batch: those for leaders only where the node leads now, and somebody can take over from it."""
     leads = {node for node in batch.nodes if _group(plan, observations, node).cluster.leader == node}
     taken = {node for node in leads if successor(plan, batch, observations, node)}
-    reached = {name for name, version in stands(observations).items() if version == batch.to}
+    reached = {name for name, version in stands(plan, observations).items() if version == batch.to}
     mine = {node: [] if node in reached else plan.steps for node in batch.nodes}
     return {node: [step for step in steps if step.only == "always" or node in taken] for node, steps in mine.items()}
 
@@ -157,7 +160,8 @@ def successor(plan: Plan, batch: Batch, observations: Observations, node: str) -
     others = [
         member for member in _group(plan, observations, node).members if member.name not in batch.nodes and not barred(member)
     ]
-    upgraded = [member.name for member in others if member.version == batch.to]
+    reached = stands(plan, observations)
+    upgraded = [member.name for member in others if reached[member.name] == batch.to]
     return next(iter(sorted(upgraded) or sorted(member.name for member in others)), None)
 
 
@@ -249,7 +253,7 @@ def undo(plan: Plan, node: str, old: str, verbs: list[str], prefix: str) -> dict
 
 def undoing(plan: Plan, begun: set[str]) -> list[str]:
     """The verbs that take steps back which were begun, the last one first."""
-    return [step.undo for step in reversed(plan.steps) if step.undo and step.name in begun]
+    return undone_first(step.undo for step in reversed(plan.steps) if step.undo and step.name in begun)
 
 
 def back_on(plan: Plan, node: str, old: str, verbs: list[str]) -> str:
@@ -262,7 +266,9 @@ def back_on(plan: Plan, node: str, old: str, verbs: list[str]) -> str:
         writes = "a write was tried, and every member has it"
     waived = [name for name in plan.back if name in plan.settings.waive]
     besides = f" ({', '.join(waived)} waived)" if waived else ""
-    return f"It is back on {old}, {len(plan.back) - len(waived)} gates hold as before{besides}, and {writes}"
+    so = {"configure": "It has its former files and runs with them", "restart": "It runs", "reboot": "It runs"}
+    so_far = so.get(plan.kind, f"It is back on {old}")
+    return f"{so_far}, {len(plan.back) - len(waived)} gates hold as before{besides}, and {writes}"
 
 
 def to_keep(hop: Hop, observations: Observations, first: bool) -> dict[str, str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nodewise.model import Hop, Plan
+from nodewise.model import Change, Hop, Plan
 from nodewise.record.took import Took
 
 
@@ -30,11 +30,15 @@ def describe(plan: Plan, took: Took | None = None, *, idle: bool = False) -> lis
     """
     runs = ", ".join(f"{name} {version}" for name, version in sorted(plan.versions.items()))
     what = f"{plan.system}: {plan.component}" if plan.component else plan.system
-    lines = [f"plan {plan.hash}: {plan.kind} of {plan.cluster} ({what}) to {plan.to}", _line("now", runs)]
+    leads = f", which stays on {plan.to}" if plan.change else f" to {plan.to}"
+    lines = [f"plan {plan.hash}: {plan.kind} of {plan.cluster} ({what}){leads}", _line("now", runs)]
     if idle:
         return [*lines, _line("time", "nothing to do")]
-    way = " → ".join([hop.start for hop in plan.hops[:1]] + [hop.to for hop in plan.hops])
-    lines.append(_line("way", way or "none: all are there"))
+    if plan.change:
+        lines += [_line(head, text) for head, text in _change(plan, plan.change)]
+    else:
+        way = " → ".join([hop.start for hop in plan.hops[:1]] + [hop.to for hop in plan.hops])
+        lines.append(_line("way", way or "none: all are there"))
     for name, release in plan.recover.items():
         lines.append(_line("recover", f"{name}: brought back first, on {release.version}"))
     for hop in plan.hops:
@@ -44,6 +48,18 @@ def describe(plan: Plan, took: Took | None = None, *, idle: bool = False) -> lis
     lines.append(_line("end", f"asks {', '.join(plan.finalize.after)}"))
     limit = f"; no node is waited for longer than {plan.settings.deadline:g} s after a change"
     return [*lines, _line("time", f"{estimate(plan, took)}{limit}" if plan.batches else "nothing to do")]
+
+
+def _change(plan: Plan, change: Change) -> Iterator[tuple[str, str]]:
+    """What becomes different on each node."""
+    done = [name for name in plan.members if name not in change.waiting]
+    if change.since:
+        yield "goes on", f"with what was begun at {change.since}; reached already: {', '.join(done) or 'nobody'}"
+    if change.patch:
+        yield "patch", f"on each node before its reboot: {change.patch}"
+    for name, lines in sorted(change.shows.items()):
+        for line in lines:
+            yield "differs", f"{name}: {line}"
 
 
 def _settings(plan: Plan) -> Iterator[tuple[str, str]]:
@@ -86,7 +102,7 @@ def _hop(plan: Plan, hop: Hop) -> Iterator[str]:
     if hop.no_return and mine:
         when = f"{hop.no_return.says}; asked for before it: -e nodewise_approve={plan.hash}"
         yield _line("no return", when)
-    elif mine:
+    elif mine and not plan.change:
         yield _line("no return", f"never in {hop.start} → {hop.to}: the old version can be put back")
 
 
