@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import yaml
 
-from nodewise.errors import UsageError
+from nodewise.errors import SetupError, UsageError
 from nodewise.simulation import scenario
 from nodewise.simulation.harness import exit_code
 from nodewise.simulation.schedule import plan
@@ -85,10 +85,11 @@ def test_a_scenario_that_is_not_there() -> None:
 
 def test_a_workload_that_a_system_cannot_do() -> None:
     """What is lacking is named, and what the system can do."""
-    bank = msgspec.structs.replace(scenario.load("patroni"), workload=scenario.WorkloadSpec("bank"))
+    bank = msgspec.structs.replace(scenario.load("patroni"), workload=scenario.WorkloadSpec("bank"), upgrade=None)
     assert "postgresql" == bank.on(None, None, None).cluster.system
     with pytest.raises(
-        UsageError, match=r"etcd has no balances, deposit, transfer, which workload bank asks for; it can do: append,"
+        SetupError,
+        match=r"patroni does not apply to etcd: etcd has no balances, deposit, transfer, which workload bank asks for; it can do: ",
     ):
         bank.on(None, "etcd", None)
     with pytest.raises(UsageError, match=r"no workload client for system 'ectd' \(did you mean etcd\?\)"):
@@ -102,6 +103,24 @@ def test_another_system() -> None:
     assert "" == etcd.on(None, "postgresql", None).cluster.version
     assert {} == msgspec.structs.replace(patroni, upgrade=None).on(None, "etcd", None).cluster.variables
     assert patroni.cluster == patroni.on(None, "postgresql", None).cluster
+
+
+@pytest.mark.parametrize(
+    ("name", "system", "says"),
+    [
+        (
+            "lease-expiry",
+            "postgresql",
+            "lease-expiry does not apply to postgresql: postgresql has no acquire, ",
+        ),
+        ("rolling-upgrade", "postgresql", "rolling-upgrade does not apply to postgresql: it upgrades etcd to 3.5.16"),
+    ],
+)
+def test_a_scenario_that_does_not_apply_to_another_system(name: str, system: str, says: str) -> None:
+    """It says so, with exit code 4, before anything is made."""
+    with pytest.raises(SetupError, match=says) as raised:
+        scenario.load(name).on(None, system, None)
+    assert 4 == raised.value.exit_code
 
 
 def test_an_upgrade_to_a_version_that_there_is_not() -> None:

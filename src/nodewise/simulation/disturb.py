@@ -217,12 +217,24 @@ def heal_all(scene: Scene) -> dict[str, list[str]]:
 
     Raises UsageError for a host that is no test host, UnknownResult for one that did not say that it is healed.
     """
-    held_here = [kind for kind in kinds().values() if kind.holds == "controller"]
-    # A cluster can be asked once its hosts are there.
-    swept = [kind.sweep(scene) for kind in sorted(held_here, key=lambda kind: issubclass(kind, OfCluster))]
+    swept = sweep(scene)
     applied = Applied(scene, dict.fromkeys(scene.hosts, Means("", "", "")))
     try:
         told = {name: said.split() for name, said in applied.ask(held.heal_all()).items()}
     except HostError as error:
         raise (UsageError if held.MARK in str(error) else UnknownResult)(str(error)) from error
-    return {name: [*(one for each in swept for one in each.get(name, [])), *names] for name, names in told.items()}
+    return {name: [*swept.get(name, []), *names] for name, names in told.items()}
+
+
+def sweep(scene: Scene) -> dict[str, list[str]]:
+    """Undo what is left of faults that no host can hold, as where a controller died; their names, by host. Raises UnknownResult."""
+    kinds_here = [kind for kind in kinds().values() if kind.holds == "controller"]
+    found: dict[str, list[str]] = {}
+    for kind in sorted(kinds_here, key=lambda kind: issubclass(kind, OfCluster)):  # a cluster can be asked once its hosts are there
+        try:
+            swept = kind.sweep(scene)
+        except HostError as error:
+            raise UnknownResult(f"what is left of faults of the cluster is not known: {error}") from error
+        for name, left in swept.items():
+            found.setdefault(name, []).extend(left)
+    return {name: left for name, left in found.items() if left}

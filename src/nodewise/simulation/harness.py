@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from nodewise.errors import SetupError, UnknownResult, UsageError
 from nodewise.model import GOOD, Operation, Verdict
@@ -22,7 +23,7 @@ from nodewise.record.run import Run, new_folder, runs
 from nodewise.record.summary import summarize
 from nodewise.simulation.checkers.context import NOTHING, Context
 from nodewise.simulation.checkers.registry import EXIT_CODES, judge, merge
-from nodewise.simulation.disturb import Disturbance, coverage, times
+from nodewise.simulation.disturb import Disturbance, coverage, sweep, times
 from nodewise.simulation.faults.host import HostError, NotProved, Scene
 from nodewise.simulation.hosts import collect, hand_over, scene_of
 from nodewise.simulation.observing import Observer
@@ -97,6 +98,9 @@ class Rehearsal:
         spec, nodes = self.scenario.workload, [node.name for node in net.nodes]
         factory, until = clients_of(net), time.monotonic() + self.scenario.timeout
         observer = Observer(net, self.run.folder / "observed")
+        with suppress(UnknownResult):  # a cluster that cannot be asked is not healthy, which is told next
+            for node, left in sweep(scene).items():
+                self.run.note(f"{node}: healed {', '.join(left)}, which an earlier run had left")
         require(self.scenario.preconditions, Setting(observer, scene, self.events))
         self._lead(scene)
         expected = seed_data(factory(nodes[0]), self.seed)
@@ -110,7 +114,8 @@ class Rehearsal:
                 told = [progress(work, factory, nodes, self.scenario.progress)] if self.events else []
                 work.read_back(nodes)
         told += [coverage(faults.windows, work.seen(), self.scenario.coverage)] if self.events else []
-        told += [*self._ended(), *work.judged(nodes, expected, self.scenario.safety, self._context(scene, faults, observer))]
+        judged = work.judged(nodes, expected, self.scenario.safety, self._context(scene, faults, observer))
+        told += [*self._ended(), *map(self._as_promised, judged)]
         return self._conclude(code, msgspec.to_builtins(work.stats()), told)
 
     def _lead(self, scene: Scene) -> None:
@@ -132,6 +137,15 @@ class Rehearsal:
             collect(scene, folder := self.run.folder / "collected")
             logs = {path.name.removesuffix("-state.txt"): path.read_text() for path in folder.glob("*-state.txt")}
         return Context(windows, getattr(system, "LOCK_LEASE", None), fingerprints=fingerprints, logs=logs)
+
+    def _as_promised(self, verdict: Verdict) -> Verdict:
+        """A loss is told as what the cluster's mode promises, where its settings do not keep what was acknowledged."""
+        cluster = self.scenario.cluster
+        keeps = catalog.durable(cluster.system).items()
+        lacks = [f"{name}: {value}" for name, value in keeps if cluster.variables.get(name) != value]
+        if not verdict.lost or not lacks:
+            return verdict
+        return replace(verdict, says=f"{verdict.says}; without {', '.join(lacks)} a failover may lose what was acknowledged")
 
     def _tick(self, show: View, work: Work, until: float) -> None:
         """What is looked at while things happen. Raises UnknownResult once it takes too long."""

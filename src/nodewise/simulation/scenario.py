@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import yaml
 
-from nodewise.errors import UsageError
+from nodewise.errors import SetupError, UsageError
 from nodewise.fields import explained
 from nodewise.model import Outcome
 from nodewise.simulation.checkers.registry import CHECKERS
@@ -96,12 +96,25 @@ class Scenario(msgspec.Struct, forbid_unknown_fields=True):
     safety: list[str] = []  # checkers of the history; those of the workload, unless it is said
 
     def on(self, nodes: int | None, system: str | None, version: str | None) -> Scenario:
-        """The same on another cluster, where one is asked for; one of another system keeps what it acknowledged."""
+        """The same on another cluster, where one is asked for; one of another system keeps what it acknowledged.
+
+        Raises UsageError, and SetupError where it does not apply to that other system.
+        """
         given: dict[str, Any] = {"nodes": nodes, "system": system, "version": version}
-        if system and system != self.cluster.system:
-            given |= {"version": version or "", "variables": dict(catalog.durable(system))}
+        other = bool(system) and system != self.cluster.system
+        if system and other:
+            durable = dict(catalog.durable(system))
+            if self.upgrade:
+                raise SetupError(f"{self.name} does not apply to {system}: it upgrades {self.cluster.system} to {self.upgrade.to}")
+            given |= {"version": version or "", "variables": durable}
         changed = {key: value for key, value in given.items() if value is not None}
-        return msgspec.structs.replace(self, cluster=msgspec.structs.replace(self.cluster, **changed)).checked()
+        found = msgspec.structs.replace(self, cluster=msgspec.structs.replace(self.cluster, **changed))
+        try:
+            return found.checked().fit()
+        except UsageError as error:
+            if other:
+                raise SetupError(f"{self.name} does not apply to {system}: {error}") from error
+            raise
 
     def checked(self) -> Scenario:
         """Itself, where its system can do what its workload asks for, and knows what it is upgraded to. Raises UsageError."""
@@ -129,6 +142,11 @@ class Scenario(msgspec.Struct, forbid_unknown_fields=True):
             on_paper(self.cluster.system, self.cluster.variables, [f"n{number}" for number in range(1, self.cluster.nodes + 1)]),
         )
         return events
+
+    def fit(self) -> Scenario:
+        """Itself, where its faults can be done to its cluster, whatever is drawn. Raises UsageError."""
+        self.events(0)
+        return self
 
 
 def load(word: str) -> Scenario:

@@ -18,7 +18,6 @@ from nodewise.model import Operation, Verdict
 from nodewise.simulation.checkers.attempts import attempts
 from nodewise.simulation.checkers.models import MODELS, Call, Model
 from nodewise.simulation.checkers.search import Search
-from nodewise.simulation.checkers.sets import DOES as SET
 from nodewise.simulation.checkers.sets import judged_set
 from nodewise.simulation.checkers.window import smallest, told
 
@@ -46,7 +45,7 @@ def fitting(asked: Iterable[str]) -> Model:
 def by_name(history: Iterable[Operation], name: str) -> Verdict:
     """The verdict on a history by a model of this name. Raises UsageError where the history has what the model does not know."""
     if name == "set":
-        return judged_set(_known(history, SET, name))
+        return judged_set(history)
     whole = list(history)
     named = [model for model in MODELS if model.name == name]
     fits = [model for model in named if all(operation.f in model.does for operation in whole)]

@@ -13,6 +13,7 @@ import math
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from nodewise.errors import UsageError
 from nodewise.model import Operation, Verdict
 from nodewise.simulation.checkers.models import frozen
 
@@ -45,34 +46,9 @@ class Seen:
     unseen: Times = field(default_factory=dict)  # begin of the last one that did not
     reads: list[Whole] = field(default_factory=list)
     count: int = 0
-    open: dict[int, Operation] = field(default_factory=dict)
 
-    def take(self, operation: Operation) -> None:
-        """Go on by one operation."""
-        kind = operation.type
-        if kind == "invoke":
-            self.open[operation.process] = operation
-        elif asked := self.open.pop(operation.process, None):
-            self.count += 1
-            if asked.f == "read":
-                self._read(asked, operation)
-            elif kind != "fail":
-                self._added(asked, operation.time if kind == "ok" else None)
-
-    def over(self) -> None:
-        """The end: what never ended may have happened."""
-        for asked in self.open.values():
-            if asked.f == "add":
-                self._added(asked, None)
-
-    def _added(self, asked: Operation, end: float | None) -> None:
-        key = asked.key if asked.key is not None else frozen(asked.value)
-        if asked.time < self.begin.get(key, math.inf):
-            self.begin[key] = asked.time
-        if end is not None and end < self.end.get(key, math.inf):
-            self.end[key] = end
-
-    def _read(self, asked: Operation, done: Operation) -> None:
+    def read(self, asked: Operation, done: Operation) -> None:
+        """Go on by a read."""
         key = asked.key
         if done.type != "ok" or done.stale:
             return
@@ -84,12 +60,45 @@ class Seen:
             self.seen[key] = min(done.time, self.seen.get(key, math.inf))
 
 
-def judged_set(history: Iterable[Operation]) -> Verdict:
-    """The verdict on a history of additions and reads; unknown when nothing was added for certain, or nothing read."""
-    found = Seen()
+def _gone_through(history: Iterable[Operation]) -> Seen:  # noqa: C901 (a call for each addition would cost a third more)
+    """All that a history says."""
+    found, begun = Seen(), dict[int, Operation]()
+    begin, end, pop = found.begin, found.end, begun.pop
     for operation in history:
-        found.take(operation)
-    found.over()
+        kind = operation.type
+        if kind == "invoke":
+            begun[operation.process] = operation
+        elif asked := pop(operation.process, None):
+            found.count += 1
+            if asked.f == "read":
+                found.read(asked, operation)
+            elif asked.f != "add":
+                raise _unknown(asked)
+            elif kind != "fail":
+                key, time = asked.key if asked.key is not None else frozen(asked.value), asked.time
+                if begin.setdefault(key, time) > time:
+                    begin[key] = time
+                if kind == "ok" and end.setdefault(key, time := operation.time) > time:
+                    end[key] = time
+    for asked in begun.values():  # what never ended may have happened
+        if asked.f == "add":
+            key = asked.key if asked.key is not None else frozen(asked.value)
+            begin[key] = min(asked.time, begin.get(key, math.inf))
+        elif asked.f != "read":
+            raise _unknown(asked)
+    return found
+
+
+def _unknown(asked: Operation) -> UsageError:
+    return UsageError(f"the history has {asked.f}, which model set does not know; it knows {', '.join(sorted(DOES))}")
+
+
+def judged_set(history: Iterable[Operation]) -> Verdict:
+    """The verdict on a history of additions and reads; unknown when nothing was added for certain, or nothing read.
+
+    Raises UsageError where the history has other operations.
+    """
+    found = _gone_through(history)
     wrong = next((what for what in (*_alone(found), *_together(found))), None)
     if wrong:
         return Verdict(NAME, "invalid", wrong)
