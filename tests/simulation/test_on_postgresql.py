@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import io
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from nodewise.simulation import scenario
 from nodewise.simulation.harness import Rehearsal, request
 from nodewise.testnet import lifecycle
 from nodewise.testnet.home import checkout
+from nodewise.testnet.podman import Podman
 from nodewise.testnet.state import Testnet
 from nodewise.views.live import View
-from tests.system.cluster import SEED
+from tests.system.cluster import SEED, until
 
 pytestmark = pytest.mark.slow
+CONFIG = "/opt/nodewise/patroni/patronictl edit-config --force -s synchronous_mode={} 2>&1"
+STANDBYS = "cd /; runuser -u postgres -- psql -XAtqc 'show synchronous_standby_names'"
 
 
 def applying(nodes: int) -> list[str]:
@@ -50,8 +55,44 @@ def nets(testnet_home: Path) -> Iterator[Callable[[int], Testnet]]:  # noqa: ARG
 @pytest.mark.parametrize(("nodes", "name"), [(nodes, name) for nodes in (3, 5) for name in applying(nodes)])
 def test_a_scenario(nets: Callable[[int], Testnet], tmp_path: Path, nodes: int, name: str) -> None:
     """It is judged valid, with the fixed seed: no acknowledged write is lost, as replication is synchronous."""
-    net = nets(nodes)
-    rehearsal = Rehearsal(scenario.load(name).on(None, "postgresql", None), net.name, seed=SEED, base=tmp_path)
-    with View([], io.StringIO(), tty=False) as nobody:
-        summary: dict[str, Any] = rehearsal.perform(net, nobody)
+    asked = scenario.load(name).on(None, "postgresql", None)
+    summary = perform(nets(nodes), asked, tmp_path)
     assert ("valid", "passed") == (summary["verdict"], summary["outcome"]), summary["checkers"]
+
+
+def perform(net: Testnet, asked: scenario.Scenario, folder: Path) -> dict[str, Any]:
+    """The summary of a scenario on a testnet that is up."""
+    with View([], io.StringIO(), tty=False) as nobody:
+        return Rehearsal(asked, net.name, seed=SEED, base=folder).perform(net, nobody)
+
+
+def synchronous(net: Testnet, on: bool) -> None:
+    """Have the primary wait for a standby, or not."""
+
+    def said(line: str) -> list[str]:
+        words = [Podman().exec_command(node.name, ["sh", "-c", line]) for node in net.nodes]
+        return [subprocess.run(one, capture_output=True, text=True, check=True).stdout.strip() for one in words]
+
+    said(CONFIG.format("on" if on else "off"))
+    until(lambda: any(said(STANDBYS)) == on, 60)
+
+
+@pytest.mark.parametrize("on", [False, True], ids=["asynchronous", "synchronous"])
+def test_a_primary_that_is_cut_off(nets: Callable[[int], Testnet], tmp_path: Path, on: bool) -> None:
+    """Acknowledged rows are lost in asynchronous mode, which is told as what that mode promises; in synchronous mode none is."""
+    net = nets(3)
+    synchronous(net, on)
+    cut = {"id": "alone", "kind": "partition", "from": "leader", "at": 1, "for": 50}
+    fields = {
+        "name": "failover",
+        "cluster": {"system": "postgresql", "variables": {"nodewise_synchronous": True} if on else {}},
+        "workload": {"name": "set", "rate": 100},
+        "faults": [cut],
+        "progress": {"within": 120},
+        "safety": ["durable", "traffic"],
+    }
+    summary = perform(net, msgspec.convert(fields, scenario.Scenario), tmp_path)
+    synchronous(net, on=True)
+    (durable,) = (one for one in summary["checkers"] if one["checker"] == "durable")
+    assert (on, on) == (durable["verdict"] == "valid", not summary["workload"]["lost"]), summary["checkers"]
+    assert on == ("without nodewise_synchronous: True a failover may lose what was acknowledged" not in durable["says"])

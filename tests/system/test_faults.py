@@ -108,6 +108,30 @@ act.Act(read(fault), replace(scene_of(net, None), unit=unit, expired=lambda name
 print("begun", flush=True)
 time.sleep(600)
 """
+# One that is killed as soon as an entry of its journal is written, from the first to the last of a fault.
+ENTRIES = ("asked", "in_effect", "healing", "healed")
+UNTIL_AN_ENTRY = """import json, os, signal, sys
+from dataclasses import replace
+from pathlib import Path
+from nodewise.record import journal
+from nodewise.simulation.faults import act
+from nodewise.simulation.faults.registry import read
+from nodewise.simulation.harness import clients_of
+from nodewise.simulation.hosts import scene_of
+from nodewise.testnet.state import load
+fault, net, about = json.loads(sys.argv[1]), load(sys.argv[2]), json.loads(sys.argv[3])
+record, last = Path(sys.argv[4]), sys.argv[5]
+write = journal.append
+def append(path, kind, phase, **fields):
+    write(path, kind, phase, **fields)
+    if fields["state"] == last:
+        os.kill(os.getpid(), signal.SIGKILL)
+journal.append = append
+scene = replace(scene_of(net, clients_of(net) if net.system else None), **about)
+one = act.Act(read(fault), scene, record)
+one.begin(6, 6)
+one.end(6)
+"""
 
 
 @pytest.fixture
@@ -212,6 +236,26 @@ def test_a_controller_that_was_killed(scene: Scene, pair: state.Testnet, tmp_pat
         assert before != look(scene)
     with suppress(AssertionError):  # what is left says more
         until(lambda: before == look(scene), 12)
+    assert before == look(scene)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize("name", ["clock", "power lost"])
+def test_a_controller_that_was_killed_after_an_entry(
+    scene: Scene, pair: state.Testnet, cli: Run, tmp_path: Path, name: str, entry: str
+) -> None:
+    """Whichever of a fault's entries was its last: within the lease, or once `testnet heal` has been run, nothing is left."""
+    before, record = look(scene), tmp_path / "journal.jsonl"
+    words = [json.dumps({"id": "it", **FAULTS[name]}), pair.name, json.dumps({"unit": UNIT, "data": DATA}), str(record), entry]
+    assert -9 == subprocess.run([sys.executable, "-c", UNTIL_AN_ENTRY, *words], check=False).returncode
+    assert entry == journal.read(record)[-1]["state"]
+    if name in OFF:
+        assert (entry in ("asked", "healed")) == bool(banner(scene.hosts[scene.order[0]].address))
+        assert 0 == cli("heal", "--name", pair.name).returncode
+        scene.hosts[scene.order[0]].run(f"mountpoint -q {SMALL} || mount -t tmpfs -o size=8m small {SMALL}")
+    with suppress(AssertionError):
+        until(lambda: before == look(scene), 15)
     assert before == look(scene)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import secrets
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from nodewise.errors import UsageError
@@ -18,17 +20,20 @@ from nodewise.simulation.disturb import refuse_unable
 from nodewise.simulation.faults.act import Act
 from nodewise.simulation.faults.host import NotProved, Scene
 from nodewise.simulation.faults.registry import read
-from nodewise.simulation.harness import at_work, clients_of
+from nodewise.simulation.harness import Rehearsal, at_work, clients_of
 from nodewise.simulation.hosts import scene_of
+from nodewise.simulation.scenario import Scenario
 from nodewise.simulation.schedule import plan
 from nodewise.simulation.workloads.data import verify_data
 from nodewise.simulation.workloads.load import Shape
 from nodewise.simulation.workloads.registry import workload_named
 from nodewise.testnet import lifecycle, state
 from nodewise.testnet.request import Request
+from nodewise.views.live import View
 from tests.conftest import Run
 from tests.system.cluster import until
-from tests.system.etcd_cluster import NEW, Cluster
+from tests.system.etcd_cluster import NEW, OLD, Cluster
+from tests.system.test_faults import ENTRIES, UNTIL_AN_ENTRY
 
 LEASE = 4711
 UNSYNCED = "echo 'unsafe-no-fsync: true' >>/etc/nodewise/etcd/etcd.yml; systemctl restart etcd"
@@ -106,10 +111,11 @@ def members(etcd: Cluster, at: str) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_a_member_that_is_removed(etcd: Cluster, scene: Scene, tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["n1", "leader"])
+def test_a_member_that_is_removed(etcd: Cluster, scene: Scene, tmp_path: Path, target: str) -> None:
     """Two are left and go on; it comes back as a new member that has all that was written, meanwhile, too."""
     before = members(etcd, etcd.names[0])
-    act = Act(read({"id": "it", "kind": "member_remove", "target": "n1"}), scene, tmp_path / "journal.jsonl")
+    act = Act(read({"id": "it", "kind": "member_remove", "target": target}), scene, tmp_path / "journal.jsonl")
     act.begin(5)
     (gone,) = json.loads((tmp_path / "journal.jsonl").read_text().splitlines()[0])["where"]
     left = next(name for name in etcd.names if name != gone)
@@ -141,6 +147,35 @@ def test_a_controller_that_was_killed_after_it_removed_a_member(
     assert {*etcd.names} == members(etcd, left).keys()
     assert [] == verify_data(clients_of(etcd.net)(gone), etcd.data)
     assert "no node holds a fault\n" == cli("heal", "--name", etcd.net.name).stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_a_controller_that_was_killed_after_an_entry(etcd: Cluster, scene: Scene, tmp_path: Path, cli: Run, entry: str) -> None:
+    """Whichever of the removal's entries was its last: what is left is healed, and the one that led is a member again."""
+    record, fault = tmp_path / "journal.jsonl", {"id": "it", "kind": "member_remove", "target": "leader"}
+    words = [json.dumps(fault), etcd.net.name, "{}", str(record), entry]
+    assert -9 == subprocess.run([sys.executable, "-c", UNTIL_AN_ENTRY, *words], check=False).returncode
+    (gone,) = json.loads(record.read_text().splitlines()[0])["where"]
+    left = next(name for name in etcd.names if name != gone)
+    assert (entry in ("in_effect", "healing")) == (len(members(etcd, left)) == 2)
+    assert 0 == cli("heal", "--name", etcd.net.name).returncode
+    assert {*etcd.names} == members(etcd, left).keys()
+    until(lambda: [] == verify_data(clients_of(etcd.net)(gone), etcd.data))
+    assert "" == scene.hosts[gone].run("ls /var/lib/nodewise | grep removed || :")
+
+
+@pytest.mark.slow
+def test_the_next_run_heals_what_is_left(etcd: Cluster, scene: Scene, tmp_path: Path) -> None:  # noqa: ARG001 (reset)
+    """A controller removed a member and died: a scenario on the same nodes takes it in again before it begins, and says so."""
+    killed_after_beginning(etcd, tmp_path / "journal.jsonl", "member_remove")
+    given = {"name": "next", "cluster": {"system": "etcd", "version": OLD}, "workload": {"name": "set", "warmup": 2}}
+    asked = msgspec.convert({**given, "safety": workload_named("set").checkers}, Scenario)
+    rehearsal = Rehearsal(asked, etcd.net.name, seed=1, base=tmp_path)
+    with View([], io.StringIO(), tty=False) as nobody:
+        assert "valid" == rehearsal.perform(etcd.net, nobody)["verdict"]
+    assert "healed it, which an earlier run had left" in str(rehearsal.run.records("note"))
+    assert {*etcd.names} == members(etcd, etcd.names[0]).keys()
 
 
 @pytest.fixture(scope="module")

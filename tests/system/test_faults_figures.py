@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import secrets
 import statistics
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,12 +14,14 @@ from typing import Any
 
 import pytest
 
+from nodewise.record import journal
 from nodewise.simulation.faults.act import Act
 from nodewise.simulation.faults.host import Host, Scene
 from nodewise.simulation.faults.registry import read
 from nodewise.simulation.faults.slow_network import SlowNetwork
 from nodewise.simulation.hosts import scene_of
-from nodewise.testnet import state
+from nodewise.testnet import lifecycle, state
+from nodewise.testnet.request import Request
 
 PORT, SIZE = 4712, 3_000_000
 RECEIVE = f"""import socket, time
@@ -45,6 +49,38 @@ def slow(scene: Scene, record: Path, **fields: Any) -> Iterator[tuple[Host, Host
         yield here, there
     finally:
         act.end()
+
+
+# Waits until a table is there, or until it is gone, and says when that was seen.
+SEEN = "until {} nft list table inet nodewise_it >/dev/null 2>&1; do sleep 0.005; done; date +%s.%N"
+
+
+@pytest.mark.slow
+def test_a_partition_of_five_nodes(testnet_home: Path, tmp_path: Path) -> None:  # noqa: ARG001 (is made in that home)
+    """Injected and proved within a second; healed within a second of its lease's end; recorded times are a node's own, by 50 ms."""
+    net = lifecycle.up(Request(f"t{secrets.token_hex(3)}", nodes=5))
+    try:
+        five, record = scene_of(net, None), tmp_path / "journal.jsonl"
+        first = next(iter(five.hosts.values()))
+        first.run("nft list tables")  # connections are open
+        act, lease = Act(read({"id": "it", "kind": "partition", "mode": "ring"}), five, record), 4.0
+        with ThreadPoolExecutor() as pool:
+            there = pool.submit(first.run, SEEN.format(""))
+            began = time.monotonic()
+            act.begin(lease, lease)
+            took = time.monotonic() - began
+            gone = float(first.run(SEEN.format("!")))
+            seen = float(there.result())
+        act.end()
+        asked, _, _, healed = journal.read(record)
+        (proved,) = (one for one in journal.read(record) if one["state"] == "in_effect")
+        assert took <= 1, took
+        assert gone - proved["on_nodes"][first.name] <= lease + 1
+        assert abs(seen - proved["on_nodes"][first.name]) <= 0.05
+        assert abs(gone - healed["on_nodes"][first.name]["ended"]) <= 0.05
+        assert asked["t"] / 1e9 <= seen <= proved["t"] / 1e9
+    finally:
+        lifecycle.down(net.name)
 
 
 @pytest.fixture
