@@ -70,6 +70,9 @@ class ActionModule(EngineAction):
         run = self.opened(args, cluster, mine)
         self.warn(old_names(cluster, task_vars["hostvars"]))
         run.add(inventory=inventory_digest(cluster["members"], task_vars["hostvars"]))
+        if cluster["members"]:
+            hosts = [task_vars["hostvars"][name] for name in cluster["members"]]
+            run.add(variables=plain(variables.carried(hosts, STATE)))  # for a rehearsal; without secrets
         about = {**cluster, **mine, "dir": str(run.folder), "id": run.id, "window_start": "", "window_end": ""}
         about |= {key: args[key] for key in ("approve", "approvers")}
         about["looks"] = ["preflight", *(["sample"] if args["soak"] else [])]

@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from ansible.parsing.vault import VaultHelper
 
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import NodewiseError, nearest, renamed
 
@@ -17,6 +19,53 @@ PREFIX = "nodewise_"
 WORD = re.compile(rf"\b{PREFIX}[a-z0-9_]+")
 FILES = ("roles/**/*.yml", "playbooks/*.yml", "plugins/**/*.py")  # of a collection
 PUT_TOGETHER = {"nodewise_peer_url"}  # a name that stands nowhere whole, as the code makes it of two parts
+
+# What a rehearsal on other hosts does not take over: where things are there, who may come in, and what is about one run.
+PLACE = """unit root link data_dir user ca cert key passfile bin_dir client_url peer_url address port rest_url rest_auth etcdctl
+pki_dir quorum_group failure_domain dcs store patroni_python etcd_user etcd_password probe backup_evidence backup_dir
+backup_deadline backup_max_age package_wait"""
+RUN = """system cluster version to component plan approve window_start window_end allow_any approvers change pause_is_ok waive
+require_rehearsal rehearsals rehearsal_keys recover backup confirm strict upgrade_path"""
+LEFT = frozenset(PREFIX + name for name in (*PLACE.split(), *RUN.split()))
+SECRET = re.compile(r"password|passphrase|secret|token|credential|(^|_)key$", re.IGNORECASE)
+USERINFO = re.compile(r"//[^/@\s]+@")
+REPLACED = "replaced-by-nodewise"  # in the place of a secret
+
+
+def carried(hosts: Sequence[Mapping[str, Any]], facts: Iterable[str]) -> dict[str, Any]:
+    """What an inventory says alike of all these hosts and a rehearsal takes over; every secret in it is replaced.
+
+    A secret is what has such a name, what stands before the @ of a URL, and whatever has anything in it that came out of a vault.
+    """
+    first, *others = hosts
+    names = {name for name in first if name.startswith(PREFIX)} - LEFT - set(facts)
+    alike = {name: first[name] for name in sorted(names) if all(host.get(name) == first[name] for host in others)}
+    vaulted = {text for value in dict(first).values() for text in _vaulted(value)}
+    return {name: _without_secrets(name, value, vaulted) for name, value in alike.items()}
+
+
+def _vaulted(value: Any) -> Iterator[str]:
+    """What of a value came out of a vault."""
+    if isinstance(value, Mapping):
+        for one in value.values():
+            yield from _vaulted(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _vaulted(one)
+    elif VaultHelper.get_ciphertext(value, with_tags=False) is not None and str(value):
+        yield str(value)
+
+
+def _without_secrets(name: str, value: Any, vaulted: Collection[str]) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_secrets(str(key), one, vaulted) for key, one in value.items()}
+    if SECRET.search(name):
+        return REPLACED
+    if isinstance(value, list | tuple):
+        return [_without_secrets(name, one, vaulted) for one in value]
+    if any(secret in str(value) for secret in vaulted):
+        return REPLACED
+    return USERINFO.sub(f"//{REPLACED}@", value) if isinstance(value, str) else value
 
 
 def known(collections: Iterable[Path], parts: Iterable[str] = ()) -> set[str]:

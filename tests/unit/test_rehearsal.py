@@ -11,10 +11,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from ansible._internal._datatag._tags import VaultedValue
+from ansible.module_utils._internal._datatag import AnsibleTagHelper
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
+from ansible_collections.nodewise.cluster.plugins.plugin_utils import variables
 from nodewise.cli.main import nodewise
 from nodewise.errors import Refused, SetupError, UnknownResult
 from nodewise.model import Plan
@@ -218,6 +221,37 @@ def test_a_testnet_of_the_plans_shape(tmp_path: Path) -> None:
         )
         for gap in gaps[3:]
     ]
+
+
+def test_the_variables_of_the_inventory_come_along(tmp_path: Path) -> None:
+    """The testnet has them, and which they are is named with what is left out."""
+    folder = planned(tmp_path, made())
+    Run(folder).add(variables={"nodewise_soak": 7, "nodewise_gates": {"mine": {"that": "`true`"}}})
+    plan, gaps, taken = production.production(folder)
+    asked = production.scenario_of(plan, "quiet", taken)
+    assert {"nodewise_soak": 7, "nodewise_gates": {"mine": {"that": "`true`"}}} == asked.cluster.variables
+    assert gaps[1].endswith("secrets are replaced; taken over: nodewise_gates, nodewise_soak")
+
+
+def test_what_of_an_inventory_is_kept_for_a_rehearsal() -> None:
+    """What all members share and is about no place, no run and no host; no secret, however deep it lies."""
+    patroni = {"ttl": 20, "users": [{"name": "app", "password": "s3cret"}], "api_token": "s3cret", "restapi": {"key": {"n": 1}}}
+    shared = {"nodewise_patroni": patroni, "nodewise_root": "/srv", "nodewise_to": "2", "nodewise_node": {}, "ansible_user": "x"}
+    hosts = [{**shared, "nodewise_soak": 5, "nodewise_spare": n, "nodewise_db_password": "s3cret"} for n in range(2)]
+    found = variables.carried(hosts, ["nodewise_node"])
+    gone = variables.REPLACED
+    expected = {"ttl": 20, "users": [{"name": "app", "password": gone}], "api_token": gone, "restapi": {"key": {"n": 1}}}
+    assert {"nodewise_patroni": expected, "nodewise_soak": 5, "nodewise_db_password": gone} == found
+    assert "s3cret" not in str(found)
+
+
+def test_what_came_out_of_a_vault_is_kept_nowhere() -> None:
+    """Under any name, also as a part of something else; nor is what a URL has before its host."""
+    vaulted = AnsibleTagHelper.tag("hush", VaultedValue(ciphertext="$ANSIBLE_VAULT;1.1;AES256"))
+    host = {"other": {"a": [vaulted]}, "nodewise_suite": ["--as=hush", "core"], "nodewise_releases": {"2": "https://me:it@there/x"}}
+    found = variables.carried([host], [])
+    url = f"https://{variables.REPLACED}@there/x"
+    assert {"nodewise_suite": [variables.REPLACED, "core"], "nodewise_releases": {"2": url}} == found
 
 
 def test_a_scenario_gives_its_faults() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -28,6 +28,7 @@ class Production(NamedTuple):
 
     plan: Plan
     gaps: list[str]
+    variables: dict[str, Any]  # of the inventory, for the testnet
 
 
 def production(folder: Path) -> Production:
@@ -44,13 +45,16 @@ def production(folder: Path) -> Production:
         )
     if plan.system not in catalog.names():
         raise UsageError(f"{plan.system} is not a system that testnets have; there are: {', '.join(catalog.names())}")
-    return Production(plan, list(_gaps(plan)))
+    about = Run(folder).read_json("run.json")
+    variables = dict(about.get("variables") or {})
+    return Production(plan, list(_gaps(plan, variables)), variables)
 
 
-def _gaps(plan: Plan) -> Iterator[str]:
+def _gaps(plan: Plan, variables: dict[str, Any]) -> Iterator[str]:
     """What of production a testnet does not have."""
     yield "layout: the testnet is provisioned by Nodewise; units, paths and settings of production may be others"
-    yield "variables of the inventory are not taken over, and so no secrets"
+    taken = ", ".join(sorted(variables)) or "none"
+    yield f"variables: those of hosts, paths and access are not taken over, and secrets are replaced; taken over: {taken}"
     yield "data: a made-up sample, not the volume of production"
     if len(plan.groups) > 1:
         yield f"one quorum group of {max(map(len, plan.groups.values()))} members is rehearsed, of {len(plan.groups)} groups"
@@ -60,11 +64,14 @@ def _gaps(plan: Plan) -> Iterator[str]:
         yield f"versions: all begin with {_lowest(plan)}; in production they are mixed"
 
 
-def scenario_of(plan: Plan, name: str) -> Scenario:
-    """The upgrade of a plan on a testnet, disturbed as the scenario of this name is; `quiet` has no faults. Raises UsageError."""
+def scenario_of(plan: Plan, name: str, taken: dict[str, Any] | None = None) -> Scenario:
+    """The upgrade of a plan on a testnet, disturbed as the scenario of this name is; `quiet` has no faults. Raises UsageError.
+
+    `taken`: variables of production's inventory.
+    """
     nodes = max(map(len, plan.groups.values()))
     stops = [hop.to for hop in plan.hops[:-1]]
-    variables = {"nodewise_upgrade_path": stops} if stops else {}
+    variables = {**(taken or {}), **({"nodewise_upgrade_path": stops} if stops else {})}
     cluster = ClusterSpec(plan.system, version=_lowest(plan), nodes=nodes, variables=variables)
     upgrade = UpgradeSpec(plan.to, component=plan.component)
     if name == "quiet":
