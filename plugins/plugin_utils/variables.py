@@ -21,12 +21,13 @@ FILES = ("roles/**/*.yml", "playbooks/*.yml", "plugins/**/*.py")  # of a collect
 PUT_TOGETHER = {"nodewise_peer_url"}  # a name that stands nowhere whole, as the code makes it of two parts
 
 # What a rehearsal on other hosts does not take over: where things are there, who may come in, and what is about one run.
-PLACE = """unit root link data_dir user ca cert key passfile bin_dir client_url peer_url address port rest_url rest_auth etcdctl
-pki_dir quorum_group failure_domain dcs store patroni_python etcd_user etcd_password probe backup_evidence backup_dir
-backup_deadline backup_max_age package_wait"""
+PLACE = re.compile(
+    r"_(unit|root|link|\w*dir|\w*user|\w*password|ca|cert|key|passfile|\w*url|address|port|\w*auth|\w*ctl|\w*python"
+    r"|quorum_group|failure_domain|dcs|store|probe|backup\w*|package_wait)"
+)
 RUN = """system cluster version to component plan approve window_start window_end allow_any approvers change pause_is_ok waive
-require_rehearsal rehearsals rehearsal_keys recover backup confirm strict upgrade_path"""
-LEFT = frozenset(PREFIX + name for name in (*PLACE.split(), *RUN.split()))
+require_rehearsal rehearsals rehearsal_keys recover confirm strict upgrade_path"""
+ONE_RUN = frozenset(PREFIX + name for name in RUN.split())
 SECRET = re.compile(r"password|passphrase|secret|token|credential|(^|_)key$", re.IGNORECASE)
 USERINFO = re.compile(r"//[^/@\s]+@")
 REPLACED = "replaced-by-nodewise"  # in the place of a secret
@@ -38,7 +39,8 @@ def carried(hosts: Sequence[Mapping[str, Any]], facts: Iterable[str]) -> dict[st
     A secret is what has such a name, what stands before the @ of a URL, and whatever has anything in it that came out of a vault.
     """
     first, *others = hosts
-    names = {name for name in first if name.startswith(PREFIX)} - LEFT - set(facts)
+    ours = {name for name in first if name.startswith(PREFIX)} - ONE_RUN - set(facts)
+    names = {name for name in ours if not PLACE.fullmatch(name.removeprefix(PREFIX.rstrip("_")))}
     alike = {name: first[name] for name in sorted(names) if all(host.get(name) == first[name] for host in others)}
     vaulted = {text for value in dict(first).values() for text in _vaulted(value)}
     return {name: _without_secrets(name, value, vaulted) for name, value in alike.items()}

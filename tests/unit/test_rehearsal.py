@@ -237,11 +237,14 @@ def test_what_of_an_inventory_is_kept_for_a_rehearsal() -> None:
     """What all members share and is about no place, no run and no host; no secret, however deep it lies."""
     patroni = {"ttl": 20, "users": [{"name": "app", "password": "s3cret"}], "api_token": "s3cret", "restapi": {"key": {"n": 1}}}
     shared = {"nodewise_patroni": patroni, "nodewise_root": "/srv", "nodewise_to": "2", "nodewise_node": {}, "ansible_user": "x"}
-    hosts = [{**shared, "nodewise_soak": 5, "nodewise_spare": n, "nodewise_db_password": "s3cret"} for n in range(2)]
+    hosts = [
+        {**shared, "nodewise_soak": 5, "nodewise_spare": n, "nodewise_db_password": "s3cret", "nodewise_token": "s3cret"}
+        for n in range(2)
+    ]
     found = variables.carried(hosts, ["nodewise_node"])
     gone = variables.REPLACED
     expected = {"ttl": 20, "users": [{"name": "app", "password": gone}], "api_token": gone, "restapi": {"key": {"n": 1}}}
-    assert {"nodewise_patroni": expected, "nodewise_soak": 5, "nodewise_db_password": gone} == found
+    assert {"nodewise_patroni": expected, "nodewise_soak": 5, "nodewise_token": gone} == found
     assert "s3cret" not in str(found)
 
 
