@@ -325,13 +325,30 @@ def test_a_record_that_cannot_be_shown_hides_no_other(tmp_path: Path) -> None:
 
 
 def test_a_fault() -> None:
-    """In effect it stands below the nodes, and healed it does not; both are said in lines, with what shows it."""
+    """In effect it stands above the nodes, and healed it does not; both are said in lines, with what shows it."""
     asked = {"t": 1, "seq": 1, "kind": "fault", "phase": "begin", "fault": "cut", "what": "partition", "state": "asked"}
     begun = {**asked, "seq": 2, "state": "in_effect", "evidence": "n1 is deaf to n2"}
     over = [{**asked, "seq": 3, "phase": "end", "state": "healing"}, {**begun, "seq": 4, "phase": "end", "state": "healed"}]
-    assert table([asked, begun])[-1] == "in effect: cut (partition)"
+    shown = table([asked, begun])
+    assert shown.index("in effect: cut (partition)") < next(number for number, line in enumerate(shown) if line.startswith("node "))
     assert not any("in effect: " in line for line in table([asked, begun, *over]))
     said = [line.strip() for line in plain([asked, begun, *over, {**asked, "phase": "end", "state": "failed", "error": "no"}])]
     assert "fault cut (partition) is in effect: n1 is deaf to n2" in said[0]
     assert "fault cut (partition) is healed: n1 is deaf to n2" in said[1]
     assert "fault cut (partition) failed: no" in said[2]
+
+
+def test_a_scenario_in_which_nothing_is_upgraded() -> None:
+    """No versions, gates and steps that there are not: each node has the faults that it has now, in 24 lines of 80 columns."""
+    names = [f"demo-n{number}" for number in range(1, 31)]
+    asked = {"t": 1, "seq": 1, "kind": "fault", "phase": "begin", "fault": "cut", "what": "partition", "state": "asked"}
+    where = {"demo-n1": {"by": "nftables", "peers": ["demo-n2"]}}
+    view = View(names, utf8(), tty=True, clock=lambda: 3, phases=(), title="leader-isolated on demo")
+    for record in ({**asked, "where": where}, {**asked, "seq": 2, "state": "in_effect", "evidence": "it is"}):
+        view.board.feed(record)
+    said = Console(file=(stream := utf8()), width=80, height=24, force_terminal=False)
+    said.print(view.drawn(80, 24))
+    lines = [line.rstrip() for line in read(stream).splitlines()]
+    assert ["in effect: cut (partition)", "demo-n1     cut", "demo-n2     ·"] == [" ".join(lines[1].split()), *lines[2:4]]
+    assert "and 11 more" == lines[-1]
+    assert len(lines) < 24

@@ -76,6 +76,7 @@ class Board:
         self.reason = ""
         self.gates = Cell()
         self.faults: dict[str, str] = {}  # in effect now: id and kind
+        self.where: dict[str, list[str]] = {}  # the nodes of each fault that was asked for
         self.began: int | None = None
         self.ends: int | None = None  # when the run will be over, if it takes as long as earlier ones
         self.last = 0
@@ -125,6 +126,8 @@ class Board:
             self.told.setdefault(str(record["error"]), record)
 
     def _fault(self, record: Record) -> None:
+        if record["state"] == "asked":
+            self.where[record["fault"]] = list(record.get("where", ()))
         if record["state"] == "in_effect":
             self.faults[record["fault"]] = record["what"]
         elif record["phase"] == "end":

@@ -127,9 +127,6 @@ class View:
                 if self._load
                 else []
             )
-            if self.board.faults:
-                in_effect = ", ".join(f"{name} ({kind})" for name, kind in self.board.faults.items())
-                lines.append(Text(f"in effect: {in_effect}", style="yellow"))
             return Table(self.board, self._marks, self._clock(), width, height, self._over).drawn(lines)
 
     def _tell_load(self) -> None:

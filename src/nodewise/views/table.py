@@ -48,9 +48,23 @@ class Table:
         if board.outcome:
             said = wrapped(f"{board.outcome}: {board.reason}", self.width)
             last += [Text(line, style="bold green" if board.good else "bold red") for line in said]
-        phases = [self.phases()] if board.phases else []
-        room = max(1, self.height - len(last) - len(phases) - 3)  # the title, the heads of the columns, and the cursor's line
-        return Group(self.title(), *phases, *self.nodes(room), *last)
+        top = [self.phases()] if board.phases else []
+        if board.faults:
+            in_effect = ", ".join(f"{name} ({kind})" for name, kind in board.faults.items())
+            top.append(Text(f"in effect: {in_effect}", style="yellow", no_wrap=True, overflow="ellipsis"))
+        room = max(1, self.height - len(last) - len(top) - 3)  # the title, the heads of the columns, and the cursor's line
+        return Group(self.title(), *top, *(self.nodes(room) if board.phases else self.disturbed(room)), *last)
+
+    def disturbed(self, room: int) -> Iterator[Text]:
+        """A line for each node of a scenario in which nothing is upgraded: the faults that it has now."""
+        nodes = list(self.board.nodes.values())
+        shown = nodes if len(nodes) <= room else nodes[: room - 1]
+        for node in shown:
+            row = padded(self.name(node, max(map(len, self.board.nodes))), max(map(len, self.board.nodes)) + 2)
+            held = [name for name in self.board.faults if node.name in self.board.where.get(name, ())]
+            yield row.append(GAP).append(", ".join(held) or self.marks["waiting"], style="yellow" if held else "dim")
+        if len(shown) < len(nodes):
+            yield Text(f"and {len(nodes) - len(shown)} more", style="dim")
 
     def title(self) -> Text:
         """What the run is, how long it has taken, and how long it will take; what turns shows that it goes on."""
