@@ -107,7 +107,9 @@ class Lock(EtcdClient):
         return super().invoke(operation)
 
     def _acquired(self, operation: Operation) -> Operation:
-        line = f"timeout 60 {ETCDCTL.partition('ETCDCTL_API=3 ')[2]}lock --ttl 2 {operation.key} sh -c 'echo $ETCD_LOCK_REV; cat'"
+        line = (
+            f"timeout 60 {ETCDCTL.partition('ETCDCTL_API=3 ')[2]}lock --ttl 2 -- {operation.key} sh -c 'echo $ETCD_LOCK_REV; cat'"
+        )
         words = Podman().exec_command(self._node, ["sh", "-c", f"cd /etc/nodewise/etcd; export ETCDCTL_API=3; exec {line}"])
         words.insert(words.index("exec") + 1, "--interactive")
         self.holder = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
