@@ -42,6 +42,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
 # user's fact cache, where there is one, and would give those of the last run to the next.
 STATE: dict[str, Any] = {
     **dict.fromkeys(("nodewise_run", "nodewise_node", "nodewise_observation", "nodewise_baseline", "nodewise_soaked")),
+    "nodewise_files": None,
     **dict.fromkeys(("nodewise_halted", "nodewise_collect"), False),
     "nodewise_refused": "",
     **{name: {} for name in ("nodewise_lease", "nodewise_hop", "nodewise_batch", "nodewise_step", "nodewise_smoke")},

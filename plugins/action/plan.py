@@ -111,6 +111,7 @@ class ActionModule(EngineAction):
             lambda version: sources.resolve(rules, version, {}, machine, nodes),
             lambda version: sources.back(rules, version, nodes),
         )
+        down = memory.to_recover(args["recover"], declared, records, observations)
         before, asked = memory.Originals({}, {}, {}), None
         if kind == "rollback":
             start, to = way_back(rules, declared, records, observations)
@@ -120,14 +121,13 @@ class ActionModule(EngineAction):
             way = [Hop(to, to, Release(to, []), None)]
             files = {name: plain(task_vars["hostvars"][name].get("nodewise_files")) for name in nodes}
             told = {name: {**node, "files": files[name]} for name, node in nodes.items()}
-            asked = change.of(kind, declared, observations, told, records, patch=args.get("patch", ""))
+            asked = change.of(kind, declared, observations, told, records, down, patch=args.get("patch", ""))
         else:
             before = memory.originals(records, observations, to)
             running = {**roll.versions_of(observations), **before.versions}
             stops = versions_ahead(rules, running.values(), to, args["upgrade_path"])
             start = min(running.values(), key=Version) if running else to
             way = hops_through(rules, declared, start, stops or [to], resolver)
-        down = memory.to_recover(args["recover"], declared, records, observations)
         recover = {name: resolver.release(recovered_to(name, subject.groups, observations, way)) for name in down}
         route = plan.Route(way, kind, before, recover, asked)
         self.warn(renamed.gate_warnings(declared.gates, args["gates"]), run)

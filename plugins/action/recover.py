@@ -10,7 +10,9 @@ from typing import Any
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     EngineAction,
     GateFailed,
+    change,
     halt,
+    included,
     judge_step,
     plain,
     run_of,
@@ -36,6 +38,8 @@ class ActionModule(EngineAction):
                     "versions": {node: args["release"]["version"]},
                 },
                 "deadline": made.settings.deadline,
+                # One that settings keep from starting is brought back with its former ones, and waits for its turn.
+                "verbs": [included(made, verb) for verb in ([change.PUT_BACK] if made.kind == "configure" else []) + ["recover"]],
             }
             return {"ansible_facts": {"nodewise_step": step}}
         if args["state"] == "ended":

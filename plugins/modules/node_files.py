@@ -12,7 +12,9 @@ short_description: Write several small files in one task
 version_added: 0.1.0
 description:
   - Makes folders, then writes files, each by an atomic rename. What is as wanted already is left alone.
-  - Contents are neither logged nor shown as a difference, so keys may be among them.
+  - Contents are not logged, so keys may be among them. Of a file that not everybody may read it is never shown what changes.
+  - In a run of the kind V(configure) the action plugin of this name says what would change as the fact V(nodewise_files), in check
+    mode, and has what is replaced kept on the node.
 options:
   directories:
     description: Folders, made in this order with the folders above them.
@@ -40,6 +42,21 @@ options:
       - Folders that are missing above it are made with mode C('0755').
     type: dict
     default: {}
+  state:
+    description: V(former) puts back what was there before the change of settings that is under way.
+    type: str
+    choices: [written, former]
+    default: written
+  keep:
+    description: Whether to keep what is replaced, below O(root), so that V(former) can put it back.
+    type: bool
+    default: false
+  timeout_s:
+    description: Seconds to wait for another change of the node.
+    type: float
+    default: 30.0
+extends_documentation_fragment:
+  - nodewise.cluster.change
 author:
   - Nodewise maintainers (@nodewise)
 attributes:
@@ -68,11 +85,27 @@ paths:
   type: list
   elements: str
   sample: [/etc/systemd/system/etcd.service]
+shows:
+  description: What becomes different, a line each, without secrets.
+  returned: in check mode
+  type: list
+  elements: str
+  sample: ["/etc/nodewise/etcd/etcd.yml: +quota-backend-bytes: 4294967296"]
+wanted:
+  description: What tells these files from any others, on this node alone.
+  returned: in check mode
+  type: str
 """
+
+from functools import partial
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.host.files import FilesError, write_all
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.files import write_all
+from ansible_collections.nodewise.cluster.plugins.module_utils.node import former, state
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.changing import OPTIONS as CHANGING
+from ansible_collections.nodewise.cluster.plugins.module_utils.node.changing import changing
 
 FOLDER = {
     "path": {"type": "path", "required": True},
@@ -83,19 +116,39 @@ FOLDER = {
 SPEC = {
     "directories": {"type": "list", "elements": "dict", "default": [], "options": FOLDER},
     "files": {"type": "dict", "default": {}, "no_log": True},
+    "state": {"type": "str", "choices": ["written", "former"], "default": "written"},
+    "keep": {"type": "bool", "default": False},
+    "timeout_s": {"type": "float", "default": 30.0},
 }
 
 
+def perform(given: dict[str, Any], dry: bool) -> dict[str, Any]:
+    """Write, or put back; in check mode say what writing would change."""
+    root, files = given["root"], given["files"]
+    of = str((state.read(root).get("upgrade") or {}).get("begun_at")) if root else ""
+    if given["state"] == "former":
+        paths = [] if dry else former.put_back(root, of)
+        return {"changed": bool(paths), "paths": paths}
+    if not dry and not given["keep"]:
+        paths = write_all(given["directories"], files)
+        return {"changed": bool(paths), "paths": paths}
+    paths = write_all(given["directories"], files, check=True)
+    if dry:
+        shows = [line for path in paths for line in former.shown(path, files.get(path))]
+        return {"changed": bool(paths), "paths": paths, "shows": shows, "wanted": former.digest(files)}
+    former.keep(root, of, paths)
+    write_all(given["directories"], files)
+    return {"changed": bool(paths), "paths": paths}
+
+
 def main() -> None:
-    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
+    module = AnsibleModule(argument_spec={**CHANGING, **SPEC}, supports_check_mode=True)
     files = module.params["files"]
     # no_log keeps the files out of the node's log; of what is returned, it would mask modes and owners in every path as well.
-    module.no_log_values = {given["content"] for given in files.values() if isinstance(given, dict) and given.get("content")}
-    try:
-        paths = write_all(module.params["directories"], files, module.check_mode)
-    except FilesError as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(changed=bool(paths), paths=paths)
+    contents = [given for given in files.values() if isinstance(given, dict) and given.get("content")]
+    shown = [given for given in contents if module.check_mode and not former.hides(given)]
+    module.no_log_values = {given["content"] for given in contents if given not in shown}
+    changing(module, partial(perform, module.params), "configure")
 
 
 if __name__ == "__main__":

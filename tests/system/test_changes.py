@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from nodewise.model import Verdict
+from nodewise.simulation.checkers.registry import merge
+from nodewise.simulation.harness import at_work, clients_of
+from nodewise.simulation.workloads.load import Shape
+from nodewise.simulation.workloads.registry import workload_named
+from tests.system.cluster import until
 from tests.system.etcd_cluster import Cluster, Ended
+
+QUOTA = """cd /etc/nodewise/etcd; python3 -c '
+import ssl, urllib.request as r; c = ssl.create_default_context(cafile="ca.crt"); c.check_hostname = False
+c.load_cert_chain("node.crt", "node.key"); said = r.urlopen("https://127.0.0.1:2379/metrics", context=c).read().decode()
+print([line.split()[1] for line in said.splitlines() if line.startswith("etcd_server_quota_backend_bytes ")][0])'"""
 
 
 def order(ended: Ended) -> list[str]:
@@ -22,3 +40,59 @@ def test_every_member_of_etcd_is_restarted(etcd: Cluster) -> None:
     assert {node: count + 1 for node, count in starts.items()} == etcd.starts()
     assert leader == order(ended)[-1] != etcd.leader()
     assert etcd.data_whole()
+
+
+@contextmanager
+def writing(etcd: Cluster, folder: Path) -> Iterator[Callable[[], Verdict]]:
+    """Clients that write through all members; what is yielded says at the end whether an acknowledged write is gone."""
+    shape = Shape(f"/nodewise/{secrets.token_hex(4)}/", 1, 4, 20, 100.0)
+
+    def judged() -> Verdict:
+        work.read_back(etcd.names)
+        return merge(work.judged(etcd.names, None, workload_named("set").checkers))
+
+    with at_work(clients_of(etcd.net), etcd.names, folder / "history.jsonl", shape, "set") as work:
+        until(lambda: work.stats().ok > 20)
+        yield judged
+
+
+def quotas(etcd: Cluster) -> set[int]:
+    """What each running process says that it takes at most."""
+    return {int(float(one)) for one in etcd.everywhere(QUOTA).values()}
+
+
+@pytest.mark.slow
+def test_the_quota_of_etcd_is_changed(etcd: Cluster, tmp_path: Path) -> None:
+    """On each member, under writing clients: the plan shows the line a node, and each process runs with it at the end."""
+    etcd.reset()
+    before = etcd.look()
+    planned = etcd.play("configure", "--check", nodewise_etcd_quota=4 << 30)
+    assert ("planned", 0) == (planned.outcome, planned.code), planned.said
+    assert before == etcd.look()
+    for name in etcd.names:
+        assert f"{name}: /etc/nodewise/etcd/etcd.yml: +quota-backend-bytes: {4 << 30}" in planned.said
+    with writing(etcd, tmp_path) as judged:
+        ended = etcd.play("configure", nodewise_etcd_quota=4 << 30, nodewise_approve=planned.summary["plan"])
+        assert ("changed", 0) == (ended.outcome, ended.code), ended.said
+        assert "valid" == judged().valid
+    assert {4 << 30} == quotas(etcd)
+    again = etcd.play("configure", nodewise_etcd_quota=4 << 30)
+    assert ("unchanged", 0) == (again.outcome, again.code), again.said
+    assert ("changed", {2 << 30}) == (etcd.play("configure").outcome, quotas(etcd))
+
+
+@pytest.mark.slow
+def test_a_setting_with_which_etcd_does_not_start(etcd: Cluster, tmp_path: Path) -> None:
+    """It is put back on the first member: the cluster is as before, no acknowledged write is gone, nobody else was touched."""
+    etcd.reset()
+    starts, files = etcd.starts(), etcd.everywhere("sha256sum /etc/nodewise/etcd/* /etc/systemd/system/etcd.service")
+    with writing(etcd, tmp_path) as judged:
+        ended = etcd.play("configure", nodewise_etcd_settings={"heartbeat-interval": 100, "election-timeout": 150})
+        assert ("rolled_back", 2) == (ended.outcome, ended.code), ended.said
+        assert "valid" == judged().valid
+    assert "election-timeout" in ended.summary["reason"]
+    assert files == etcd.everywhere("sha256sum /etc/nodewise/etcd/* /etc/systemd/system/etcd.service")
+    (first,) = {node for node in etcd.names if etcd.starts()[node] != starts[node]}
+    assert first == order(ended)[0]
+    assert etcd.data_whole()
+    assert 0 == etcd.play("status").code

@@ -78,6 +78,7 @@ class Simulated(Notes):
     warned: list[str]  # what an operator was warned of
     answer = False  # of an operator who is asked
     pause_is_ok = False
+    setting = "plain"  # of every member, as the inventory says it
     told: dict[str, Any]  # the result of the last task
     cached: Mapping[str, dict[str, Any]] = MappingProxyType({})  # what a fact cache kept, by host
     soaked: Mapping[str, Any] = MappingProxyType({})  # what the canary's sample has other than the baseline
@@ -110,6 +111,11 @@ class Simulated(Notes):
             if host not in self.lost:
                 node = self.module(f"{OURS}.modules.node_info", root=str(self.folder / host))
                 self.vars[host]["nodewise_node"] = {**node, "ahead_s": 0.0}
+        if self.vars[self.first()]["nodewise_run"]["tries"]:
+            self.check, really = True, self.check
+            for host in self.members():
+                self.configure(host)
+            self.check = really
         self.look()
         if given.get("soak"):
             self.everywhere({"nodewise_baseline": SAMPLE})
@@ -141,6 +147,8 @@ class Simulated(Notes):
         node = part["node"]
         try:
             self.act("recover", node, state="begun", release=part["release"])
+            if "put_back" in [one["verb"] for one in self.vars[node]["nodewise_step"]["verbs"]]:
+                self.act("node_files", node, state="former")
             self.put(node)
             self.look(node)
             self.act("recover", node, state="ended")
@@ -248,7 +256,9 @@ class Simulated(Notes):
         """Intent, change, observation, gates."""
         step = part["step"]
         self.act("step", node, name=step["name"], state="begun", node=True, step=step)
-        if step["name"] == "drain":
+        if step["name"] == "configure":
+            self.configure(node)
+        elif step["name"] == "drain":
             self.look(node, changes=True, handover=[node, self.vars[node]["nodewise_step"]["successor"]])
         else:
             self.put(node, PARTS.get(step["name"], "version"))
@@ -274,7 +284,9 @@ class Simulated(Notes):
         if self.vars[node]["nodewise_halted"]:
             return
         for verb in [one["verb"] for one in self.vars[node]["nodewise_step"]["verbs"]]:
-            if verb == "set_aside":
+            if verb == "put_back":
+                self.act("node_files", node, state="former")
+            elif verb == "set_aside":
                 self.vars[node]["notes_aside"] = {"kept": f"/data/{node}.apart", "revision": 115}
                 self.member(node, serving=False, apart=None)
             else:
@@ -291,6 +303,10 @@ class Simulated(Notes):
             self.once("judge", name="finalize", gates=self.vars[self.first()]["nodewise_hop"]["finalize"]["after"])
         except NodewiseError as failed:
             self.once("step", name="finalize", state="failed", why=str(failed))
+
+    def configure(self, node: str) -> None:
+        """What the role writes there, or would."""
+        self.act("node_files", node, files={str(self.folder / f"{node}.conf"): {"content": self.setting}})
 
     def put(self, node: str, what: str = "version") -> None:
         """Have the toy system's module change a member to the version of the step."""
@@ -365,6 +381,8 @@ class Simulated(Notes):
     def module(self, name: str, /, **args: Any) -> dict[str, Any]:
         """Run a module in this process; what it printed is its answer."""
         printed = io.StringIO()
+        if self.check and name.endswith(".node_files"):
+            args["_ansible_check_mode"] = True
         with patch_module_args(args), contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
             importlib.import_module(name).main()
         answer: dict[str, Any] = json.loads(printed.getvalue())

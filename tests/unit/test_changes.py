@@ -145,6 +145,89 @@ def test_what_a_restart_brings_up_is_shown_and_not_refused() -> None:
     assert {"n1": ["x.yml changed: now as before, after a restart as of now"]} == made.shows
 
 
+# --- configure -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def plain(notes: Simulated) -> Simulated:
+    """A cluster with settings, which are as the inventory says."""
+    for name in NAMES:
+        (notes.folder / f"{name}.conf").write_text("plain")
+        notes.member(name, setting="plain")
+    return notes
+
+
+def settings(notes: Simulated) -> dict[str, tuple[str, str]]:
+    """What each member's file says, and what the member began with."""
+    return {name: ((notes.folder / f"{name}.conf").read_text(), notes.member(name)["setting"]) for name in NAMES}
+
+
+def test_settings_reach_every_member_that_differs(plain: Simulated) -> None:
+    """Who has them already is not touched; the plan showed what becomes different on each."""
+    (plain.folder / "n3.conf").write_text("bold")
+    plain.member("n3", setting="bold")
+    plain.setting = "bold"
+    assert "changed" == plain.upgrade(kind="configure")
+    assert dict.fromkeys(NAMES, ("bold", "bold")) == settings(plain)
+    assert {"n1": 1, "n2": 1, "n3": 0} == plain.starts()
+    shown = [line.split("differs")[1].split() for line in plain.journal_plan().splitlines() if "differs" in line]
+    conf = [plain.folder / f"{name}.conf" for name in ("n1", "n2")]
+    assert [f"n1: {conf[0]}: -plain", f"n1: {conf[0]}: +bold", f"n2: {conf[1]}: -plain", f"n2: {conf[1]}: +bold"] == [
+        " ".join(words) for words in shown
+    ]
+
+
+def test_settings_that_nobody_lacks(plain: Simulated) -> None:
+    """Nothing is written, nobody is restarted."""
+    assert "unchanged" == plain.upgrade(kind="configure")
+    assert NOBODY == plain.starts()
+
+
+def test_check_mode_writes_no_settings(plain: Simulated) -> None:
+    """Nor does a plan that was not approved."""
+    plain.setting = "bold"
+    assert "planned" == plain.upgrade(kind="configure", check=True)
+    plain.next_run()
+    assert "refused" == plain.upgrade(kind="configure", approve="000000000000")
+    assert dict.fromkeys(NAMES, ("plain", "plain")) == settings(plain)
+
+
+def test_a_setting_that_keeps_a_member_from_serving_is_put_back(plain: Simulated) -> None:
+    """On the first member; the others never had it, and what is said is what is so."""
+    plain.setting = "broken"
+    plain.member("n1", breaks_on=["broken"])
+    assert "rolled_back" == plain.upgrade(kind="configure")
+    assert dict.fromkeys(NAMES, ("plain", "plain")) == settings(plain)
+    assert {"n2": 0, "n3": 0} == {name: plain.starts()[name] for name in ("n2", "n3")}
+    assert "It has its former files and runs with them" in plain.summary()["reason"]
+
+
+def test_changed_settings_are_gone_on_with(plain: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what the files are: who has them is not touched again, and the plan keeps its hash."""
+    plain.setting = "bold"
+    with monkeypatch.context() as closing:
+        paused_after(closing, 1)
+        assert "paused" == plain.upgrade(kind="configure")
+    first = plain.summary()["plan"]
+    plain.next_run()
+    assert "changed" == plain.upgrade(kind="configure", approve=first)
+    assert dict.fromkeys(NAMES, ("bold", "bold")) == settings(plain)
+    assert ONCE == plain.starts()
+
+
+def test_a_member_that_settings_left_down_has_its_former_ones_first(plain: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that died before it could put them back: the next one does, before it goes on with better ones."""
+    plain.setting = "broken"
+    plain.member("n1", breaks_on=["broken"])
+    with monkeypatch.context() as dying:
+        dying.setattr(plain, "undo", lambda _node: None)
+        plain.upgrade(kind="configure")
+    assert not plain.member("n1")["serving"]
+    plain.next_run()
+    assert "rolled_back" == plain.upgrade(kind="configure", recover=["n1"])
+    assert dict.fromkeys(NAMES, ("plain", "plain")) == settings(plain)
+
+
 # --- who waits -------------------------------------------------------------------------------------------------------
 
 

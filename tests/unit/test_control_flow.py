@@ -729,4 +729,6 @@ def test_every_playbook_that_changes_a_cluster_takes_it() -> None:
         before = verbs[: verbs.index("lock")] if "lock" in verbs else verbs
         assert set(before) <= looking, path.name
         found[path.stem] = "lock" in verbs and verbs[-1] in ("unlock", "summary")  # the summary unlocks
-    assert {"provision", "restore", "wipe", "upgrade", "rollback", "restart"} == {name for name, takes in found.items() if takes}
+    assert {"provision", "restore", "wipe", "upgrade", "rollback", "restart", "configure"} == {
+        name for name, takes in found.items() if takes
+    }

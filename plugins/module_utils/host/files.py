@@ -59,24 +59,26 @@ def _known(path: str, given: Any) -> dict[str, Any]:
     return {**given, "path": path}
 
 
-class _Access:
+class Access:
     """Mode, user id and group id; None leaves one as it is."""
 
     def __init__(self, mode: int | None, uid: int | None, gid: int | None) -> None:
         self.mode, self.uid, self.gid = mode, uid, gid
 
     def fits(self, path: str) -> bool:
+        """Return whether a path has it."""
         found = os.lstat(path)
         pairs = ((self.mode, stat.S_IMODE(found.st_mode)), (self.uid, found.st_uid), (self.gid, found.st_gid))
         return all(wanted is None or wanted == has for wanted, has in pairs)
 
     def apply(self, path: str) -> None:
+        """Give it to a path."""
         os.chown(path, -1 if self.uid is None else self.uid, -1 if self.gid is None else self.gid)
         if self.mode is not None:  # after chown, which takes setuid and setgid away
             os.chmod(path, self.mode)
 
 
-def _access(wanted: dict[str, Any], check: bool) -> _Access:
+def _access(wanted: dict[str, Any], check: bool) -> Access:
     owner, group = wanted.get("owner"), wanted.get("group")
     try:
         mode = int(wanted["mode"], 8) if wanted.get("mode") else None
@@ -87,12 +89,12 @@ def _access(wanted: dict[str, Any], check: bool) -> _Access:
         gid = grp.getgrnam(group).gr_gid if group else None
     except KeyError:
         if check:
-            return _Access(mode, NOBODY, NOBODY)
+            return Access(mode, NOBODY, NOBODY)
         raise FilesError(f"{wanted['path']}: owner {owner} or group {group} is unknown on the node: create them first") from None
-    return _Access(mode, uid, gid)
+    return Access(mode, uid, gid)
 
 
-def _directory(wanted: dict[str, Any], access: _Access, check: bool) -> bool:
+def _directory(wanted: dict[str, Any], access: Access, check: bool) -> bool:
     path = wanted["path"]
     if os.path.lexists(path) and not os.path.isdir(path):
         raise FilesError(f"{path} exists and is not a folder; it was left alone")
@@ -104,7 +106,7 @@ def _directory(wanted: dict[str, Any], access: _Access, check: bool) -> bool:
     return True
 
 
-def _file(wanted: dict[str, Any], access: _Access, check: bool) -> bool:
+def _file(wanted: dict[str, Any], access: Access, check: bool) -> bool:
     path, content = wanted["path"], wanted["content"].encode()
     if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
         raise FilesError(f"{path} exists and is not a plain file; it was left alone")
@@ -121,7 +123,7 @@ def _read(path: str) -> bytes:
         return stream.read()
 
 
-def replace(path: str, content: bytes, access: _Access | None = None) -> None:
+def replace(path: str, content: bytes, access: Access | None = None) -> None:
     """Write a file: readers see the old one or the new one, with the right access from its first moment, and the disk keeps it.
 
     Access that is not asked for stays as it was.
@@ -146,7 +148,7 @@ def _inherit(path: str, part: str) -> None:
     """What is not asked for stays as it was; a new file is its writer's, for all to read."""
     if os.path.exists(path):
         found = os.stat(path)
-        _Access(stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid).apply(part)
+        Access(stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid).apply(part)
     else:
         os.chmod(part, 0o644)
 

@@ -63,12 +63,14 @@ def of(
     observations: Observations,
     nodes: Mapping[str, Any],
     records: Mapping[str, Any],
+    down: Iterable[str] = (),
     *,
     patch: str = "",
 ) -> Change:
     """What is to be changed, and who waits for it: by what is observed now, and what the nodes remember of one that did not end.
 
-    `nodes` is what each node says of itself (node_info), with `files` where its settings were tried. Raises Refused where it is not
+    `nodes` is what each node says of itself (node_info), with `files` where its settings were tried; who is `down` is brought back
+    first. Raises Refused where it is not
     known whether a member was reached.
     """
     seen = {member.name: member for one in observations.values() for member in one.members}
@@ -81,9 +83,10 @@ def of(
     open_ = {name: one for name, one in records.items() if one and one["kind"] == kind and one["outcome"] not in FINISHED}
     open_ = {name: one for name, one in open_.items() if (one.get("wanted") or "") == wanted.get(name, "")}
     was = {name: str(open_[name].get("was") or "") if name in open_ else str(mark or "") for name, mark in now.items()}
-    waits = sorted(name for name, mark in now.items() if mark and (kind == "configure" or mark == was[name]))
+    waits = {name for name, mark in now.items() if mark and (kind == "configure" or mark == was[name])}
+    waits |= set(down) if kind == "configure" else set()  # which are brought back with their former files
     return Change(
-        waiting=waits,
+        waiting=sorted(waits),
         was={} if kind == "configure" else was,
         wanted=wanted,
         shows={name: lines for name, node in nodes.items() if (lines := _shows(kind, node))},

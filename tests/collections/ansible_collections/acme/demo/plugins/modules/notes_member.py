@@ -24,7 +24,9 @@ def main() -> None:
     state = json.loads(path.read_text())
     if module.params["version"]:
         time.sleep(state.get("slow_s", 0))
-        broken = module.params["version"] in state.get("breaks_on", [])
+        setting = path.with_suffix(".conf")
+        state["setting"] = setting.read_text() if setting.exists() else ""
+        broken = bool({module.params["version"], state["setting"]} & set(state.get("breaks_on", [])))
         state.update(version=module.params["version"], serving=not broken)
         state.update(unfinished=False)
         state.update(started_at=str(time.time_ns()), starts=state["starts"] + 1)
