@@ -106,6 +106,20 @@ def test_every_member_is_taken_to_the_target_the_leader_last(notes: Played) -> N
     assert [("core", 1)] * 3 + [("basic", 3)] == [(plan["tier"], len(plan["hosts"])) for plan in kept]
 
 
+def test_what_leaves_the_version_as_it_is(notes: Played) -> None:
+    """A restart, then settings, each through the same plays: every member once; a setting that breaks a member is put back."""
+    ends(notes, "changed", playbook="restart")
+    assert dict.fromkeys(NAMES, 1) == notes.starts()
+    notes.next_run()
+    ends(notes, "changed", "-e", "notes_setting=bold", playbook="configure")
+    assert dict.fromkeys(NAMES, (2, "bold")) == {name: (notes.starts()[name], notes.member(name)["setting"]) for name in NAMES}
+    notes.member("n1", breaks_on=["broken"])
+    notes.next_run()
+    ends(notes, "rolled_back", "-e", "notes_setting=broken", code=2, playbook="configure")
+    assert dict.fromkeys(NAMES, "bold") == {name: (notes.folder / f"{name}.conf").read_text() for name in NAMES}
+    assert dict.fromkeys(NAMES, "1.0.0") == notes.versions()
+
+
 @pytest.mark.parametrize(
     ("words", "why", "longest"),
     [
