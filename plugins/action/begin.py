@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -32,12 +33,12 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     halt,
     lease,
     new_folder,
-    plain,
     renamed,
     role_path,
     runs,
 )
 
+OURS = re.compile(r"nodewise_.*|ansible_host").fullmatch  # what the inventory's digest is about
 # Every fact that an action of this collection sets, with the value that it has before a run sets it. ansible keeps facts in the
 # user's fact cache, where there is one, and would give those of the last run to the next.
 STATE: dict[str, Any] = {
@@ -70,10 +71,11 @@ class ActionModule(EngineAction):
             problem = str(error)
         run = self.opened(args, cluster, mine)
         self.warn(old_names(cluster, task_vars["hostvars"]))
-        run.add(inventory=inventory_digest(cluster["members"], task_vars["hostvars"]))
-        if cluster["members"]:
-            hosts = [task_vars["hostvars"][name] for name in cluster["members"]]
-            run.add(variables=plain(variables.carried(hosts, STATE)))  # for a rehearsal; without secrets
+        hosts = {name: self.of_host(task_vars, name, OURS) for name in cluster["members"]}
+        run.add(inventory=digest(plain(hosts)))
+        if hosts:
+            everything = task_vars["hostvars"].raw_get(cluster["members"][0])
+            run.add(variables=plain(variables.carried(list(hosts.values()), everything, STATE)))  # for a rehearsal; without secrets
         about = {**cluster, **mine, "dir": str(run.folder), "id": run.id, "window_start": "", "window_end": ""}
         about |= {key: args[key] for key in ("approve", "approvers")}
         about["looks"] = ["preflight", *(["sample"] if args["soak"] else [])]
@@ -196,13 +198,9 @@ def component_of(cluster: dict[str, Any], name: str) -> str:
     return name
 
 
-def inventory_digest(members: list[str], hostvars: Any) -> str:
+def digest(told: dict[str, Any]) -> str:
     """SHA-256 of what the inventory says of the members: addresses and our own variables, none of which can be read from it."""
-    told = {
-        name: {key: value for key, value in hostvars[name].items() if key.startswith("nodewise_") or key == "ansible_host"}
-        for name in members
-    }
-    return hashlib.sha256(json.dumps(plain(told), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def same_version() -> None:

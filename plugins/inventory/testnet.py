@@ -41,6 +41,7 @@ from typing import Any
 
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin
+from ansible.template import trust_as_template
 
 try:
     from nodewise.testnet.inventory import tree
@@ -73,8 +74,17 @@ class InventoryModule(BaseInventoryPlugin):
     def _add(self, group: str, told: dict[str, Any]) -> None:
         self.inventory.add_group(group)
         for key, value in told["vars"].items():
-            self.inventory.set_variable(group, key, value)
+            self.inventory.set_variable(group, key, _with_templates(value))
         for name, values in told["hosts"].items():
             self.inventory.add_host(name, group=group)
             for key, value in values.items():
                 self.inventory.set_variable(name, key, value)
+
+
+def _with_templates(value: Any) -> Any:
+    """The value with its templates filled in where it is used, as in a file of group_vars: whoever made the testnet wrote it."""
+    if isinstance(value, dict):
+        return {key: _with_templates(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_with_templates(one) for one in value]
+    return trust_as_template(value) if isinstance(value, str) else value

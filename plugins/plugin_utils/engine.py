@@ -12,6 +12,7 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -249,7 +250,13 @@ class EngineAction(ActionBase):
     def of_cluster(self, task_vars: dict[str, Any], name: str) -> Any:
         """A variable of the cluster's, as its first member has it."""
         first = str(task_vars["nodewise_run"]["members"][0])
-        return plain(task_vars["hostvars"][first].get(name))
+        return plain(self.of_host(task_vars, first, [name].__contains__).get(name))
+
+    def of_host(self, task_vars: dict[str, Any], host: str, wanted: Callable[[str], bool]) -> dict[str, Any]:
+        """A host's variables by the names that are wanted. Templates in them may name other hosts: `hostvars[host]` denies that."""
+        own, hostvars = task_vars["hostvars"].raw_get(host), task_vars["hostvars"]
+        templar = self._templar.copy_with_new_env(available_variables={**own, "hostvars": hostvars})
+        return {name: templar.template(value) for name, value in own.items() if wanted(name)}
 
     def host(self, task_vars: dict[str, Any]) -> str:
         """The current host."""

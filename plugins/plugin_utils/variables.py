@@ -33,16 +33,17 @@ USERINFO = re.compile(r"//[^/@\s]+@")
 REPLACED = "replaced-by-nodewise"  # in the place of a secret
 
 
-def carried(hosts: Sequence[Mapping[str, Any]], facts: Iterable[str]) -> dict[str, Any]:
+def carried(hosts: Sequence[Mapping[str, Any]], everything: Mapping[str, Any], facts: Iterable[str]) -> dict[str, Any]:
     """What an inventory says alike of all these hosts and a rehearsal takes over; every secret in it is replaced.
 
+    `everything` is what the inventory has for the first of them, as it stands there: a vault's values may be part of others.
     A secret is what has such a name, what stands before the @ of a URL, and whatever has anything in it that came out of a vault.
     """
     first, *others = hosts
     ours = {name for name in first if name.startswith(PREFIX)} - ONE_RUN - set(facts)
     names = {name for name in ours if not PLACE.fullmatch(name.removeprefix(PREFIX.rstrip("_")))}
     alike = {name: first[name] for name in sorted(names) if all(host.get(name) == first[name] for host in others)}
-    vaulted = {text for value in dict(first).values() for text in _vaulted(value)}
+    vaulted = {text for value in everything.values() for text in _vaulted(value)}
     return {name: _without_secrets(name, value, vaulted) for name, value in alike.items()}
 
 

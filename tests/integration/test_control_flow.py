@@ -287,6 +287,13 @@ def test_a_node_that_fails_its_suite_is_put_back(notes: Played) -> None:
     assert {"n1": 2, "n2": 0, "n3": 0} == notes.starts()
 
 
+def test_templates_in_the_inventory(notes: Played) -> None:
+    """One may name another host; one of somebody else's, which cannot be filled in here, is not looked at."""
+    named = {"nodewise_change": "CHG of {{ hostvars['n2'].inventory_hostname }}", "theirs": "{{ of_another_tool }}"}
+    notes.inventory(notes=dict.fromkeys(NAMES, named))
+    ends(notes, "planned", *UP, "--check")
+
+
 @pytest.mark.slow
 def test_groups_roll_side_by_side(notes: Played) -> None:
     """Two independent groups: a canary alone, then one of each at a time, and the leaders last."""

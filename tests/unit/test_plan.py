@@ -11,7 +11,7 @@ import pytest
 from nodewise.errors import Refused
 from nodewise.model import Artifact, Hop, Observation, Plan, Release, Settings, Subject
 from nodewise.record.commands import named
-from nodewise.releases.rules import load_rules
+from nodewise.releases.rules import Hops, load_rules
 from nodewise.upgrade import approval, memory, order, plan
 from nodewise.upgrade.declared import declaration, vocabulary
 from nodewise.upgrade.path import Resolver, hops_through, recovered_to, versions_ahead, way_back
@@ -238,6 +238,18 @@ def test_stops_of_an_operator_replace_the_rules() -> None:
     assert ["3.5.16", "3.5.30"] == versions_ahead(RULES, ["3.4.23"], "3.5.30", ["3.5.16"])
     with pytest.raises(Refused, match=r"nodewise_upgrade_path names 3\.5\.17"):
         versions_ahead(RULES, ["3.4.23"], "3.5.30", ["3.5.17"])
+    with pytest.raises(Refused, match=r"nodewise_upgrade_path names 3\.5\.30, which is not on the way to 3\.5\.16"):
+        versions_ahead(RULES, ["3.4.23"], "3.5.16", ["3.5.30"])
+
+
+def test_a_system_that_may_leap_stops_where_it_is_told_to() -> None:
+    """Without a stop it goes straight to the target; one that is behind is none."""
+    leaps = msgspec.structs.replace(RULES, hops=Hops(step="any"), enter={})
+    assert ["3.5.30"] == versions_ahead(leaps, ["3.3.25"], "3.5.30")
+    assert ["3.4.23", "3.5.30"] == versions_ahead(leaps, ["3.3.25"], "3.5.30", ["3.4.23"])
+    assert ["3.5.30"] == versions_ahead(leaps, ["3.4.23"], "3.5.30", ["3.4.23"])
+    entered = msgspec.structs.replace(leaps, enter={"3.5": "3.5.16"})
+    assert ["3.5.16", "3.5.30"] == versions_ahead(entered, ["3.3.25"], "3.5.30")
 
 
 RECORD = {"kind": "upgrade", "to": "3.5.16", "path": ["3.5.16"], "from": "3.4.23", "cluster_version": "3.4", "outcome": "paused"}

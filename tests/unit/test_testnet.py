@@ -9,8 +9,10 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
+from ansible.template import is_trusted_as_template
 from click.testing import CliRunner
 
+from ansible_collections.nodewise.cluster.plugins.inventory.testnet import _with_templates
 from nodewise.cli.lifecycle import variables
 from nodewise.cli.main import main
 from nodewise.errors import SetupError, UsageError
@@ -239,3 +241,10 @@ def test_from_a_wheel_the_collection_is_the_checkout(tmp_path: Path, monkeypatch
     assert tmp_path / ".cache/nodewise" == home_of.home()
     assert roles.environment()["ANSIBLE_COLLECTIONS_PATH"] == str(tmp_path / ".ansible/collections")
     assert scenario.load("rolling-upgrade").name == "rolling-upgrade"
+
+
+def test_templates_in_variables_are_filled_in() -> None:
+    """As those of group_vars are: whoever made the testnet wrote them. Ansible's inventory plugins give plain text otherwise."""
+    found = _with_templates({"files": [{"content": "name: {{ inventory_hostname }}", "mode": 420}]})
+    assert is_trusted_as_template(found["files"][0]["content"])
+    assert 420 == found["files"][0]["mode"]

@@ -97,7 +97,7 @@ def recovered_to(name: str, groups: Mapping[str, list[str]], observations: Obser
 def versions_between(rules: Rules, current: str, target: str, upgrade_path: list[str] | None = None) -> list[str]:
     """The versions to go through from `current` (which need not be known) to `target`, the last of them; [] when equal.
 
-    `upgrade_path` are versions to stop at, instead of those at which the rules enter a minor.
+    `upgrade_path` are versions to stop at, instead of those at which the rules enter a minor; those that are behind are no stops.
     """
     start, end = version_of(current, "the running version"), version_of(target, "nodewise_to")
     if start == end:
@@ -108,10 +108,14 @@ def versions_between(rules: Rules, current: str, target: str, upgrade_path: list
     if rules.hops.within == "major" and start.major != end.major:
         raise Refused(f"{current} to {target} crosses a major version, which cannot be rolled; expected a target of {start.major}")
     _refuse_avoided(rules, target)
-    stops = list(rules.enter.values()) if upgrade_path is None else [_known(rules, stop) for stop in upgrade_path]
-    hops = [target]
+    if upgrade_path is None:
+        stops = list(rules.enter.values())
+        on_the_way = _entering(start, end, stops)
+    else:
+        stops = on_the_way = [stop for stop in upgrade_path if _stop(rules, stop, end) > start]
     if rules.hops.step == "minor":
-        hops = [*_between(rules, start, end, stops), *_entering(start, end, stops), target]
+        on_the_way = [*_between(rules, start, end, stops), *on_the_way]
+    hops = [*sorted(set(on_the_way), key=Version), target]
     for before, after in zip([current, *hops], hops, strict=False):
         _refuse_below_floor(rules, before, after)
     return hops
@@ -124,11 +128,15 @@ def _entering(start: Version, end: Version, stops: list[str]) -> list[str]:
     return [stop for stop in stops if _minor(Version(stop)) == _minor(end) and Version(stop) < end]
 
 
-def _known(rules: Rules, version: str) -> str:
-    version_of(version, "nodewise_upgrade_path")
+def _stop(rules: Rules, version: str, end: Version) -> Version:
+    """A version that an operator wants to stop at, which has to be one that can be stopped at."""
+    found = version_of(version, "nodewise_upgrade_path")
     if version not in rules.releases and rules.any is None:
         raise Refused(f"nodewise_upgrade_path names {version}, which is unknown; known: {', '.join(known_versions(rules))}")
-    return version
+    if found >= end:
+        raise Refused(f"nodewise_upgrade_path names {version}, which is not on the way to {end}; expected earlier versions")
+    _refuse_avoided(rules, version)
+    return found
 
 
 def _between(rules: Rules, start: Version, end: Version, stops: list[str]) -> list[str]:
