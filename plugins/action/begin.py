@@ -33,6 +33,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     halt,
     lease,
     new_folder,
+    plain,
     renamed,
     role_path,
     runs,

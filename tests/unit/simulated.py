@@ -65,6 +65,10 @@ class HostVars(dict[str, dict[str, Any]]):
             for host in groups[name]:
                 self[host] = {**group.get_vars(), **self[host]}
 
+    def raw_get(self, host: str) -> dict[str, Any]:
+        """Variables as the inventory has them: there are no templates here."""
+        return self[host]
+
 
 class Simulated(Notes):
     """The toy cluster, upgraded by decisions alone. `meanwhile` is called after each change, with the name of its step."""
@@ -351,7 +355,9 @@ class Simulated(Notes):
         action = module.ActionModule.__new__(module.ActionModule)
         action._task = SimpleNamespace(check_mode=self.check)
         action._loader = DataLoader()
-        action._templar = SimpleNamespace(template=lambda value: value)
+        templar = SimpleNamespace(template=lambda value: value)
+        templar.copy_with_new_env = lambda **_: templar
+        action._templar = templar
         action._execute_module = self.execute
         action.tell = lambda _lines: None
         action._display = SimpleNamespace(warning=self.warned.append)

@@ -241,7 +241,7 @@ def test_what_of_an_inventory_is_kept_for_a_rehearsal() -> None:
         {**shared, "nodewise_soak": 5, "nodewise_spare": n, "nodewise_db_password": "s3cret", "nodewise_token": "s3cret"}
         for n in range(2)
     ]
-    found = variables.carried(hosts, ["nodewise_node"])
+    found = variables.carried(hosts, hosts[0], ["nodewise_node"])
     gone = variables.REPLACED
     expected = {"ttl": 20, "users": [{"name": "app", "password": gone}], "api_token": gone, "restapi": {"key": {"n": 1}}}
     assert {"nodewise_patroni": expected, "nodewise_soak": 5, "nodewise_token": gone} == found
@@ -252,7 +252,7 @@ def test_what_came_out_of_a_vault_is_kept_nowhere() -> None:
     """Under any name, also as a part of something else; nor is what a URL has before its host."""
     vaulted = AnsibleTagHelper.tag("hush", VaultedValue(ciphertext="$ANSIBLE_VAULT;1.1;AES256"))
     host = {"other": {"a": [vaulted]}, "nodewise_suite": ["--as=hush", "core"], "nodewise_releases": {"2": "https://me:it@there/x"}}
-    found = variables.carried([host], [])
+    found = variables.carried([host], host, [])
     url = f"https://{variables.REPLACED}@there/x"
     assert {"nodewise_suite": [variables.REPLACED, "core"], "nodewise_releases": {"2": url}} == found
 
