@@ -35,4 +35,8 @@ options:
   balancer:
     description: The question C(servers), which has a match for each server that takes requests, and how many to leave (C(least)).
     type: dict
+  schema:
+    description: The database of the service, and how its schema is changed, as P(nodewise.cluster.app_schema#filter) returns it.
+    type: dict
+    default: {}
 """

@@ -14,9 +14,9 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import NodewiseError, plain
 
 try:
-    from nodewise.systems.app import resolved
+    from nodewise.systems.app import resolved, schema, squawk
 except ImportError:  # the first task of each playbook says that the engine is missing
-    resolved = None
+    resolved = schema = squawk = None
 
 OF_HOST = (
     "nodewise_address",
@@ -50,9 +50,35 @@ def app_secrets(described: Mapping[str, Any], own: Mapping[str, Any]) -> str:
         ) from None
 
 
+def app_schema(given: object, own: Mapping[str, Any], described: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what modules need of the schema of a service's database; nothing where nodewise_schema is not there."""
+    try:
+        return dict(schema.resolved(plain(given), own, plain(described)))
+    except NodewiseError as error:
+        raise AnsibleFilterError(str(error)) from None
+    except KeyError as error:
+        raise AnsibleFilterError(
+            f"nodewise_schema.password names {error.args[0]}, which has no value on {own['inventory_hostname']}; "
+            "give it one, from a vault. Nothing was changed"
+        ) from None
+
+
+def app_schema_refusal(pending: object, waived: Mapping[str, str]) -> str:
+    """Return what is refused of migrations, a line each; nothing where all may be run."""
+    try:
+        return str(squawk.refusal(squawk.lint(plain(pending)), plain(waived)))
+    except NodewiseError as error:
+        raise AnsibleFilterError(str(error)) from None
+
+
 class FilterModule:
     """The filters of this file."""
 
     def filters(self) -> dict[str, Any]:
         """Return them by name."""
-        return {"app_described": app_described, "app_secrets": app_secrets}
+        return {
+            "app_described": app_described,
+            "app_schema": app_schema,
+            "app_schema_refusal": app_schema_refusal,
+            "app_secrets": app_secrets,
+        }

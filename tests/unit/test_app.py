@@ -174,7 +174,9 @@ def test_a_service_without_state_drain_and_start_time() -> None:
 
 def test_a_service_with_all_of_it() -> None:
     """It keeps all steps and gates."""
-    whole = declaration(ROLE, described=described(state=READY, started=READY, drain=DRAIN, balancer=READY, stateless=True))
+    service = described(state=READY, started=READY, drain=DRAIN, balancer=READY, stateless=True)
+    schema = {"expand": "x", "backfill": {"table": "t"}, "contract": "y"}
+    whole = declaration(ROLE, described=lambda name: schema if name == "nodewise_schema" else service(name))
     assert ["drain", "switch", "undrain"] == [step.name for step in whole.steps]
     assert {"others_undisturbed", "node_undisturbed", "members_in_service", "fingerprints_equal"} <= set(vocabulary(whole, {}))
     assert declaration(ROLE) == whole

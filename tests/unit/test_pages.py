@@ -23,8 +23,9 @@ def documented() -> set[str]:
 
 
 def steps(role: Path) -> set[str]:
-    """The verbs that a role's declared steps perform."""
-    return {step.verb for name in ("", *components(role)) for step in declaration(role, name).steps if step.verb}
+    """The verbs that a role's declared steps perform, those of the cluster, too."""
+    parts = [declaration(role, name) for name in ("", *components(role))]
+    return {step.verb for one in parts for step in (*one.before_first, *one.steps, *one.after_last) if step.verb}
 
 
 @pytest.mark.parametrize("role", SYSTEMS, ids=lambda role: role.name)

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.asking import Unanswered, ask, matches
+from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.state import state
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.observation import absent, settle, timestamp
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import Unit
 
@@ -23,16 +24,17 @@ OPTIONS: dict[str, Any] = {
     "back": {"type": "list", "elements": "dict", "default": [], "no_log": True},
     "questions": {"type": "dict", "required": True, "no_log": True},
     "balancer": {"type": "dict", "no_log": True},
+    "schema": {"type": "dict", "default": {}, "no_log": True},
 }
 
 
 def secret(given: Any) -> set[str]:
-    """Return what of questions may be secret: headers, bodies and what is sent. All else may be shown."""
+    """Return what of questions may be secret: headers, bodies, what is sent, and passwords. All else may be shown."""
     if isinstance(given, list):
         return {text for one in given for text in secret(one)}
     if not isinstance(given, dict):
         return set()
-    own = [*(given.get("headers") or {}).values(), given.get("body"), given.get("send")]
+    own = [*(given.get("headers") or {}).values(), given.get("body"), given.get("send"), given.get("password")]
     return {text for text in own if text} | {text for one in given.values() for text in secret(one)}
 
 
@@ -64,6 +66,8 @@ class Observer:
         self.back, self.balancer = parameters["back"], parameters["balancer"]
         self.questions = {name: question for name, question in parameters["questions"].items() if question}
         self._seen: list[dict[str, Any]] = []
+        self.schema = parameters.get("schema")
+        self._schema: dict[str, Any] = {}
 
     def look(self) -> dict[str, Any]:
         """Ask for all but the state."""
@@ -71,7 +75,9 @@ class Observer:
         return self._observation()
 
     def complete(self) -> dict[str, Any]:
-        """Return the last look with the state of each member."""
+        """Return the last look with the state of each member, and the schema of their database."""
+        if self.schema:
+            self._schema = {"schema": state(self.schema)}
         if "state" in self.questions:
             for attempt in range(TRIES):
                 told = self._all(lambda member: self._asked(member, "state"))
@@ -130,14 +136,15 @@ class Observer:
         versions = {member["version"] for member in self._seen}
         prints = {member["fingerprint"] for member in self._seen}
         cluster: dict[str, Any] = {
-            "id": None,
+            # What may not change between plan and run: of a described service the schema, as a change by hand is drift.
+            "id": self._schema["schema"]["fingerprint"] if self._schema else None,
             "version": versions.pop() if len(versions) == 1 else None,
             "leader": None,
             "quorum": None,
             "fingerprint": prints.pop() if len(prints) == 1 else None,
             "fingerprint_at": None,
             "alarms": [],
-            "details": self._spare() if self.balancer else {},
+            "details": {**(self._spare() if self.balancer else {}), **self._schema},
         }
         return {"system": "app", "at": timestamp(), "cluster": cluster, "members": self._seen}
 

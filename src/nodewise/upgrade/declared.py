@@ -41,18 +41,29 @@ def declaration(role: Path, component: str = "", described: Described | None = N
         declared.back = [name for name in declared.back if not lacked(known[name], declared.lacks)]
     if declared.described_by and described:
         description = described(declared.described_by) or {}
-        for change in (change for key, change in declared.without.items() if not description.get(key)):
+        for change in (change for key, change in declared.without.items() if not _said(key, description, described)):
             declared = _less(declared, change)
     if not component:
         return declared
     return msgspec.structs.replace(declared, gates={**declaration(role).gates, **declared.gates})
 
 
+def _said(key: str, description: Mapping[str, Any], described: Described) -> Any:
+    """What a description says under a key; one that begins with nodewise_ is a variable of its own, whose key may follow a dot."""
+    variable, _dot, inner = key.partition(".")
+    if not variable.startswith("nodewise_"):
+        return description.get(key)
+    value = described(variable)
+    return value.get(inner) if inner and isinstance(value, Mapping) else value
+
+
 def _less(declared: Declaration, change: Without) -> Declaration:
     """A declaration without some steps and gates."""
+    ending = declared.point_of_no_return
     return msgspec.structs.replace(
         declared,
-        steps=[_asked_less(step, change) for step in declared.steps if step.name not in change.steps],
+        **{name: _left(getattr(declared, name), change) for name in ("steps", "before_first", "after_last")},
+        point_of_no_return=None if ending and ending.before in change.steps else ending,
         finalize=_asked_less(declared.finalize, change),
         lacks=[*declared.lacks, *change.lacks],
         unasked=[*declared.unasked, *change.gates],
@@ -60,6 +71,10 @@ def _less(declared: Declaration, change: Without) -> Declaration:
         gaps=[*declared.gaps, *filter(None, [change.gap])],
         **{name: _kept(getattr(declared, name), change.gates) for name in ("ready", "back")},
     )
+
+
+def _left(steps: list[Step], change: Without) -> list[Step]:
+    return [_asked_less(step, change) for step in steps if step.name not in change.steps]
 
 
 def _asked_less(step: Step, change: Without) -> Step:

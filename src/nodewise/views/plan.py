@@ -80,7 +80,9 @@ def _settings(plan: Plan) -> Iterator[tuple[str, str]]:
 
 def _steps(plan: Plan) -> Iterator[tuple[str, str]]:
     """The steps of the cluster and of a node, in order, and what is not asked."""
-    told = [(step, "the cluster, before the first node, unless it is done") for step in plan.before_first]
+    stays = "; a rollback leaves it" if plan.kind == "upgrade" else ""
+    first = "the cluster, before the first node, unless it is done"
+    told = [(step, f"{first}{'' if step.undo else stays}") for step in plan.before_first]
     told += [(step, "the leader only" if step.only == "leader" else "each node") for step in plan.steps]
     told += [(step, "the cluster, after the last node, unless it is done") for step in plan.after_last]
     for step, who in told:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -25,16 +26,24 @@ def command() -> None:
 
 @command.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def lint(file: Path) -> None:
-    """Check a description, without a host.
+@click.option("--sql", multiple=True, type=click.File(), help="SQL to lint as an expand: a file, or - for what is piped in.")
+def lint(file: Path, sql: tuple[TextIO, ...]) -> None:
+    r"""Check a description, without a host; and SQL of migrations, with --sql.
 
     FILE is a file of variables, an inventory, or nodewise_app alone. What Ansible would fill in is taken for right.
+
+    \b
+    alembic upgrade 1a2b:head --sql | nodewise app lint greeter.yml --sql -
 
     Exit codes: 0 nothing is wrong, 2 something is: a line for each thing, with its path.
     """
     from nodewise.systems.app.lint import lint as check
 
     app = check(file)
+    if sql:
+        from nodewise.systems.app.squawk import refuse
+
+        refuse((one.name, one.read()) for one in sql)
     click.echo(f"{file}: {app.name} is described")
 
 

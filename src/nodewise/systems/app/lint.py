@@ -6,44 +6,51 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from nodewise.errors import UsageError
+from nodewise.systems.app import schema
 from nodewise.systems.app.description import ROOT, App, read, refuse_others
 
-AT = re.compile(rf"{ROOT}((?:\.[\w-]+|\[\d+\])+): expected")
+AT = re.compile(rf"(?:{ROOT}|{schema.ROOT})((?:\.[\w-]+|\[\d+\])+): expected")
+Read = TypeVar("Read")
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def lint(path: Path) -> App:
-    """The description in a file of variables or in an inventory, or one that is the whole file. Raises UsageError."""
+    """The description in a file of variables or in an inventory, or one that is the whole file. Raises UsageError.
+
+    What is said of the schema of a database is read with it.
+    """
     try:
         documents = list(yaml.load_all(path.read_text(), Loader))  # a safe loader
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
-    found = [one for document in documents for one in _described(document)]
+    found = [one for document in documents for one in _described(document, ROOT)]
     if not found:
         refuse_others(documents[0] if documents else None)
     if len(found) > 1:
         raise UsageError(f"{path} has {len(found)} descriptions; expected one {ROOT}")
-    return _filled_in(found[0] if found else documents[0])
+    for one in (one for document in documents for one in _described(document, schema.ROOT)):
+        _filled_in(one, schema.read)
+    return _filled_in(found[0] if found else documents[0], read)
 
 
-def _described(value: Any) -> Iterator[Any]:
-    """What stands under `nodewise_app`, however deep."""
+def _described(value: Any, name: str) -> Iterator[Any]:
+    """What stands under a name, however deep."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            if key == ROOT:
+            if key == name:
                 yield inner
             else:
-                yield from _described(inner)
+                yield from _described(inner, name)
 
 
-def _filled_in(given: Any) -> App:
+def _filled_in(given: Any, read: Callable[[object], Read]) -> Read:
     """Read it; a template where a number, say, is expected is taken for one."""
     while True:
         try:

@@ -26,7 +26,7 @@ def resolved(given: object, hosts: Mapping[str, Mapping[str, Any]], host: str) -
     link = own.get("nodewise_link") or f"{root}/current"
     config = f"/etc/nodewise/{app.name}"
     places = {"bin": f"{link}/bin", "data": own.get("nodewise_data_dir") or f"/var/lib/nodewise/{app.name}", "config": config}
-    asked = {name: _told(getattr(app, name)) for name in ("ready", "version", "started", "state")}
+    asked = {name: told(getattr(app, name)) for name in ("ready", "version", "started", "state")}
     return {
         "name": app.name,
         "unit": own.get("nodewise_unit") or app.name,
@@ -51,7 +51,7 @@ def resolved(given: object, hosts: Mapping[str, Mapping[str, Any]], host: str) -
         },
         "member": _member(host, own),
         "probe": _probe(app, _member(host, own)["address"]),
-        "check": _told(app.check, ACT_S),
+        "check": told(app.check, ACT_S),
         "drain": {"deadline": app.drain.deadline, **_all(app.drain, "act", "until", "undo", "back")} if app.drain else {},
         "bootstrap": {"deadline": app.bootstrap.deadline, **_all(app.bootstrap, "act", "until")} if app.bootstrap else {},
     }
@@ -83,13 +83,13 @@ def _member(name: str, of: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _all(part: Any, *names: str) -> dict[str, Any]:
-    return {name: [_told(one, ACT_S if name in ("act", "undo") else ANSWER_S) for one in getattr(part, name)] for name in names}
+    return {name: [told(one, ACT_S if name in ("act", "undo") else ANSWER_S) for one in getattr(part, name)] for name in names}
 
 
 def _asked(app: App) -> dict[str, Any]:
     """What holds of a member that is in service, as far as any other node can ask it; and whom the balancer can spare."""
-    back = [_told(one) for one in app.drain.back if one.http or one.tcp] if app.drain else []
-    balancer = {"servers": _told(app.balancer.servers), "least": app.balancer.least} if app.balancer else None
+    back = [told(one) for one in app.drain.back if one.http or one.tcp] if app.drain else []
+    balancer = {"servers": told(app.balancer.servers), "least": app.balancer.least} if app.balancer else None
     return {"back": back, "balancer": balancer}
 
 
@@ -103,7 +103,7 @@ def _probe(app: App, address: str) -> dict[str, Any] | None:
     return {"url": f"{asked.scheme}://{f'[{host}]' if ':' in host else host}:{asked.port}", "paths": [asked.path], **files}
 
 
-def _told(one: Question | None, seconds: float = ANSWER_S) -> dict[str, Any] | None:
+def told(one: Question | None, seconds: float = ANSWER_S) -> dict[str, Any] | None:
     """A question as nodes are asked it: the program as words, the JMESPath as a tree."""
     if one is None:
         return None

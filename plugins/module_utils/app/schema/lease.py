@@ -1,0 +1,25 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One change of a database's schema at a time, whoever makes it: an advisory lock of the session that stays."""
+
+from __future__ import annotations
+
+from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.psql import DatabaseError, Session
+
+KEY = 7235421190654203
+HOLDER = f"""select json_build_object('pid', a.pid, 'application', a.application_name, 'address', host(a.client_addr),
+ 'age_s', round(extract(epoch from now() - a.backend_start))) from pg_locks l join pg_stat_activity a using (pid)
+ where l.locktype = 'advisory' and l.granted and l.objsubid = 1 and l.database = (select oid from pg_database
+ where datname = current_database()) and (l.classid::bigint << 32 | l.objid::bigint) = {KEY} limit 1"""  # noqa: S608  (a number of ours)
+
+
+def hold(session: Session) -> None:
+    """Take it, for as long as the session lasts. DatabaseError names who has it."""
+    if session.ask(f"select to_json(pg_try_advisory_lock({KEY}))"):
+        return
+    who = session.ask(HOLDER) or {}
+    raise DatabaseError(
+        f"the schema of this database is being changed by '{who.get('application')}' (pid {who.get('pid')}, from "
+        f"{who.get('address') or 'this host'}, since {who.get('age_s')} s); wait until that has ended"
+    )

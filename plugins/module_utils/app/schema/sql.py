@@ -1,0 +1,39 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A folder of files with SQL, each named by its version: 20260101_add.sql, or .up.sql beside .down.sql."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.psql import DatabaseError
+
+TABLE = "schema_migrations"
+REVISION = "select version::text from schema_migrations"
+_NAME = re.compile(r"(?P<version>[A-Za-z0-9]+)[^/]*?(?<!\.down)\.sql")
+_DOWN = re.compile(r"^--\s*(migrate:down|\+goose Down|\+migrate Down).*", re.MULTILINE | re.DOTALL)
+
+
+def shipped(_command: list[str], folder: str, files: str) -> list[str]:
+    """Return the versions of a folder's files, in order."""
+    return sorted(_files(os.path.join(folder, files)))
+
+
+def text(folder: str, files: str, version: str) -> str:
+    """Return the SQL of a version, without what takes it back."""
+    path = _files(os.path.join(folder, files))[version]
+    with open(path, encoding="utf-8") as stream:
+        return _DOWN.sub("", stream.read())
+
+
+def _files(folder: str) -> dict[str, str]:
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        raise DatabaseError(f"{folder}: {error.strerror}") from None
+    found = [(match["version"], os.path.join(folder, match.group())) for match in map(_NAME.fullmatch, names) if match]
+    if len(dict(found)) != len(found):
+        raise DatabaseError(f"two files of {folder} have one version")
+    return dict(found)

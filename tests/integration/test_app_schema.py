@@ -1,0 +1,303 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The schema of a service: a real PostgreSQL with a replica, and real migrations of Alembic."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.integration.postgresql_cluster import CLEAN, PostgresqlCluster
+from tests.orders import ADD, DROP, NEW, OLD, stage
+
+from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema import backfill, backfilling
+from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.lease import hold
+from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.migrate import perform
+from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.pending import pending
+from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.psql import DatabaseError, Session
+from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.state import state
+from nodewise.systems.app import schema as described
+from nodewise.systems.app.squawk import lint, refusal
+
+ALEMBIC = [sys.executable, "-m", "alembic", "-c", "alembic.ini", "upgrade"]
+ROWS = 100_000
+FILL = {
+    "table": "orders",
+    "key": "id",
+    "set": {"first": "split_part(name, ' ', 1)", "last": "split_part(name, ' ', 2)"},
+    "where": "first is null",
+}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[PostgresqlCluster]:
+    """A primary and a replica."""
+    made = PostgresqlCluster(("n1", "n2"))
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+class Orders:
+    """The service's database, and its releases on this node."""
+
+    def __init__(self, cluster: PostgresqlCluster, root: Path, name: str) -> None:
+        self.cluster, self.root, self.name = cluster, root, name
+        cluster.sql("n1", f"create database {name} owner nodewise")
+        stage(root, "1.0.0", OLD)
+        stage(root, "1.1.0", NEW)
+        self.schema = self.told()
+
+    def told(self, **more: Any) -> dict[str, Any]:
+        """The schema, as modules get it."""
+        url = f"postgresql://nodewise@{self.cluster.addresses['n1']}:{self.cluster.port}/{self.name}?sslmode=require"
+        said = {
+            "database": url,
+            "password": "vault_orders",
+            "expand": [*ALEMBIC, "expand@head"],
+            "contract": [*ALEMBIC, "contract@head"],
+            "lock_timeout": 0.2,
+            **more,
+        }
+        service = {
+            "name": "orders",
+            "user": "",
+            "root": str(self.root),
+            "access": {"members": [{"name": "n1", "address": "10.9.9.9"}]},
+        }
+        return described.resolved(said, {"vault_orders": self.cluster.password}, service)
+
+    def run(self, phase: str, version: str, **more: Any) -> dict[str, Any]:
+        """What the module makes of a phase."""
+        return perform({"schema": {**self.schema, **more}, "phase": phase, "version": version})
+
+    def sql(self, statement: str) -> str:
+        """As the superuser."""
+        return self.cluster.sql("n1", statement, self.name)
+
+    def fill(self, rows: int) -> None:
+        """Put rows into the table of 1.0.0."""
+        self.sql(f"insert into orders (name) select 'a' || i || ' b' || i from generate_series(1, {rows}) i; analyze orders")  # noqa: S608
+
+
+@pytest.fixture
+def orders(cluster: PostgresqlCluster, tmp_path: Path) -> Iterator[Orders]:
+    """With the schema of 1.0.0."""
+    made = Orders(cluster, tmp_path, f"orders{time.monotonic_ns()}")
+    try:
+        made.run("expand", "1.0.0")
+        made.run("contract", "1.0.0")
+        yield made
+    finally:
+        cluster.sql("n1", f"drop database {made.name} with (force)")
+
+
+def test_expand_and_contract(orders: Orders) -> None:
+    """What each release ships is there after its phase, and the release before is outgrown by contract alone."""
+    before = state(orders.schema)
+    assert (["c1", "e1"], ["1.0.0"], ["1.0.0"], []) == tuple(
+        before[key] for key in ("revisions", "expanded", "contracted", "outgrown")
+    )
+    done = orders.run("expand", "1.1.0")
+    assert {"changed": True, "tries": 1, "timeout_seen": True} == done
+    now = state(orders.schema)
+    assert (["1.0.0", "1.1.0"], ["1.0.0"], [], [], None) == tuple(
+        now[key] for key in ("expanded", "contracted", "outgrown", "replicas", "error")
+    )
+    assert before["fingerprint"] != now["fingerprint"]
+    assert {"changed": False, "tries": 0, "timeout_seen": None} == orders.run("expand", "1.1.0")
+    orders.run("contract", "1.1.0")
+    now = state(orders.schema)
+    assert (["1.0.0", "1.1.0"], ["1.0.0"]) == (now["contracted"], now["outgrown"])
+    assert "name" not in orders.sql("select string_agg(attname, ' ') from pg_attribute where attrelid = 'orders'::regclass")
+
+
+def test_lint_of_what_is_to_come(orders: Orders) -> None:
+    """Expand is clean; a drop in it is refused with its statement, and in contract it is not."""
+    found = pending({"schema": orders.schema, "version": "1.1.0"})
+    assert [("expand", "e2", ""), ("contract", "c2", "")] == [(one["phase"], one["revision"], one["gap"]) for one in found]
+    assert [ADD.lower() in one["sql"].lower() or DROP in one["sql"].lower() for one in found] == [True, True]
+    assert [] == lint(found)
+    stage(orders.root, "1.2.0", {**NEW, "e3": ("e2", None, None, "alter table orders alter column id type numeric")})
+    (said,) = lint(pending({"schema": orders.schema, "version": "1.2.0"}))
+    assert "e3 rewrites the table [changing-column-type]: alter table orders alter column id type numeric" in str(said)
+    assert said.hash in refusal([said], {})
+    assert "" == refusal([said], {said.hash: "the table is small"})
+
+
+def test_what_cannot_be_linted(orders: Orders) -> None:
+    """A migration that needs the database is a gap by its name."""
+    stage(orders.root, "1.2.0", {**NEW, "e3": ("e2", None, None, "x")})
+    file = orders.root / "releases/1.2.0/files/migrations/versions/e3_.py"
+    file.write_text(file.read_text().replace("op.execute('x')", "op.get_bind().exec_driver_sql('select 1').scalar()"))
+    found = {str(one) for one in lint(pending({"schema": orders.schema, "version": "1.2.0"}))}
+    assert any("e3 cannot be linted (" in one for one in found), found
+
+
+def test_a_lock_that_is_held(orders: Orders) -> None:
+    """Expand gives up its place in the queue after the lock timeout, tries again, and names who holds the lock."""
+    blocker = subprocess.Popen(
+        ["psql", "-XAtq", orders.schema["database"]],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**CLEAN, "PGPASSWORD": orders.cluster.password, "PGAPPNAME": "report"},
+        text=True,
+    )
+    assert blocker.stdin
+    assert blocker.stdout
+    blocker.stdin.write("begin; lock table orders; select pg_backend_pid();\n")
+    blocker.stdin.flush()
+    pid = blocker.stdout.readline().strip()
+    try:
+        with pytest.raises(DatabaseError) as refused:
+            orders.run("expand", "1.1.0", retries=1)
+    finally:
+        blocker.communicate("rollback;\n")
+    assert "expand failed 2 times: " in str(refused.value)
+    assert f"blocked by pid {pid}, " in str(refused.value)
+    assert "application report" in str(refused.value)
+    assert 1 == orders.run("expand", "1.1.0")["tries"]
+
+
+def test_a_tool_that_lies(orders: Orders) -> None:
+    """It ends with 0 and did nothing: the revision that is not there is named."""
+    lying = {**orders.schema["commands"], "expand": ["true", "alembic", "-c", "alembic.ini", "upgrade", "expand@head"]}
+    with pytest.raises(DatabaseError, match=r"expand ended with 0, and the database is at c1, e1; 1.1.0 ships a1, e1, e2"):
+        orders.run("expand", "1.1.0", commands=lying)
+    assert "1.1.0" not in state(orders.schema)["expanded"]
+
+
+def test_an_invalid_index(orders: Orders) -> None:
+    """One that CONCURRENTLY left is named."""
+    orders.sql("insert into orders (name) values ('a'), ('a')")
+    stage(orders.root, "1.2.0", {**NEW, "e3": ("e2", None, None, "create unique index concurrently one_name on orders (name)")})
+    with pytest.raises(DatabaseError, match="could not create unique index"):
+        orders.run("expand", "1.2.0")
+    assert ["one_name"] == state(orders.schema)["invalid_indexes"]
+
+
+def test_one_at_a_time(orders: Orders) -> None:
+    """A second service does not migrate the database while another does; who does is named."""
+    with Session(orders.schema["database"], orders.cluster.password, "nodewise billing expand 2.0") as other:
+        hold(other)
+        with pytest.raises(DatabaseError, match=r"is being changed by 'nodewise billing expand 2.0' \(pid \d+, from 127"):
+            orders.run("expand", "1.1.0")
+    assert orders.run("expand", "1.1.0")["changed"]
+
+
+def test_a_stranger(orders: Orders) -> None:
+    """Contract is refused while somebody is connected whom nobody declared; a declared one is no stranger."""
+    orders.run("expand", "1.1.0")
+    with Session(orders.schema["database"], orders.cluster.password, "report 7") as other:
+        other.ask("select 1")
+        assert ["report 7"] == [one["application"] for one in state(orders.schema)["undeclared"]]
+        with pytest.raises(DatabaseError, match=r"sessions of no declared consumer are connected: .*report 7"):
+            orders.run("contract", "1.1.0")
+        known = {"consumers": {"report": {"application": "report", "until": [{"command": ["false"]}]}}}
+        seen = state(orders.told(**known))
+        assert ([], ["report: false ends with 1: ''"]) == (seen["undeclared"], seen["waiting"])
+
+
+def test_changed_by_hand(orders: Orders) -> None:
+    """It is another fingerprint; rows are not."""
+    before = state(orders.schema)["fingerprint"]
+    orders.sql("insert into orders (name) values ('x')")
+    assert before == state(orders.schema)["fingerprint"]
+    orders.sql("create index by_hand on orders (name)")
+    assert before != state(orders.schema)["fingerprint"]
+
+
+def test_a_database_that_is_not_there(orders: Orders) -> None:
+    """Nothing is known, and why is said; no password is in it."""
+    seen = state({**orders.schema, "database": orders.schema["database"].replace(orders.name, "nowhere")})
+    assert 'database "nowhere" does not exist' in seen["error"]
+    assert seen["revisions"] is seen["expanded"] is seen["fingerprint"] is None
+    assert orders.cluster.password not in seen["error"]
+
+
+def filling(orders: Orders, **more: Any) -> dict[str, Any]:
+    """The schema with a backfill."""
+    return orders.told(backfill={**FILL, "chunk": 1000, **more}, check="select not exists (select from orders where first is null)")
+
+
+def unit(schema: dict[str, Any]) -> subprocess.Popen[bytes]:
+    """The program of the backfill, as its unit runs it."""
+    folder = backfill.prepare(schema)
+    words = ["/usr/bin/python3", "-m", backfilling.__name__, f"{folder}/backfill.json"]
+    password = (Path(folder) / "secret.env").read_text().partition("=")[2].strip().strip('"')
+    return subprocess.Popen(words, env={**CLEAN, "PYTHONPATH": folder, "PGPASSWORD": password}, stdout=subprocess.DEVNULL)
+
+
+def test_a_backfill_that_is_killed(orders: Orders) -> None:
+    """SIGKILL at some moments: it goes on where it was, no row is filled twice, and none is left out."""
+    orders.fill(ROWS)
+    orders.run("expand", "1.1.0")
+    orders.sql(
+        "create table audit (id bigint); create function note() returns trigger language plpgsql as "
+        "'begin insert into audit values (new.id); return new; end'; "
+        "create trigger note after update on orders for each row execute function note(); grant all on audit to nodewise"
+    )
+    schema = filling(orders)
+    assert state(schema)["backfill"] is None
+    for share in (0.2, 0.5, 0.8):
+        process = unit(schema)
+        while (
+            int(orders.sql("select coalesce(to_regclass('nodewise.backfill')::int, 0)")) == 0
+            or int(orders.sql("select coalesce(max(scanned), 0) from nodewise.backfill")) < share * ROWS
+        ):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        assert state(schema)["backfill"]["done"] is None
+    orders.cluster.until(
+        "n1",
+        f"select not exists (select from pg_stat_activity where datname = '{orders.name}' and backend_type = 'client backend')",  # noqa: S608
+    )
+    assert 0 == unit(schema).wait(60)
+    seen = state(schema)
+    assert (ROWS, ROWS, True) == (seen["backfill"]["rows"], seen["backfill"]["scanned"], seen["checked"])
+    assert f"{ROWS} {ROWS}" == orders.sql("select count(*) || ' ' || count(distinct id) from audit")
+    assert "a7 b7" == orders.sql("select first || ' ' || last from orders where id = 7")
+
+
+def test_a_backfill_that_was_changed(orders: Orders) -> None:
+    """Another expression is another backfill; another speed is the same."""
+    one = filling(orders)["backfill"]["id"]
+    assert one == filling(orders, chunk=10, rate=5)["backfill"]["id"]
+    assert one != filling(orders, where="")["backfill"]["id"]
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+def test_how_quick_a_backfill_is(orders: Orders) -> None:
+    """At most 1.3 times as long as the same chunks in a plain loop of psql, over 1,000,000 rows."""
+    rows, chunk = 1_000_000, 1000
+    orders.fill(rows)
+    orders.run("expand", "1.1.0")
+    orders.sql("create table plain as select * from orders; alter table plain add primary key (id); grant all on plain to nodewise")
+    orders.sql("analyze plain; checkpoint")
+    loop = "".join(
+        "update plain set first = split_part(name, ' ', 1), last = split_part(name, ' ', 2) "  # noqa: S608
+        f"where id > {at} and id <= {at + chunk} and first is null;\n"
+        for at in range(0, rows, chunk)
+    )
+    began = time.monotonic()
+    env = {**CLEAN, "PGPASSWORD": orders.cluster.password}
+    subprocess.run(["psql", "-XAtq", orders.schema["database"]], input=loop, env=env, text=True, check=True)
+    plain = time.monotonic() - began
+    orders.sql("checkpoint")
+    began = time.monotonic()
+    assert 0 == unit(filling(orders)).wait(600)
+    took = time.monotonic() - began
+    print(f"backfill of {rows} rows: {took:.1f} s, a plain loop {plain:.1f} s: {took / plain:.2f}")  # noqa: T201
+    assert took < 1.3 * plain
+    assert state(filling(orders))["checked"]

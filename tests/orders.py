@@ -1,0 +1,156 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A small service that keeps orders, and its migrations with Alembic in two branches.
+
+1.1.0 splits a column in two, writes all three while the old one is there, and drops that in contract.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Any
+
+INI = "[alembic]\nscript_location = %(here)s/migrations\n"
+ENV = """
+import importlib.util
+import os
+from alembic import context
+from sqlalchemy import create_engine, pool
+
+driver = "psycopg2" if importlib.util.find_spec("psycopg2") else "psycopg"
+url = os.environ["NODEWISE_DATABASE"].replace("postgresql://", f"postgresql+{driver}://", 1)
+if context.is_offline_mode():
+    context.configure(dialect_name="postgresql", literal_binds=True, transaction_per_migration=True)
+    with context.begin_transaction():
+        context.run_migrations()
+else:
+    with create_engine(url, poolclass=pool.NullPool).connect() as connection:
+        context.configure(connection=connection, transaction_per_migration=True)
+        with context.begin_transaction():
+            context.run_migrations()
+"""
+REVISION = """
+from alembic import op
+
+revision = {name!r}
+down_revision = {down!r}
+branch_labels = {label!r}
+depends_on = {depends!r}
+
+
+def upgrade() -> None:
+    {body}
+"""
+CREATE = "create table orders (id bigserial primary key, name text not null)"
+ADD = "alter table orders add column first text, add column last text"
+DROP = "alter table orders drop column name"
+OLD = {  # of 1.0.0: name -> (down, label, depends, SQL)
+    "a1": (None, None, None, ""),
+    "e1": ("a1", "expand", None, CREATE),
+    "c1": ("a1", "contract", None, ""),
+}
+NEW = {**OLD, "e2": ("e1", None, None, ADD), "c2": ("c1", None, "e2", DROP)}
+
+
+def write(files: Path, revisions: dict[str, tuple[str | None, str | None, str | None, str]]) -> None:
+    """Write the project of a release to a folder."""
+    versions = files / "migrations/versions"
+    versions.mkdir(parents=True)
+    (files / "alembic.ini").write_text(INI)
+    (files / "migrations/env.py").write_text(ENV)
+    for name, (down, label, depends, sql) in revisions.items():
+        concurrently = "concurrently" in sql
+        ran = f"op.execute({sql!r})" if sql else "pass"
+        body = f"with op.get_context().autocommit_block():\n        {ran}" if concurrently else ran
+        text = REVISION.format(name=name, down=down, label=label, depends=depends, body=body)
+        (versions / f"{name}_.py").write_text(text)
+
+
+def stage(root: Path, version: str, revisions: dict[str, tuple[str | None, str | None, str | None, str]]) -> None:
+    """Lay a release down as a node has it."""
+    folder = root / "releases" / version
+    write(folder / "files", revisions)
+    (folder / "release.json").write_text(json.dumps({"version": version}))
+
+
+SERVICE = """#!/usr/bin/python3
+import http.server, json, os, sys, time
+
+VERSION, STARTED = {version!r}, time.time()
+AT_START = {at_start!r}
+
+
+def ask(statement, *values):
+    import psycopg2  # a node may get it later
+    with psycopg2.connect(os.environ["DATABASE"]) as line, line.cursor() as cursor:
+        cursor.execute(statement, values)
+        return cursor.fetchone()[0]
+
+
+def add(name):
+    if VERSION == "1.0.0":
+        return ask("insert into orders (name) values (%s) returning id", name)
+    first, last = name.split(" ")
+    import psycopg2
+    try:
+        return ask("insert into orders (name, first, last) values (%s, %s, %s) returning id", name, first, last)
+    except psycopg2.errors.UndefinedColumn:
+        return ask("insert into orders (first, last) values (%s, %s) returning id", first, last)
+
+
+def get(number):
+    if VERSION == "1.0.0":
+        return ask("select name from orders where id = %s", number)
+    return ask("select coalesce(first || ' ' || last, to_jsonb(orders) ->> 'name') from orders where id = %s", number)
+
+
+class Orders(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        what, _slash, word = self.path[1:].partition("/")
+        made = {{
+            "health": lambda: "ok",
+            "version": lambda: json.dumps({{"version": VERSION, "started": STARTED}}),
+            "add": lambda: add(word.replace("+", " ")),
+            "get": lambda: get(word),
+        }}
+        try:
+            status, text = 200, str(made[what]()).encode()
+        except Exception as error:
+            status, text = 500, str(error).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_):
+        pass
+
+
+if AT_START:
+    ask("do $$ begin " + AT_START + "; end $$; select 1")
+http.server.ThreadingHTTPServer(("", int(sys.argv[1])), Orders).serve_forever()
+"""
+
+
+def release(folder: Path, version: str, revisions: dict[str, Any], at_start: str = "") -> dict[str, Any]:
+    """A release as a tar in a folder, as `releases` has it; `at_start` is SQL that the service runs by itself."""
+    made = io.BytesIO()
+    with tempfile.TemporaryDirectory() as scratch, tarfile.open(fileobj=made, mode="w") as archive:
+        files = Path(scratch)
+        write(files, revisions)
+        program = files / "orders"
+        program.write_text(SERVICE.format(version=version, at_start=at_start))
+        program.chmod(0o755)
+        for name in ("orders", "alembic.ini", "migrations"):
+            archive.add(files / name, name)
+    digest = hashlib.sha256(made.getvalue()).hexdigest()
+    path = folder / f"orders-{version}-{digest[:8]}.tar"
+    path.write_bytes(made.getvalue())
+    artifact = {"kind": "tar", "url": f"controller://{path}", "sha256": digest}
+    return {"artifacts": [artifact], "binaries": {"orders": "orders"}}

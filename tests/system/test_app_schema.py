@@ -1,0 +1,206 @@
+# SPDX-FileCopyrightText: Nodewise contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A service whose releases change the schema of its database, on a testnet, under requests: the tests go in order."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from tests.orders import NEW, OLD, release
+from tests.system.app_cluster import Described, Requests, made
+
+ROWS = 100_000
+FIRST = "postgresql://orders@{{ hostvars[inventory_hostname | regex_replace('n[0-9]+$', 'n1')].ansible_host }}/orders"
+PASSWORD = "correct-horse-battery"  # noqa: S105  (of a testnet)
+ALEMBIC = "/usr/bin/alembic -c alembic.ini upgrade"
+DATABASE = f"""
+set -e
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq >&2
+apt-get install -yqq postgresql-client alembic python3-psycopg2 >&2
+[ "$(hostname)" = HOST ] || exit 0
+apt-get install -yqq postgresql >&2
+printf "listen_addresses = '*'\\n" >/etc/postgresql/15/main/conf.d/all.conf
+echo 'host orders all 0.0.0.0/0 scram-sha-256' >>/etc/postgresql/15/main/pg_hba.conf
+systemctl restart postgresql
+cd /
+runuser -u postgres -- psql -qc "create role orders login password '{PASSWORD}'"
+runuser -u postgres -- psql -qc "create role report login password '{PASSWORD}'"
+runuser -u postgres -- psql -qc 'create database orders owner orders'
+"""
+
+
+class Orders(Described):
+    """The service."""
+
+    unit: ClassVar[str] = "orders"
+    old: ClassVar[str] = "1.0.0"
+    new: ClassVar[str] = "1.1.0"
+
+    def version(self, node: str) -> str:
+        """What the process says."""
+        return str(json.loads(self.get(node, 8080, "/version"))["version"])
+
+    @property
+    def database(self) -> str:
+        """How members reach it."""
+        return f"postgresql://orders@{self.net.nodes[0].address}/orders"
+
+    def schema(self, **more: Any) -> dict[str, Any]:
+        """`nodewise_schema`."""
+        return {
+            "database": self.database,
+            "password": "vault_orders",
+            "expand": f"{ALEMBIC} expand@head",
+            "contract": f"{ALEMBIC} contract@head",
+            "backfill": {
+                "table": "orders",
+                "key": "id",
+                "set": {"first": "split_part(name, ' ', 1)", "last": "split_part(name, ' ', 2)"},
+                "where": "first is null",
+            },
+            "check": "select not exists (select from orders where first is null)",
+            **more,
+        }
+
+    def upgrade(self, *words: str, **variables: Any) -> Any:
+        """With the schema."""
+        return super().upgrade(*words, **{"nodewise_schema": self.schema(), **variables})
+
+    def sql(self, statement: str) -> str:
+        """As the superuser."""
+        return self.root(self.names[0], f"cd /; runuser -u postgres -- psql -XAtq orders -c {json.dumps(statement)}")
+
+
+class Client(Requests):
+    """Adds an order through one member and reads it through another; the next one is asked where one does not answer."""
+
+    def _run(self) -> None:
+        for number in itertools.count():
+            if self._end.wait(0.05):
+                return
+            name = f"a{number} b{number}"
+            made = self._first(number, f"/add/{name.replace(' ', '+')}")
+            if made is None or self._first(number + 1, f"/get/{made}") != name:
+                self.bad.append(name)
+            else:
+                self.good += 1
+
+    def _first(self, number: int, path: str) -> str | None:
+        for at in range(4 * len(self.urls)):
+            try:
+                with urllib.request.urlopen(self.urls[(number + at) % len(self.urls)] + path, timeout=10) as answer:  # noqa: S310
+                    return str(answer.read().decode())
+            except OSError:
+                self._end.wait(0.1)
+        return None
+
+
+@pytest.fixture(scope="module")
+def orders(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orders]:  # noqa: ARG001  (in that home)
+    """Three members on 1.0.0, and a database with its schema and rows."""
+    folder = tmp_path_factory.mktemp("releases")
+    page = {"http": {"port": 8080, "path": "/version"}}
+    described = {
+        "name": "orders",
+        "command": "{bin}/orders 8080",
+        "ready": {"http": {"port": 8080, "path": "/health"}},
+        "version": {**page, "value": "version"},
+        "started": {**page, "value": "started"},
+        "environment": {"DATABASE": FIRST},
+        "secrets": {"PGPASSWORD": "vault_orders"},
+        "releases": {"1.0.0": release(folder, "1.0.0", OLD), "1.1.0": release(folder, "1.1.0", NEW)},
+    }
+    variables = {"nodewise_system": "app", "nodewise_version": "1.0.0", "nodewise_app": described, "vault_orders": PASSWORD}
+    with made(Orders, tmp_path_factory.mktemp("runs"), variables) as three:
+        three.everywhere(DATABASE.replace("HOST", three.names[0]))
+        ended = three.play("provision", nodewise_schema=three.schema())
+        assert 0 == ended.code, ended.said
+        three.sql(f"insert into orders (name) select 'a' || i || ' b' || i from generate_series(1, {ROWS}) i; analyze orders")  # noqa: S608
+        yield three
+
+
+def asked(orders: Orders) -> list[str]:
+    """The URLs of all members."""
+    return [f"http://{node.address}:8080" for node in orders.net.nodes]
+
+
+COLUMNS = "select string_agg(attname, ' ' order by attnum) from pg_attribute where attrelid = 'orders'::regclass and attnum > 0"
+LIVE = f"{COLUMNS} and not attisdropped"
+
+
+def revisions(orders: Orders) -> str:
+    """What the database says."""
+    return orders.sql("select string_agg(version_num, ' ' order by version_num) from alembic_version")
+
+
+def test_a_new_service(orders: Orders) -> None:
+    """Its schema was made before it was started."""
+    assert ("c1 e1", "id name") == (revisions(orders), orders.sql(LIVE))
+
+
+def test_what_is_refused(orders: Orders, tmp_path: Path) -> None:
+    """A release that drops before every member runs it, by the statement; nothing was changed."""
+    bad = release(tmp_path, "1.1.0", {**NEW, "e3": ("e2", None, None, "drop table orders")})
+    starts, ended = orders.starts(), orders.upgrade(nodewise_releases={"1.1.0": bad})
+    assert "refused" == ended.outcome, ended.said
+    assert "e3 takes away what running members may need [ban-drop-table]: drop table orders;" in ended.said
+    assert ("c1 e1", starts) == (revisions(orders), orders.starts())
+
+
+def test_a_binary_that_migrates_by_itself(orders: Orders, tmp_path: Path) -> None:
+    """The first member that changes the schema as it starts is found, and goes back; what was expanded stays."""
+    bad = release(tmp_path, "1.1.0", NEW, at_start="create table if not exists mine (id bigint)")
+    ended = orders.upgrade(nodewise_releases={"1.1.0": bad})
+    assert "rolled_back" == ended.outcome, ended.said
+    assert "schema_unchanged: the schema was changed by somebody else" in ended.said
+    assert {"1.0.0"} == orders.versions()
+    assert "c1 e2" == revisions(orders)
+
+
+def test_a_release_with_a_schema(orders: Orders) -> None:
+    """Expand, roll and backfill; then it waits for a yes with the old shape still there, and goes back from there."""
+    with Client(asked(orders)) as client:
+        ended = orders.upgrade(nodewise_approve="")
+        assert ("paused", "approval_needed") == (ended.outcome, ended.summary["reason_code"]), ended.said
+        assert "when the old shape of the schema is dropped" in ended.said
+        assert {"1.1.0"} == orders.versions()
+        assert ("c1 e2", "id name first last") == (revisions(orders), orders.sql(LIVE))
+        assert "t" == orders.sql("select done is not null and rows > 0 from nodewise.backfill")
+        ended = orders.rollback(nodewise_schema=orders.schema())
+        assert ("rolled_back", {"1.0.0"}) == (ended.outcome, orders.versions()), ended.said
+        assert "id name first last" == orders.sql(LIVE)
+    assert [] == client.bad
+    assert client.good > 50
+
+
+def test_contract(orders: Orders) -> None:
+    """Not while a stranger is connected, who is named; then the column is dropped under requests, and there is no way back."""
+    orders.root(
+        orders.names[1],
+        f"PGPASSWORD={PASSWORD} PGAPPNAME=report systemd-run -q --unit=report --setenv=PGPASSWORD --setenv=PGAPPNAME sh -c "
+        f"'sleep 600 | psql {orders.database.replace('orders@', 'report@')}'",
+    )
+    ended = orders.upgrade()
+    assert ("paused", "step_failed") == (ended.outcome, ended.summary["reason_code"]), ended.said
+    assert "no_undeclared_sessions: sessions of nobody that nodewise_schema.consumers declares are connected" in ended.said
+    assert '"application":"report"' in ended.said
+    assert ("c1 e2", "id name first last") == (revisions(orders), orders.sql(LIVE))
+    orders.root(orders.names[1], "systemctl stop report")
+    with Client(asked(orders)) as client:
+        ended = orders.upgrade()
+    assert ("upgraded", {"1.1.0"}) == (ended.outcome, orders.versions()), ended.said
+    assert ("c2", "id first last") == (revisions(orders), orders.sql(LIVE))
+    assert [] == client.bad
+    ended = orders.rollback(nodewise_schema=orders.schema())
+    assert "refused" == ended.outcome, ended.said
+    assert "schema_fits: the version needs a shape of the schema that was dropped" in ended.said
+    assert PASSWORD not in "".join(path.read_text() for path in orders.runs.rglob("*") if path.is_file() and path.suffix != ".tar")
