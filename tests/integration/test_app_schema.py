@@ -239,14 +239,14 @@ def unit(schema: dict[str, Any]) -> subprocess.Popen[bytes]:
 def test_a_backfill_that_is_killed(orders: Orders) -> None:
     """SIGKILL at some moments: it goes on where it was, no row is filled twice, and none is left out."""
     orders.fill(ROWS)
+    schema = filling(orders)
+    assert (None, None, None) == tuple(state(schema)[key] for key in ("backfill", "checked", "error"))
     orders.run("expand", "1.1.0")
     orders.sql(
         "create table audit (id bigint); create function note() returns trigger language plpgsql as "
         "'begin insert into audit values (new.id); return new; end'; "
         "create trigger note after update on orders for each row execute function note(); grant all on audit to nodewise"
     )
-    schema = filling(orders)
-    assert state(schema)["backfill"] is None
     for share in (0.2, 0.5, 0.8):
         process = unit(schema)
         while (

@@ -37,7 +37,7 @@ def seen(done: int = 0, **details: Any) -> Observation:
 def made(most: str = "1", domains: dict[str, str] | None = None, **service: Any) -> Plan:
     """A plan of a described service, which is stateless unless that is said."""
     said = {"stateless": True, "started": QUESTION, **service}
-    declared = declaration(ROLE, described=lambda _name: said)
+    declared = declaration(ROLE, described={"nodewise_app": said}.get)
     subject = Subject("c", "app", "nodewise.cluster.app", {"c": NAMES}, domains or {})
     return plan.make(subject, declared, {"c": seen(spare=9)}, plan.Route([HOP]), Settings(max_unavailable=most), {})
 

@@ -64,6 +64,7 @@ def state(given: dict[str, Any]) -> dict[str, Any]:
 
 def _asked(session: Session, given: dict[str, Any]) -> dict[str, Any]:
     rows = revisions(session, given)
+    fill = backfilled(session, given) if given["backfill"] else None
     return {
         "revisions": rows,
         **held_against(given, rows),
@@ -72,8 +73,9 @@ def _asked(session: Session, given: dict[str, Any]) -> dict[str, Any]:
         "undeclared": undeclared(session, given),
         "replicas": replayed(session),
         "waiting": waiting(given),
-        "backfill": backfilled(session, given) if given["backfill"] else None,
-        "checked": checked(session, given),
+        "backfill": fill,
+        # Before that it may be about columns that are not there yet.
+        "checked": checked(session, given) if fill and fill["done"] else None,
     }
 
 
