@@ -18,11 +18,12 @@ from tests.orders import NEW, OLD, release
 from tests.system.app_cluster import Described, Requests, made
 
 ROWS = 100_000
-FIRST = "postgresql://orders@{{ hostvars[inventory_hostname | regex_replace('n[0-9]+$', 'n1')].ansible_host }}/orders"
+URL = "postgresql://orders@database/orders"
 PASSWORD = "correct-horse-battery"  # noqa: S105  (of a testnet)
 ALEMBIC = "/usr/bin/alembic -c alembic.ini upgrade"
 DATABASE = f"""
 set -e
+echo ADDRESS database >>/etc/hosts
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq >&2
 apt-get install -yqq postgresql-client alembic python3-psycopg2 >&2
@@ -49,15 +50,10 @@ class Orders(Described):
         """What the process says."""
         return str(json.loads(self.get(node, 8080, "/version"))["version"])
 
-    @property
-    def database(self) -> str:
-        """How members reach it."""
-        return f"postgresql://orders@{self.net.nodes[0].address}/orders"
-
     def schema(self, **more: Any) -> dict[str, Any]:
         """`nodewise_schema`."""
         return {
-            "database": self.database,
+            "database": URL,
             "password": "vault_orders",
             "expand": f"{ALEMBIC} expand@head",
             "contract": f"{ALEMBIC} contract@head",
@@ -115,13 +111,13 @@ def orders(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "ready": {"http": {"port": 8080, "path": "/health"}},
         "version": {**page, "value": "version"},
         "started": {**page, "value": "started"},
-        "environment": {"DATABASE": FIRST},
+        "environment": {"DATABASE": URL},
         "secrets": {"PGPASSWORD": "vault_orders"},
         "releases": {"1.0.0": release(folder, "1.0.0", OLD), "1.1.0": release(folder, "1.1.0", NEW)},
     }
     variables = {"nodewise_system": "app", "nodewise_version": "1.0.0", "nodewise_app": described, "vault_orders": PASSWORD}
     with made(Orders, tmp_path_factory.mktemp("runs"), variables) as three:
-        three.everywhere(DATABASE.replace("HOST", three.names[0]))
+        three.everywhere(DATABASE.replace("HOST", three.names[0]).replace("ADDRESS", three.net.nodes[0].address))
         ended = three.play("provision", nodewise_schema=three.schema())
         assert 0 == ended.code, ended.said
         three.sql(f"insert into orders (name) select 'a' || i || ' b' || i from generate_series(1, {ROWS}) i; analyze orders")  # noqa: S608
@@ -187,7 +183,7 @@ def test_contract(orders: Orders) -> None:
     orders.root(
         orders.names[1],
         f"PGPASSWORD={PASSWORD} PGAPPNAME=report systemd-run -q --unit=report --setenv=PGPASSWORD --setenv=PGAPPNAME sh -c "
-        f"'sleep 600 | psql {orders.database.replace('orders@', 'report@')}'",
+        f"'sleep 600 | psql {URL.replace('orders@', 'report@')}'",
     )
     ended = orders.upgrade()
     assert ("paused", "step_failed") == (ended.outcome, ended.summary["reason_code"]), ended.said

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 ---
-module: app_pending
+module: app_pending_info
 short_description: Read the migrations that a release would apply
 version_added: 0.2.0
 description:
@@ -41,7 +41,7 @@ attributes:
 
 EXAMPLES = r"""
 - name: Read what is to come
-  nodewise.cluster.app_pending:
+  nodewise.cluster.app_pending_info:
     schema: "{{ app_schema }}"
     version: 1.1.0
 """
