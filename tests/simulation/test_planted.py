@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import subprocess
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +92,7 @@ class Lock(EtcdClient):
     """A lock as `etcdctl lock NAME PROGRAM` gives it: whoever has it holds it for as long as the program runs."""
 
     holder: subprocess.Popen[str] | None = None
+    child = ""
 
     def invoke(self, operation: Operation) -> Operation:
         """The token is the revision that the program is given; nothing asks for it."""
@@ -107,24 +107,25 @@ class Lock(EtcdClient):
         return super().invoke(operation)
 
     def _acquired(self, operation: Operation) -> Operation:
-        line = (
-            f"timeout 60 {ETCDCTL.partition('ETCDCTL_API=3 ')[2]}lock --ttl 2 -- {operation.key} sh -c 'echo $ETCD_LOCK_REV; cat'"
+        """The child says its token and its number, and lives until it is ended: etcdctl gives it no input."""
+        etcdctl, child = ETCDCTL.partition("ETCDCTL_API=3 ")[2], "sh -c 'echo $ETCD_LOCK_REV $$; exec sleep 60'"
+        line = f"cd /etc/nodewise/etcd; export ETCDCTL_API=3; exec timeout 60 {etcdctl} lock --ttl 2 -- {operation.key} {child}"
+        self.holder = subprocess.Popen(
+            Podman().exec_command(self._node, ["sh", "-c", line]), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
-        words = Podman().exec_command(self._node, ["sh", "-c", f"cd /etc/nodewise/etcd; export ETCDCTL_API=3; exec {line}"])
-        words.insert(words.index("exec") + 1, "--interactive")
-        self.holder = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.holder.stdout
-        if said := self.holder.stdout.readline().strip():
-            return msgspec.structs.replace(operation, type="ok", value=int(said))
+        if said := self.holder.stdout.readline().split():
+            self.child = said[1]
+            return msgspec.structs.replace(operation, type="ok", value=int(said[0]))
         self._let_go()
         return msgspec.structs.replace(operation, type="fail", refused=True)
 
     def _let_go(self) -> None:
-        holder, self.holder = self.holder, None
-        if holder and holder.stdin and holder.stdout:
-            with suppress(OSError):
-                holder.stdin.close()
-            holder.wait(30)
+        holder, child, self.holder, self.child = self.holder, self.child, None, ""
+        if child:
+            subprocess.run(Podman().exec_command(self._node, ["kill", child]), check=False, stderr=subprocess.DEVNULL)
+        if holder and holder.stdout:
+            holder.wait(90)
             holder.stdout.close()
 
     def close(self) -> None:
@@ -141,7 +142,7 @@ def holding(seed: int, process: int, clients: int, keys: int, prefix: str) -> Op
         done = yield Operation(process, "invoke", "acquire", f"{prefix}lock", f"{process}.{number}", 0)
         if not done or done.type != "ok":
             continue
-        for _ in range(12):
+        for _ in range(16):
             number += 1
             yield Operation(process, "invoke", "guarded", f"{prefix}r", f"{process}.{number}", 0, old=done.value)
         yield Operation(process, "invoke", "release", f"{prefix}lock", None, 0, old=done.value)
