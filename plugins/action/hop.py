@@ -54,7 +54,8 @@ class ActionModule(ApprovingAction):
             "index": index,
             "finalize": msgspec.to_builtins(made.finalize),
             "checks": checks,
-            "soak": made.settings.soak,
+            # For so long the cluster has to stay ours: a command before a reboot, and the reboot, take their time.
+            "soak": made.settings.soak + (2 * args["reboot_deadline"] if made.kind == "reboot" else 0.0),
             "wait": args["package_wait"] if installs(hop) else 0.0,
         }
         return {"nodewise_hop": about}

@@ -121,7 +121,7 @@ class ActionModule(EngineAction):
             way = [Hop(to, to, Release(to, []), None)]
             files = {name: plain(task_vars["hostvars"][name].get("nodewise_files")) for name in nodes}
             told = {name: {**node, "files": files[name]} for name, node in nodes.items()}
-            asked = change.of(kind, declared, observations, told, records, down, patch=args.get("patch", ""))
+            asked = change.of(kind, declared, observations, told, records, down, patch=args["patch"])
         else:
             before = memory.originals(records, observations, to)
             running = {**roll.versions_of(observations), **before.versions}

@@ -35,6 +35,10 @@ options:
     description: Seconds that another package manager is waited for before a node is changed, where the release has packages.
     type: float
     default: 0
+  reboot_deadline:
+    description: Seconds that a command before a reboot may take, and that the node may take to come back.
+    type: float
+    default: 1800
 author:
   - Nodewise maintainers (@nodewise)
 extends_documentation_fragment:

@@ -31,6 +31,10 @@ options:
     description: The hash of the plan that was approved. Any other plan is refused, with what drifted.
     type: str
     default: ''
+  patch:
+    description: A command that is run on each node before its reboot.
+    type: str
+    default: ''
   recover:
     description: Members that may be down, and are brought back first.
     type: list

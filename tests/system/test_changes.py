@@ -96,3 +96,31 @@ def test_a_setting_with_which_etcd_does_not_start(etcd: Cluster, tmp_path: Path)
     assert first == order(ended)[0]
     assert etcd.data_whole()
     assert 0 == etcd.play("status").code
+
+
+PATCH = "test $(hostname) != {bad} || {{ echo E: broken; exit 100; }}; date >>/root/patched"
+BOOT = "cut -d' ' -f22 /proc/1/stat"
+
+
+@pytest.mark.slow
+def test_nodes_are_patched_and_rebooted(etcd: Cluster, tmp_path: Path) -> None:
+    """Each once, while clients write: none is rebooted whose patch fails, and the next run goes on with the others."""
+    etcd.reset()
+    etcd.everywhere("rm -f /root/patched")
+    boots, leader = etcd.everywhere(BOOT), etcd.leader()
+    first, second, _last = sorted(etcd.names, key=lambda name: (name == leader, name))
+    with writing(etcd, tmp_path) as judged:
+        ended = etcd.play("reboot", nodewise_patch=PATCH.format(bad=second))
+        assert ("paused", 2) == (ended.outcome, ended.code), ended.said
+        assert "the patch command ended with 100 and said last: E: broken" in ended.summary["reason"]
+        assert {first} == {name for name, boot in etcd.everywhere(BOOT).items() if boot != boots[name]}
+        assert all(etcd.serves(name) for name in etcd.names)
+        rebooted = etcd.everywhere(BOOT)[first]
+        ended = etcd.play("reboot", nodewise_patch=PATCH.format(bad="nobody"))
+        assert ("changed", 0) == (ended.outcome, ended.code), ended.said
+        assert "valid" == judged().valid
+    now = etcd.everywhere(BOOT)
+    assert rebooted == now[first]
+    assert not {name for name, boot in now.items() if boot == boots[name]}
+    assert dict.fromkeys(etcd.names, "1") == etcd.everywhere("wc -l </root/patched")
+    assert etcd.data_whole()

@@ -82,6 +82,8 @@ class Simulated(Notes):
     warned: list[str]  # what an operator was warned of
     answer = False  # of an operator who is asked
     pause_is_ok = False
+    boots: Mapping[str, str] = MappingProxyType({})  # which start of itself a node is, other than the first
+    bad_patch = ""  # a host on which the command before the reboot fails
     setting = "plain"  # of every member, as the inventory says it
     told: dict[str, Any]  # the result of the last task
     cached: Mapping[str, dict[str, Any]] = MappingProxyType({})  # what a fact cache kept, by host
@@ -114,7 +116,7 @@ class Simulated(Notes):
         for host in self.members():
             if host not in self.lost:
                 node = self.module(f"{OURS}.modules.node_info", root=str(self.folder / host))
-                self.vars[host]["nodewise_node"] = {**node, "ahead_s": 0.0}
+                self.vars[host]["nodewise_node"] = {**node, "ahead_s": 0.0, "boot": self.boots.get(host, "first")}
         if self.vars[self.first()]["nodewise_run"]["tries"]:
             self.check, really = True, self.check
             for host in self.members():
@@ -262,6 +264,8 @@ class Simulated(Notes):
         self.act("step", node, name=step["name"], state="begun", node=True, step=step)
         if step["name"] == "configure":
             self.configure(node)
+        elif step["name"] == "reboot":
+            self.reboot(node)
         elif step["name"] == "drain":
             self.look(node, changes=True, handover=[node, self.vars[node]["nodewise_step"]["successor"]])
         else:
@@ -307,6 +311,12 @@ class Simulated(Notes):
             self.once("judge", name="finalize", gates=self.vars[self.first()]["nodewise_hop"]["finalize"]["after"])
         except NodewiseError as failed:
             self.once("step", name="finalize", state="failed", why=str(failed))
+
+    def reboot(self, node: str) -> None:
+        """A node that was patched is another start of itself."""
+        if node == self.bad_patch:
+            raise NodewiseError("the patch command ended with 100 and said last: E: broken. The node was not rebooted")
+        self.boots = {**self.boots, node: "second"}
 
     def configure(self, node: str) -> None:
         """What the role writes there, or would."""

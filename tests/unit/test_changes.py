@@ -228,6 +228,46 @@ def test_a_member_that_settings_left_down_has_its_former_ones_first(plain: Simul
     assert dict.fromkeys(NAMES, ("plain", "plain")) == settings(plain)
 
 
+# --- reboot ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_node_is_rebooted_the_leader_last(notes: Simulated) -> None:
+    """The plan names the command before it; who was rebooted in a run that did not end is not rebooted again."""
+    assert "changed" == notes.upgrade(kind="reboot", patch="apt-get -y upgrade")
+    assert dict.fromkeys(NAMES, "second") == notes.boots
+    assert ["n1", "n3", "n2"] == [r["node"] for r in notes.journal() if r.get("step") == "reboot" and r["phase"] == "begin"]
+    assert "apt-get -y upgrade" in notes.journal_plan()
+
+
+def test_reboots_are_gone_on_with(notes: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By which start of itself a node is."""
+    with monkeypatch.context() as closing:
+        paused_after(closing, 1)
+        assert "paused" == notes.upgrade(kind="reboot")
+    assert {"n1": "second"} == notes.boots
+    notes.boots = {**notes.boots, "n3": "by hand"}
+    notes.next_run()
+    assert "changed" == notes.upgrade(kind="reboot")
+    assert {"n1": "second", "n2": "second", "n3": "by hand"} == notes.boots
+
+
+def test_a_patch_that_fails_reboots_nobody(notes: Simulated) -> None:
+    """The run is paused: what the command did is not taken back, the member serves, no other node is touched."""
+    notes.bad_patch = "n1"
+    assert "paused" == notes.upgrade(kind="reboot", patch="false")
+    assert {} == notes.boots
+    assert {"n2": 0, "n3": 0} == {name: notes.starts()[name] for name in ("n2", "n3")}
+    reason = notes.summary()["reason"]
+    assert "the patch command ended with 100 and said last: E: broken. The node was not rebooted" in reason
+    assert "It runs, " in reason
+
+
+def test_a_patch_is_part_of_what_is_approved() -> None:
+    """Another command is another plan."""
+    plans = [planned("reboot", change.Change(waiting=["n1"], step="switch", patch=patch)) for patch in ("", "apt-get -y upgrade")]
+    assert plans[0].hash != plans[1].hash
+
+
 # --- who waits -------------------------------------------------------------------------------------------------------
 
 

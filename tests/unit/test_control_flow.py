@@ -729,6 +729,6 @@ def test_every_playbook_that_changes_a_cluster_takes_it() -> None:
         before = verbs[: verbs.index("lock")] if "lock" in verbs else verbs
         assert set(before) <= looking, path.name
         found[path.stem] = "lock" in verbs and verbs[-1] in ("unlock", "summary")  # the summary unlocks
-    assert {"provision", "restore", "wipe", "upgrade", "rollback", "restart", "configure"} == {
+    assert {"provision", "restore", "wipe", "upgrade", "rollback", "restart", "configure", "reboot"} == {
         name for name, takes in found.items() if takes
     }

@@ -64,10 +64,13 @@ class Podman:
         return [Container(c["Names"][0], c["State"], c.get("Labels") or {}) for c in json.loads(listed.stdout or "[]")]
 
     def create_node(self, spec: NodeSpec) -> None:
-        """The capabilities are what systemd's sandboxing of units and faults of the network need."""
+        """The capabilities are what systemd's sandboxing of units and faults of the network need.
+
+        A node that ends without having been stopped was rebooted: it starts again, as a machine does.
+        """
         self._podman(
             *("run", "--detach", "--pull=never", "--name", spec.name, "--hostname", spec.name),
-            *("--systemd=always", "--cap-add", "NET_ADMIN,SYS_ADMIN,SYS_PTRACE", "--log-driver", "k8s-file"),
+            *("--systemd=always", "--restart=always", "--cap-add", "NET_ADMIN,SYS_ADMIN,SYS_PTRACE", "--log-driver", "k8s-file"),
             *(("--device", FUSE) if Path(FUSE).exists() else ()),
             *("--volume", JOURNAL),  # without a name: it goes with the node, and outlives its being off
             *("--network", spec.network, "--ip", spec.address),
