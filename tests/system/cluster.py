@@ -164,9 +164,10 @@ class Cluster:
         assert "Traceback" not in done.stdout + done.stderr
         return Ended(done.returncode, done.stdout + done.stderr, folder)
 
-    def start(self, *words: str, controller: Path | None = None, **variables: Any) -> Running:
-        """Begin an upgrade and leave it running; from another checkout, which has its own runs, when one is given."""
-        command, env, folder = self.command("upgrade", *words, **self.given(**variables))
+    def start(self, *words: str, controller: Path | None = None, playbook: str = "upgrade", **variables: Any) -> Running:
+        """Begin an upgrade, or another playbook, and leave it running; from another checkout with its own runs, if one is given."""
+        given = self.given(**variables) if playbook == "upgrade" else variables
+        command, env, folder = self.command(playbook, *words, **given)
         if controller:
             env["ANSIBLE_CONFIG"] = str(controller / "ansible.cfg")
             env["NODEWISE_RUN_DIR"] = str(folder := controller / "runs" / folder.name)

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from nodewise.simulation.checkers.registry import merge
 from nodewise.simulation.harness import at_work, clients_of
 from nodewise.simulation.workloads.load import Shape
 from nodewise.simulation.workloads.registry import workload_named
+from tests.system import postgresql_cluster
 from tests.system.cluster import until
 from tests.system.etcd_cluster import Cluster, Ended
 
@@ -124,3 +126,44 @@ def test_nodes_are_patched_and_rebooted(etcd: Cluster, tmp_path: Path) -> None:
     assert not {name for name, boot in now.items() if boot == boots[name]}
     assert dict.fromkeys(etcd.names, "1") == etcd.everywhere("wc -l </root/patched")
     assert etcd.data_whole()
+
+
+@pytest.mark.slow
+def test_a_restart_whose_controller_is_killed(etcd: Cluster) -> None:
+    """A second one is refused while it holds the cluster; after its end the same command restarts only who was not restarted."""
+    etcd.reset()
+    starts = etcd.starts()
+    running = etcd.start(playbook="restart")
+    seen: list[str] = []
+
+    def second(record: dict[str, Any]) -> bool:
+        if (record["kind"], record["phase"], record.get("step")) == ("step", "begin", "switch") and record["node"] not in seen:
+            seen.append(record["node"])
+        return len(seen) == 2
+
+    assert running.until(second, 400)
+    refused = etcd.play("restart")
+    assert ("refused", True) == (refused.outcome, "holds the cluster" in refused.summary["reason"]), refused.said
+    running.kill()
+    ended = etcd.play("restart")
+    assert ("changed", 0) == (ended.outcome, ended.code), ended.said
+    assert {node: count + 1 for node, count in starts.items()} == etcd.starts()
+    assert seen[0] not in order(ended)
+
+
+@pytest.mark.slow
+def test_what_postgresql_has_pending_gets_its_restart(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Each server once, the primary last and after another took over; nothing is pending then, and the setting is in use."""
+    with postgresql_cluster.made(Path(tmp_path_factory.mktemp("runs"))) as cluster:
+        wanted = {"nodewise_postgresql_parameters": {"max_connections": "123"}}
+        assert 0 == cluster.play("provision", **wanted).code
+        until(lambda: all(cluster.patroni(node).get("pending_restart") for node in cluster.names), 60)
+        leader, servers, timeline = cluster.leader(), cluster.postmasters(), cluster.timeline()
+        ended = cluster.play("restart")
+        assert ("changed", 0) == (ended.outcome, ended.code), ended.said
+        assert not [node for node in cluster.names if cluster.patroni(node).get("pending_restart")]
+        assert {"123"} == {cluster.sql(node, "show max_connections") for node in cluster.names}
+        assert not set(servers.items()) & set(cluster.postmasters().items())
+        assert (leader, timeline + 1) == (order(ended)[-1], cluster.timeline())
+        assert leader != cluster.leader()
+        assert cluster.data_whole()
