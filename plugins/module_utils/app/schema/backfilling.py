@@ -19,6 +19,7 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.psql i
 
 LOOK_S = 0.5  # seconds between two looks at the replicas
 TOLD_S = 5.0  # seconds between two lines of progress in the unit's log
+CHUNK_MOST_S = 600.0  # after which the database is taken for gone
 CHUNK_S = 1.0  # a chunk that takes longer is halved, as others wait for its rows
 TABLE = """create schema if not exists nodewise;
 create table if not exists nodewise.backfill (id text primary key, service text not null, about json not null, last text,
@@ -31,14 +32,13 @@ TYPE = """select to_json(format_type(atttypid, atttypmod)) from pg_attribute whe
  and attname = {key_name} and not attisdropped"""
 AT = "select json_build_object('last', last, 'done', done is not null) from nodewise.backfill where id = {id}"
 # The key is looked for from a constant, so that an index is used; what another run did since is seen, and then nothing is changed.
-CHUNK = """with chunk as materialized (select {key} as k from {table} where {beyond}
-  exists (select from nodewise.backfill where id = {id} and done is null and last is not distinct from {last})
-  order by {key} limit {size}),
- filled as (update {table} t set {set} from chunk where t.{key} = chunk.k{where} returning 1)
- update nodewise.backfill set last = coalesce((select k::text from chunk order by chunk.k desc limit 1), last),
- rows = rows + (select count(*) from filled), scanned = scanned + (select count(*) from chunk), chunks = chunks + 1,
- changed = now(), done = case when (select count(*) from chunk) < {size} then now() end
- where id = {id} and done is null and last is not distinct from {last}
+CHUNK = """with chunk as materialized (select count(*) as n, (array_agg(k))[count(*)] as upto from (select {key} as k from {table}
+  where {beyond} exists (select from nodewise.backfill where id = {id} and done is null and last is not distinct from {last})
+  order by {key} limit {size}) keys),
+ filled as (update {table} t set {set} from chunk where {after} t.{key} <= chunk.upto{where} returning 1)
+ update nodewise.backfill set last = coalesce(chunk.upto::text, last), rows = rows + (select count(*) from filled),
+ scanned = scanned + chunk.n, chunks = chunks + 1, changed = now(), done = case when chunk.n < {size} then now() end
+ from chunk where id = {id} and done is null and last is not distinct from {last}
  returning json_build_object('last', last, 'done', done is not null, 'rows', rows, 'scanned', scanned, 'total', total)"""
 LAG = "select to_json(coalesce(max(extract(epoch from replay_lag)), 0)) from pg_stat_replication"
 
@@ -60,10 +60,12 @@ def fill(session: Session, about: dict[str, Any]) -> dict[str, Any]:
             looked = time.monotonic()
         last = "null" if at["last"] is None else literal(at["last"])
         beyond = "" if at["last"] is None else f"{words['key']} > {last}::{kind} and"
+        after = f"t.{beyond}" if beyond else ""
         began = time.monotonic()
-        at = session.ask(CHUNK.format(**words, size=size, last=last, beyond=beyond), 600) or session.ask(AT.format(**words))
+        chunk = CHUNK.format(**words, size=size, last=last, beyond=beyond, after=after)
+        at = session.ask(chunk, CHUNK_MOST_S) or session.ask(AT.format(**words))
         took = time.monotonic() - began
-        size = max(1, size // 2) if took > CHUNK_S else size
+        size = max(1, size // 2) if took > CHUNK_S else min(about["chunk"], size * 2)
         if about["rate"]:
             time.sleep(max(0.0, size / about["rate"] - took))
         if time.monotonic() - told > TOLD_S or at["done"]:
