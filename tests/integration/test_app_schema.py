@@ -207,6 +207,22 @@ def test_a_stranger(orders: Orders) -> None:
         assert ([], ["report: false ends with 1: ''"]) == (seen["undeclared"], seen["waiting"])
 
 
+def test_another_user_on_a_member(orders: Orders) -> None:
+    """A member's own sessions are known by its address and by the user of the database; another user there is a stranger."""
+    orders.sql(f"create role report login password '{orders.cluster.password}'")
+    url = orders.schema["database"]
+    with (
+        Session(url, orders.cluster.password, "orders") as own,
+        Session(url.replace("nodewise@", "report@"), orders.cluster.password, "report") as other,
+    ):
+        own.ask("select 1")
+        other.ask("select 1")
+        (address,) = {one["address"] for one in state(orders.schema)["undeclared"]}
+        on_member = {**orders.schema, "members": [{"name": "n1", "address": address}]}
+        assert ["report"] == [one["user"] for one in state(on_member)["undeclared"]]
+    orders.sql("drop role report")
+
+
 def test_changed_by_hand(orders: Orders) -> None:
     """It is another fingerprint; rows are not."""
     before = state(orders.schema)["fingerprint"]

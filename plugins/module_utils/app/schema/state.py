@@ -37,7 +37,8 @@ PRINT = rf"""select to_json(md5(coalesce(string_agg(line, chr(10) order by line 
 INVALID = """select coalesce(json_agg(indexrelid::regclass::text order by 1), '[]') from pg_index
  where not indisvalid and not exists (select from pg_stat_progress_create_index p where p.index_relid = indexrelid)"""
 SESSIONS = f"""select coalesce(json_agg(json_build_object('pid', pid, 'user', usename, 'application', application_name,
- 'address', host(client_addr), 'age_s', round(extract(epoch from now() - backend_start)))), '[]') from pg_stat_activity
+ 'address', host(client_addr),
+ 'own', usename = current_user, 'age_s', round(extract(epoch from now() - backend_start)))), '[]') from pg_stat_activity
  where datname = current_database() and pid != pg_backend_pid() and backend_type = 'client backend'
  and application_name not like '{OURS} %'"""  # noqa: S608  (a word of ours)
 REPLICAS = """select coalesce(json_agg(json_build_object('name', application_name, 'behind', pg_wal_lsn_diff({}, replay_lsn))),
@@ -151,9 +152,10 @@ def filled(words: list[str], given: dict[str, Any], version: str) -> list[str]:
 
 
 def undeclared(session: Session, given: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the sessions that are neither a member's nor a declared consumer's."""
+    """Return the sessions that are neither a member's own, as the same user of the database, nor a declared consumer's."""
     own = {member["address"] for member in given["members"]}
-    return [one for one in session.ask(SESSIONS) if one["address"] not in own and not _declared(one, given["consumers"])]
+    strange = [one for one in session.ask(SESSIONS) if not (one.pop("own") and one["address"] in own)]
+    return [one for one in strange if not _declared(one, given["consumers"])]
 
 
 def _declared(one: dict[str, Any], consumers: list[dict[str, str]]) -> bool:
