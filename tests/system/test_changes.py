@@ -133,17 +133,22 @@ def test_a_restart_whose_controller_is_killed(etcd: Cluster) -> None:
     """A second one is refused while it holds the cluster; after its end the same command restarts only who was not restarted."""
     etcd.reset()
     starts = etcd.starts()
-    running = etcd.start(playbook="restart")
-    seen: list[str] = []
+    running, seen = etcd.start(playbook="restart", nodewise_soak=45), list[str]()
 
-    def second(record: dict[str, Any]) -> bool:
-        if (record["kind"], record["phase"], record.get("step")) == ("step", "begin", "switch") and record["node"] not in seen:
-            seen.append(record["node"])
-        return len(seen) == 2
+    def begins(count: int) -> Callable[[dict[str, Any]], bool]:
+        """Whether so many members were begun."""
 
-    assert running.until(second, 400)
-    refused = etcd.play("restart")
+        def reached(record: dict[str, Any]) -> bool:
+            if (record["kind"], record["phase"], record.get("step")) == ("step", "begin", "switch") and record["node"] not in seen:
+                seen.append(record["node"])
+            return len(seen) == count
+
+        return reached
+
+    assert running.until(begins(1), 400)
+    refused = etcd.play("restart")  # while the first one is watched
     assert ("refused", True) == (refused.outcome, "holds the cluster" in refused.summary["reason"]), refused.said
+    assert running.until(begins(2), 400)
     running.kill()
     ended = etcd.play("restart")
     assert ("changed", 0) == (ended.outcome, ended.code), ended.said
