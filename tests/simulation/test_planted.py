@@ -173,6 +173,7 @@ class NoFencing(EtcdClient):
         return msgspec.structs.replace(operation, type="ok")
 
 
+@pytest.mark.slow
 @BOTH
 def test_a_lock_without_fencing(net: Testnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: bool) -> None:
     """Two holders write, as one of them slept for longer than its lease lasts."""

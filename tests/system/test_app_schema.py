@@ -18,6 +18,8 @@ from tests.orders import NEW, OLD, release
 from tests.system.app_cluster import Described, Requests, made
 from tests.system.cluster import Ended
 
+pytestmark = pytest.mark.slow
+
 ROWS = 100_000
 URL = "postgresql://orders@database/orders"
 PASSWORD = "correct-horse-battery"  # noqa: S105  (of a testnet)
