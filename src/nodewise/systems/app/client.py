@@ -82,11 +82,13 @@ class KeysClient(Client):
         """Set a key, or read one. Whatever was asked and not answered as expected may have happened."""
         reads = operation.f == "read"
         try:
-            value = self.get(operation.key) if reads else self.set(operation.key, str(operation.value))
+            if reads:
+                return msgspec.structs.replace(operation, type="ok", value=self.get(operation.key))
+            self.set(operation.key, str(operation.value))
         except OSError as error:
             outcome = "fail" if reads or isinstance(error, NothingSent) else "info"
             return msgspec.structs.replace(operation, type=outcome, error=f"{type(error).__name__}: {error}")
-        return msgspec.structs.replace(operation, type="ok", **({"value": value} if reads else {}))
+        return msgspec.structs.replace(operation, type="ok")
 
     def get(self, key: str) -> str | None:
         """The value of a key; None where there is none."""

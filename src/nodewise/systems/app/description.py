@@ -212,8 +212,8 @@ def problems(app: App) -> Iterator[str]:
     }
     yield from (line for line, wrong in said.items() if wrong)
     for name, lacks in (("get", ("{key}",)), ("set", ("{key}", "{value}"))) if app.workload else ():
-        one: Http = getattr(app.workload, name)
-        sent = f"{one.path} {one.body} {one.headers}"
+        asked: Http = getattr(app.workload, name)
+        sent = f"{asked.path} {asked.body} {asked.headers}"
         yield from (f"workload.{name}: expected {word} in its path, body or headers" for word in lacks if word not in sent)
     for kind in ("environment", "secrets"):
         names = (name for name in getattr(app, kind) if not ENVIRONMENT.fullmatch(name))
