@@ -23,9 +23,8 @@ from nodewise.simulation.again import fixed, recorded
 from nodewise.simulation.faults.host import Scene
 from nodewise.simulation.regression import keep
 from nodewise.simulation.scenario import Scenario, load
-from nodewise.systems import catalog
 
-SYSTEM = next(iter(catalog.names()))
+SYSTEM = "etcd"
 FAULTS: list[dict[str, Any]] = [
     {"id": "cut", "kind": "partition", "from": "leader", "at": "2..9s", "for": "3..8s"},
     {"id": "still", "kind": "pause", "target": "leader", "after": "cut", "for": 3},
