@@ -22,7 +22,6 @@ WITHOUT_A_LEASE = {
     "etcd_backup",
     "etcd_mixed_version_check",
     "fault",  # of test hosts, with a lock of its own
-    "node_files",
     "postgresql_amcheck",
     "postgresql_backup",
     "postgresql_mixed_version_check",

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, cast
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.failure import Failure
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.program import environment
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.text import cut
 
 CONNECT_S = 5
 _TELLS = re.compile(r"ERROR:|FATAL:|error:|(Error|Exception|Violation)\b")  # of psql, and the last line of a traceback
@@ -56,7 +57,7 @@ class Session:
         try:
             return json.loads(printed) if printed else None
         except ValueError:
-            raise DatabaseError(f"expected one JSON value, found {printed[:60]!r}") from None
+            raise DatabaseError(f"expected one JSON value, found {cut(printed, 60)!r}") from None
 
     def end(self) -> str:
         """End it, and return what it complained about."""
@@ -87,7 +88,7 @@ def complaint(text: str) -> str:
     """Return the line of a complaint that says why."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     telling = [line for line in lines if _TELLS.search(line)] or lines
-    return telling[-1][:300] if telling else ""
+    return cut(telling[-1], 300) if telling else ""
 
 
 def literal(value: str) -> str:

@@ -19,6 +19,7 @@ from nodewise.errors import UsageError
 from nodewise.model import Operation
 from nodewise.simulation.workloads.client import Client, ClientFactory, Credentials
 from nodewise.systems.app.description import Http, Keys, read
+from nodewise.text import cut
 
 TIMEOUT = 2.0  # seconds for an answer
 NO_SUCH_KEY = 404
@@ -154,5 +155,5 @@ def _connection(wanted: Http, host: str, port: int) -> http.client.HTTPConnectio
 
 def _expected(wanted: Http, status: int, text: str) -> str:
     if status != wanted.status:
-        raise Answered(f"status {status}, expected {wanted.status}: {text[:80]}")
+        raise Answered(f"status {status}, expected {wanted.status}: {cut(text, 80)}")
     return text

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nodewise.errors import UsageError
+from nodewise.text import cut
 
 # Rules that refuse a migration, and what each statement would do. squawk's other rules are advice.
 REWRITES = "rewrites the table"
@@ -65,7 +66,7 @@ class Finding(NamedTuple):
         return hashlib.sha256("\0".join(self).encode()).hexdigest()[:8]
 
     def __str__(self) -> str:
-        said = f": {' '.join(self.statement.split())[:200]}" if self.statement else ""
+        said = f": {cut(' '.join(self.statement.split()), 200)}" if self.statement else ""
         return f"{self.revision} {self.why}{said} ({self.hash})"
 
 
@@ -135,4 +136,4 @@ def _squawk(sql: str) -> list[dict[str, Any]]:
     try:
         return list(json.loads(done.stdout or "[]"))
     except ValueError:
-        raise UsageError(f"squawk failed: {(done.stderr or done.stdout).strip()[:200]}") from None
+        raise UsageError(f"squawk failed: {cut((done.stderr or done.stdout).strip(), 200)}") from None
