@@ -58,7 +58,8 @@ class Table:
     def disturbed(self, room: int) -> Iterator[Text]:
         """A line for each node of a scenario in which nothing is upgraded: the faults that it has now."""
         nodes = list(self.board.nodes.values())
-        shown = nodes if len(nodes) <= room else nodes[: room - 1]
+        whole = room if len(nodes) <= room else room - 1
+        shown = nodes[:whole]
         for node in shown:
             row = padded(self.name(node, max(map(len, self.board.nodes))), max(map(len, self.board.nodes)) + 2)
             held = [name for name in self.board.faults if node.name in self.board.where.get(name, ())]
