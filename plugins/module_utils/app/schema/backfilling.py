@@ -104,7 +104,7 @@ def main() -> None:
             hold(session)
             fill(session, given)
     except DatabaseError as error:
-        sys.exit(str(error))
+        raise SystemExit(str(error)) from None
 
 
 if __name__ == "__main__":
