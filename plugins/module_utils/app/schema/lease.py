@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+import time
+
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.psql import DatabaseError, Session
 
 KEY = 7235421190654203
+LINGERS_S = 5.0
+LOOK_S = 0.2
 HOLDER = f"""select json_build_object('pid', a.pid, 'application', a.application_name, 'address', host(a.client_addr),
  'age_s', round(extract(epoch from now() - a.backend_start))) from pg_locks l join pg_stat_activity a using (pid)
  where l.locktype = 'advisory' and l.granted and l.objsubid = 1 and l.database = (select oid from pg_database
@@ -15,11 +19,20 @@ HOLDER = f"""select json_build_object('pid', a.pid, 'application', a.application
 
 
 def hold(session: Session) -> None:
-    """Take it, for as long as the session lasts. DatabaseError names who has it."""
-    if session.ask(f"select to_json(pg_try_advisory_lock({KEY}))"):
-        return
+    """Take it, for as long as the session lasts. DatabaseError names who has it.
+
+    A session that has just ended may have it for another moment.
+    """
+    until = time.monotonic() + LINGERS_S
+    while not session.ask(f"select to_json(pg_try_advisory_lock({KEY}))"):
+        if time.monotonic() > until:
+            raise DatabaseError(_held(session))
+        time.sleep(LOOK_S)
+
+
+def _held(session: Session) -> str:
     who = session.ask(HOLDER) or {}
-    raise DatabaseError(
+    return (
         f"the schema of this database is being changed by '{who.get('application')}' (pid {who.get('pid')}, from "
         f"{who.get('address') or 'this host'}, since {who.get('age_s')} s); wait until that has ended"
     )
