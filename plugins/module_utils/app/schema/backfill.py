@@ -16,12 +16,12 @@ from typing import Any
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema import backfilling, lease, psql, state
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.lease import hold
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.psql import DatabaseError, Session, literal
-from ansible_collections.nodewise.cluster.plugins.module_utils.host import failure, program
+from ansible_collections.nodewise.cluster.plugins.module_utils.host import failure, program, text
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.files import write_all
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.program import PYTHON, environment
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import Unit
 
-PARTS: list[ModuleType] = [failure, program, psql, lease, backfilling]
+PARTS: list[ModuleType] = [failure, text, program, psql, lease, backfilling]
 POLL_S = 0.5
 AGAIN = "update nodewise.backfill set last = null, done = null, scanned = 0, rows = 0, chunks = 0, begun = now()"
 
