@@ -25,6 +25,7 @@ from nodewise.simulation.workloads.registry import workload_named, workloads_kno
 from nodewise.systems import catalog
 from nodewise.testnet import provision
 from nodewise.testnet.home import checkout
+from nodewise.testnet.request import Request
 from nodewise.text import nearest
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -145,6 +146,7 @@ class Scenario(msgspec.Struct, forbid_unknown_fields=True):
 
     def fit(self) -> Scenario:
         """Itself, where its faults can be done to its cluster, whatever is drawn. Raises UsageError."""
+        Request(nodes=self.cluster.nodes).check()
         self.events(0)
         return self
 
