@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema import alembic, sql
-from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.psql import DatabaseError, complaint, literal
+from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema import alembic, backfilling, migrate, sql
+from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.psql import DatabaseError, Session, complaint, literal
+from ansible_collections.nodewise.cluster.plugins.module_utils.host import process
 from nodewise.cli.main import nodewise
 from nodewise.errors import UsageError
 from nodewise.fields import fields
@@ -237,6 +239,61 @@ def test_texts_in_sql() -> None:
 def test_why_a_command_failed(said: str, why: str) -> None:
     """The line that says it."""
     assert why == complaint(said)
+
+
+@pytest.mark.parametrize(("program", "says"), [("exit 0", "squawk failed: "), ("echo no such rule >&2; exit 2", "no such rule")])
+def test_a_linter_that_says_nothing_has_linted_nothing(
+    program: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says [] of what is good: without a word it was ended, or could not begin."""
+    (tmp_path / "squawk").write_text(f"#!/bin/sh\n{program}\n")
+    (tmp_path / "squawk").chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python3"))
+    with pytest.raises(UsageError, match=says):
+        lint([{"phase": "expand", "revision": "e1", "sql": "drop table orders;", "gap": ""}])
+
+
+class Asked(Session):
+    """A session that answers what it is told to."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+
+    def ask(self, _statement: str, _timeout: float = 10.0) -> Any:
+        """The next answer; the last one stays."""
+        found = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+RUNS = {"seen": False, "blockers": []}
+
+
+@pytest.mark.parametrize(
+    ("answers", "says"),
+    [((RUNS,), "expand did not end within 0.5 s, and was ended"), ((RUNS, RUNS, DatabaseError("it is gone")), "it is gone")],
+    ids=["takes too long", "the lease is lost"],
+)
+def test_nothing_of_a_command_goes_on_by_itself(answers: tuple[Any, ...], says: str, tmp_path: Path) -> None:
+    """What it began ends with it, when its time is over and when nobody holds the database for it any more."""
+    folder = tmp_path / "releases/1.0.0/files"
+    folder.mkdir(parents=True)
+    command = ["sh", "-c", "sleep 60 & echo $! >child; wait"]
+    about = {"service": "orders", "root": str(tmp_path), "database": "d", "password": "", "user": "", "environment": {}}
+    about |= {"commands": {"expand": command}, "lock_timeout": 2.0, "retries": 0, "timeout": 0.5}
+    late = Asked("now", *[RUNS] * 30, *answers) if len(answers) > 1 else Asked("now", *answers)
+    with pytest.raises(DatabaseError, match=says):
+        migrate._once(late, about, "expand", "1.0.0")
+    child = int((folder / "child").read_text())
+    assert process.began(child) is None
+
+
+def test_a_lag_that_is_not_shown_is_not_none() -> None:
+    """To a user without pg_monitor all of a replica is null: the backfill ends, and says what it needs."""
+    backfilling._wait_for_replicas(Asked(20.0, 0.0), 10.0)
+    with pytest.raises(DatabaseError, match="grant it pg_monitor"):
+        backfilling._wait_for_replicas(Asked(None), 10.0)
 
 
 def test_linted_by_the_command(tmp_path: Path) -> None:

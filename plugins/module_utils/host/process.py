@@ -8,11 +8,15 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import signal
+import subprocess
+import time
 from contextlib import suppress
-from typing import Container
+from typing import Any, Container
 
 DELETED = " (deleted)"  # what the kernel adds to a program that was removed or replaced under its process
 INTERPRETER = re.compile(r"(python|perl|bash|dash|sh)[\d.]*")
+TICK = 0.05  # seconds between looks
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 LISTED = os.path.exists(f"/proc/self/task/{os.getpid()}/children")  # not every kernel lists them
@@ -70,6 +74,18 @@ def group(number: int) -> list[int]:
     """Return the processes of a process group that have not ended."""
     every = ((int(name), _stat(int(name))) for name in os.listdir("/proc") if name.isdigit())
     return [pid for pid, fields in every if fields[2:3] == [str(number)] and fields[0] not in "ZX"]
+
+
+def end_group(process: subprocess.Popen[Any], patience: float = 10) -> None:
+    """Kill what is left of the process group of a program that was started in a session of its own, and see it gone.
+
+    pg_basebackup that fails leaves its receiver of the WAL behind for a moment, which writes into a folder that we remove.
+    """
+    os.killpg(process.pid, signal.SIGKILL)
+    until = time.monotonic() + patience
+    while group(process.pid) and time.monotonic() < until:
+        time.sleep(TICK)
+    process.wait()
 
 
 def state(pid: int) -> str:

@@ -14,7 +14,7 @@ import time
 from typing import IO, Any, Callable
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.caller import Called
-from ansible_collections.nodewise.cluster.plugins.module_utils.host.process import end_with_parent, group
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.process import end_group, end_with_parent
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.program import environment
 from ansible_collections.nodewise.cluster.plugins.module_utils.postgresql.access import Access, PostgresqlError, complaint
 
@@ -95,18 +95,6 @@ def end(process: subprocess.Popen[Any], number: int, patience: float = 10) -> No
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def end_group(process: subprocess.Popen[Any], patience: float = 10) -> None:
-    """Kill what is left of a program's process group, and see it gone.
-
-    pg_basebackup that fails leaves its receiver of the WAL behind for a moment, which writes into a folder that we remove.
-    """
-    os.killpg(process.pid, signal.SIGKILL)
-    until = time.monotonic() + patience
-    while group(process.pid) and time.monotonic() < until:
-        time.sleep(TICK)
-    process.wait()
 
 
 def last_words(stream: IO[bytes]) -> str:

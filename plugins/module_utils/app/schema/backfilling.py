@@ -40,7 +40,9 @@ CHUNK = """with chunk as materialized (select count(*) as n, (array_agg(k))[coun
  scanned = scanned + chunk.n, chunks = chunks + 1, changed = now(), done = case when chunk.n < {size} then now() end
  from chunk where id = {id} and done is null and last is not distinct from {last}
  returning json_build_object('last', last, 'done', done is not null, 'rows', rows, 'scanned', scanned, 'total', total)"""
-LAG = "select to_json(coalesce(max(extract(epoch from replay_lag)), 0)) from pg_stat_replication"
+# Without pg_monitor all of a replica is null, which is not that it is not behind.
+LAG = """select to_json(case when not coalesce(bool_or(state is null), false) then coalesce(max(extract(epoch from replay_lag)), 0)
+ end) from pg_stat_replication"""
 
 
 def fill(session: Session, about: dict[str, Any]) -> dict[str, Any]:
@@ -91,7 +93,9 @@ def _words(about: dict[str, Any]) -> dict[str, str]:
 
 
 def _wait_for_replicas(session: Session, most: float) -> None:
-    while session.ask(LAG) > most:
+    while (behind := session.ask(LAG)) is None or behind > most:
+        if behind is None:
+            raise DatabaseError("how far replicas are behind is not shown to this user; grant it pg_monitor")
         time.sleep(LOOK_S)
 
 

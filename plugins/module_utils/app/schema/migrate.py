@@ -15,6 +15,7 @@ from typing import Any
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema import state
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.lease import hold
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.psql import DatabaseError, Session, complaint, literal
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.process import end_group
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.program import environment
 
 POLL_S = 0.05
@@ -92,14 +93,16 @@ def _once(session: Session, schema: dict[str, Any], phase: str, version: str) ->
     blockers: list[dict[str, Any]] = []
     with tempfile.TemporaryFile() as output:
         process = begun(schema, phase, version, mark, output)
-        while process.poll() is None:
-            now = session.ask(asked)
-            seen, blockers = seen or now["seen"], now["blockers"] or blockers
-            if time.monotonic() > until:
-                process.kill()
-                process.wait()
-                raise DatabaseError(f"{phase} did not end within {schema['timeout']:g} s, and was ended")
-            time.sleep(POLL_S if seen else POLL_S / 10)
+        try:
+            while process.poll() is None:
+                now = session.ask(asked)
+                seen, blockers = seen or now["seen"], now["blockers"] or blockers
+                if time.monotonic() > until:
+                    raise DatabaseError(f"{phase} did not end within {schema['timeout']:g} s, and was ended")
+                time.sleep(POLL_S if seen else POLL_S / 10)
+        finally:
+            if process.poll() is None:  # nobody would hold the lease of the database for it any more
+                end_group(process)
         output.seek(0)
         return process.returncode, output.read().decode("utf-8", "replace"), seen, blockers
 
@@ -121,9 +124,9 @@ def started(schema: dict[str, Any], command: list[str], version: str, mark: str,
     )
     env["PATH"] = f"{state.filled(['{bin}'], schema, version)[0]}:{env['PATH']}"
     user = ["runuser", "-u", schema["user"], "--"] if schema["user"] and os.geteuid() == 0 else []
-    folder = state.files_of(schema, version)
+    to: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": out[0], "stderr": out[1], "start_new_session": True}
     try:
-        return subprocess.Popen([*user, *command], stdin=subprocess.DEVNULL, stdout=out[0], stderr=out[1], env=env, cwd=folder)
+        return subprocess.Popen([*user, *command], env=env, cwd=state.files_of(schema, version), **to)
     except OSError as error:
         raise DatabaseError(f"{error.filename or command[0]}: {error.strerror}") from None
 

@@ -12,6 +12,7 @@ from typing import Any
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema import alembic, sql, state
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.migrate import started
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.psql import DatabaseError, Session, complaint
+from ansible_collections.nodewise.cluster.plugins.module_utils.host.process import end_group
 
 OFFLINE_S = 120.0
 
@@ -49,8 +50,7 @@ def _offline(schema: dict[str, Any], phase: str, version: str, left: list[str]) 
         try:
             code = process.wait(OFFLINE_S)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            end_group(process)
             raise DatabaseError(f"it did not print its SQL within {OFFLINE_S:g} s") from None
         output.seek(0)
         errors.seek(0)

@@ -44,6 +44,7 @@ RULES = {
     "ban-concurrent-index-creation-in-transaction": "cannot be run in a transaction",
     "syntax-error": "cannot be read",
 }
+LINT_S = 60
 CONTRACT = {"ban-drop-column", "ban-drop-table", "ban-drop-not-null"}  # what it is there for
 # What squawk has no rule for.
 MORE = {
@@ -130,10 +131,12 @@ def _squawk(sql: str) -> list[dict[str, Any]]:
     program = Path(sys.executable).parent / "squawk"
     command = [str(program) if program.exists() else "squawk", "--reporter", "json"]
     try:
-        done = subprocess.run(command, input=sql, capture_output=True, text=True, timeout=60, check=False, cwd="/")
+        done = subprocess.run(command, input=sql, capture_output=True, text=True, timeout=LINT_S, check=False, cwd="/")
     except FileNotFoundError:
         raise UsageError("migrations are linted by squawk, which is not installed: pip install 'nodewise[schema]'") from None
+    except subprocess.TimeoutExpired:
+        raise UsageError(f"squawk did not end within {LINT_S} s, so the migrations were not linted") from None
     try:
-        return list(json.loads(done.stdout or "[]"))
+        return list(json.loads(done.stdout))  # it says [] of what it has nothing against: no word is no answer
     except ValueError:
         raise UsageError(f"squawk failed: {cut((done.stderr or done.stdout).strip(), 200)}") from None
