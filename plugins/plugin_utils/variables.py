@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ansible.errors import AnsibleError
 from ansible.parsing.vault import VaultHelper
 
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import NodewiseError, nearest, renamed
@@ -30,6 +32,7 @@ require_rehearsal rehearsals rehearsal_keys recover confirm strict upgrade_path"
 ONE_RUN = frozenset(PREFIX + name for name in RUN.split())
 SECRET = re.compile(r"password|passphrase|secret|token|credential|(^|_)key$", re.IGNORECASE)
 USERINFO = re.compile(r"//[^/@\s]+@")
+LEAST = 4  # characters of a secret that is looked for within other text, as everywhere: docs/smoke.md
 REPLACED = "replaced-by-nodewise"  # in the place of a secret
 
 
@@ -55,8 +58,9 @@ def _vaulted(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for one in value:
             yield from _vaulted(one)
-    elif VaultHelper.get_ciphertext(value, with_tags=False) is not None and str(value):
-        yield str(value)
+    elif VaultHelper.get_ciphertext(value, with_tags=False) is not None:
+        with suppress(AnsibleError):  # what cannot be decrypted here is part of no value that was read here
+            yield str(value)
 
 
 def _without_secrets(name: str, value: Any, vaulted: Collection[str]) -> Any:
@@ -66,7 +70,7 @@ def _without_secrets(name: str, value: Any, vaulted: Collection[str]) -> Any:
         return REPLACED
     if isinstance(value, list | tuple):
         return [_without_secrets(name, one, vaulted) for one in value]
-    if any(secret in str(value) for secret in vaulted):
+    if any(secret == str(value) or (len(secret) >= LEAST and secret in str(value)) for secret in vaulted):
         return REPLACED
     return USERINFO.sub(f"//{REPLACED}@", value) if isinstance(value, str) else value
 

@@ -8,11 +8,14 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from unittest.mock import Mock
 
 import msgspec
 import pytest
 from ansible._internal._datatag._tags import VaultedValue
+from ansible.errors import AnsibleError
 from ansible.module_utils._internal._datatag import AnsibleTagHelper
+from ansible.parsing.vault import EncryptedString
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
@@ -255,6 +258,17 @@ def test_what_came_out_of_a_vault_is_kept_nowhere() -> None:
     found = variables.carried([host], host, [])
     url = f"https://{variables.REPLACED}@there/x"
     assert {"nodewise_suite": [variables.REPLACED, "core"], "nodewise_releases": {"2": url}} == found
+
+
+def test_a_vault_that_cannot_be_opened_is_somebody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody can read here is in no value that was read; a secret of a letter is looked for as a whole value only."""
+    monkeypatch.setattr(EncryptedString, "_decrypt", Mock(side_effect=AnsibleError("no vault secrets were found")))
+    short = AnsibleTagHelper.tag("e", VaultedValue(ciphertext="$ANSIBLE_VAULT;1.1;AES256"))
+    host = {"nodewise_suite": "core", "nodewise_note": "e"}
+    found = variables.carried(
+        [host], {**host, "theirs": EncryptedString(ciphertext="$ANSIBLE_VAULT;1.1;AES256"), "mine": short}, []
+    )
+    assert {"nodewise_suite": "core", "nodewise_note": variables.REPLACED} == found
 
 
 def test_a_scenario_gives_its_faults() -> None:
