@@ -47,7 +47,7 @@ class ActionModule(ApprovingAction):
         if args["first"]:
             run.begin("roll")
         leases = [plain(task_vars["hostvars"][name].get("nodewise_lease") or {}) for name in task_vars["nodewise_run"]["members"]]
-        if old(run, args["fresh"]) or any(lease.due(one, hop["soak"] + hop["wait"]) for one in leases):
+        if old(run, args["fresh"]) or any(lease.due(one, hop["hold_s"]) for one in leases):
             return {"ansible_facts": {"nodewise_batch": todo(task_vars, "look_and_resolve")}}
         return self.resolve(task_vars)
 

@@ -22,7 +22,7 @@ from ansible.utils.vars import load_extra_vars
 from ansible_collections.nodewise.cluster.plugins.plugin_utils import variables
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.clusters import find
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
-    STAYING,
+    KINDS,
     EngineAction,
     NodewiseError,
     Paused,
@@ -88,7 +88,7 @@ class ActionModule(EngineAction):
             waits = getattr(error, "reason_code", None)  # of a run that is paused
             facts.update(halt(run, "paused" if waits else "refused", str(error), waits)["ansible_facts"])
         else:
-            if args["kind"] in ("upgrade", "rollback", *STAYING):
+            if args["kind"] in KINDS:
                 run.begin("probe")
         return {"ansible_facts": facts}
 
@@ -172,7 +172,7 @@ def killed(run: Run, cluster: str) -> list[str]:
     for other in map(Run, reversed(earlier)):
         with suppress(NodewiseError, OSError, ValueError):  # a record that cannot be read says nothing
             about = other.read_json("run.json")
-            if about.get("cluster") == cluster and about.get("kind") in ("upgrade", "rollback", *STAYING):
+            if about.get("cluster") == cluster and about.get("kind") in KINDS:
                 if other.read_json("summary.json").get("outcome") or not lease.dead(about.get("controller") or {}):
                     return []
                 return [f"run {other.id} was killed and has no summary; `nodewise runs {other.id}` shows how far it came"]

@@ -50,13 +50,14 @@ class ActionModule(ApprovingAction):
         run.note(f"hop {index + 1} of {len(made.hops)}: {hop.start} → {hop.to}", hop=index, acts_as=acts_as)
         checks = [{"role": role, "verb": "deep_check"}] if made.settings.deep_check else []
         checks += [{"role": "nodewise.cluster.smoke", "verb": "run"}] if made.settings.suites else []
+        wait = args["package_wait"] if installs(hop) else 0.0
+        reboot = 2 * args["reboot_deadline"] if made.kind == "reboot" else 0.0  # the command before it, and the way back
         about = {
             "index": index,
             "finalize": msgspec.to_builtins(made.finalize),
             "checks": checks,
-            # For so long the cluster has to stay ours: a command before a reboot, and the reboot, take their time.
-            "soak": made.settings.soak + (2 * args["reboot_deadline"] if made.kind == "reboot" else 0.0),
-            "wait": args["package_wait"] if installs(hop) else 0.0,
+            "wait": wait,
+            "hold_s": made.settings.soak + wait + reboot,
         }
         return {"nodewise_hop": about}
 

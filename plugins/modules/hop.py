@@ -13,7 +13,8 @@ module: hop
 short_description: Take a cluster through one hop of its way
 version_added: 0.1.0
 description:
-  - Sets the fact V(nodewise_release), the current release, and V(nodewise_hop) (index, finalize, checks, soak, wait).
+  - Sets the fact V(nodewise_release), the current release, and V(nodewise_hop) (index, finalize, checks, wait, and hold_s,
+    the seconds for which a batch needs the cluster).
   - Ends the run when the last hop was made, when one could not be finished, or when nobody approved to go on.
 options:
   index:

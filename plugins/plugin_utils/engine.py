@@ -29,7 +29,7 @@ try:
     from nodewise import __version__, files, renamed
     from nodewise.errors import GateFailed, NodewiseError, Paused, Refused
     from nodewise.model import (
-        STAYING,
+        KINDS,
         Artifact,
         Hop,
         Observation,
@@ -74,7 +74,7 @@ except ImportError as missing:
     __version__ = ahead = approval = Artifact = attempt = backups = change = components = decide = declaration = describe = None
     ending = good = Hop = hops_through = judge_back = judge_step = lease = load_rules = memory = msgspec = new_folder = None
     Observation = order = Outcome = Plan = plan = pypi = refuse_short_window = refuse_unfit = refuse_unready = recovered_to = None
-    refuse_unrehearsed = rehearsal = Release = STAYING = unrehearsed = None
+    refuse_unrehearsed = rehearsal = Release = KINDS = unrehearsed = None
     busy = earlier = files = holds = installs = midway = nearest = noticed = ReasonCode = renamed = None
     Resolver = roll = Run = Settings = smoke_finish = smoke_report = smoke_session = smoke_suite = smoke_verdict = None
     soak = sources = status = Step = Subject = summarized = unseen = Version = versions_ahead = None
@@ -82,8 +82,8 @@ except ImportError as missing:
     runs = waived = way_back = worth_collecting = wrapped = None
 
 __all__ = [
+    "KINDS",
     "ON_CONTROLLER",
-    "STAYING",
     "ApprovingAction",
     "Artifact",
     "EngineAction",

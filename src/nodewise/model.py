@@ -10,7 +10,7 @@ entry in `errors`, never 0 or "".
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -50,6 +50,7 @@ ReasonCode = Literal[  # why a run is paused, or needs an operator: docs/glossar
 
 BACK = ("members_expected", "members_serving", "node_at_target", "fingerprints_equal")  # where a system does not say more
 GOOD: tuple[Outcome, ...] = ("upgraded", "changed", "unchanged", "planned", "passed")
+KINDS: tuple[Kind, ...] = get_args(Kind)
 STAYING: tuple[Kind, ...] = ("restart", "configure", "reboot")  # kinds of a run that changes no version
 
 
