@@ -134,13 +134,17 @@ class ActionModule(EngineAction):
         made = plan.make(subject, declared, observations, route, settings, args["gates"])
         made.gaps = [*self.gaps(made, args, task_vars), *declared.gaps]
         made.gaps += waived(made, nodes)
+        self.refuse(run, made, nodes, args, about)
+        return made
+
+    def refuse(self, run: Run, made: Plan, nodes: dict[str, Any], args: dict[str, Any], about: dict[str, Any]) -> None:
+        """Raise Refused for a plan that these nodes, the window or a rehearsal do not allow; warn of who is at work on a node."""
         refuse_unfit(made, nodes)
         took = earlier(run.folder, made.cluster, made.component, made.kind)
         window = [datetime.fromisoformat(about[key]) if about[key] else None for key in ("window_start", "window_end")]
         refuse_short_window(made, took.of(made) if took else None, *window, datetime.now().astimezone())
         self.warn(busy(made, nodes), run)
         self.rehearsed(run, made, args)
-        return made
 
     def rehearsed(self, run: Run, made: Plan, args: dict[str, Any]) -> None:
         """Refuse a plan that nobody rehearsed, where that is asked for; with --check, whose record is rehearsed, it is a gap."""
