@@ -86,7 +86,7 @@ class Orders:
 
     def fill(self, rows: int) -> None:
         """Put rows into the table of 1.0.0."""
-        self.sql(f"insert into orders (name) select 'a' || i || ' b' || i from generate_series(1, {rows}) i; analyze orders")  # noqa: S608
+        self.sql(f"insert into orders (name) select 'a' || i || ' b' || i from generate_series(1, {rows}) i; analyze orders")  # noqa: S608  (ours)
 
 
 @pytest.fixture
@@ -277,7 +277,7 @@ def test_a_backfill_that_is_killed(orders: Orders) -> None:
         assert state(schema)["backfill"]["done"] is None
     orders.cluster.until(
         "n1",
-        f"select not exists (select from pg_stat_activity where datname = '{orders.name}' and backend_type = 'client backend')",  # noqa: S608
+        f"select not exists (select from pg_stat_activity where datname = '{orders.name}' and backend_type = 'client backend')",  # noqa: S608  (ours)
     )
     assert 0 == unit(schema).wait(60)
     seen = state(schema)
@@ -303,7 +303,7 @@ def test_how_quick_a_backfill_is(orders: Orders) -> None:
     orders.sql("create table plain as select * from orders; alter table plain add primary key (id); grant all on plain to nodewise")
     orders.sql("analyze plain; checkpoint")
     loop = "".join(
-        "update plain set first = split_part(name, ' ', 1), last = split_part(name, ' ', 2) "  # noqa: S608
+        "update plain set first = split_part(name, ' ', 1), last = split_part(name, ' ', 2) "  # noqa: S608  (ours)
         f"where id > {at} and id <= {at + chunk} and first is null;\n"
         for at in range(0, rows, chunk)
     )
@@ -315,6 +315,6 @@ def test_how_quick_a_backfill_is(orders: Orders) -> None:
     began = time.monotonic()
     assert 0 == unit(filling(orders, max_lag=3600)).wait(600)  # replicas are not what is measured
     took = time.monotonic() - began
-    print(f"backfill of {rows} rows: {took:.1f} s, a plain loop {plain:.1f} s: {took / plain:.2f}, {orders.sql(COUNT)} chunks")  # noqa: T201
+    print(f"backfill of {rows} rows: {took:.1f} s, a plain loop {plain:.1f} s: {took / plain:.2f}, {orders.sql(COUNT)} chunks")  # noqa: T201  (a figure)
     assert took < 1.3 * plain
     assert state(filling(orders))["checked"]

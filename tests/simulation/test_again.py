@@ -100,7 +100,7 @@ def test_a_failure_is_made_smaller(cli: Run, new_name: Callable[[], str], folder
     assert "# It shows, in 3 of 3 runs: durable is invalid, acknowledged writes lost: " in kept.read_text()
     few = [line for line in smaller.stderr.splitlines() if re.search(r"\b[123] faults, .*: fails", line)]
     assert few, smaller.stderr
-    print(f"{len(found['faults'])} faults after {took:.0f} s\n{smaller.stdout}{smaller.stderr}")  # noqa: T201
+    print(f"{len(found['faults'])} faults after {took:.0f} s\n{smaller.stdout}{smaller.stderr}")  # noqa: T201  (a figure)
 
 
 def test_a_failure_that_does_not_come_again(

@@ -96,7 +96,7 @@ class Client(Requests):
     def _first(self, number: int, path: str) -> str | None:
         for at in range(4 * len(self.urls)):
             try:
-                with urllib.request.urlopen(self.urls[(number + at) % len(self.urls)] + path, timeout=10) as answer:  # noqa: S310
+                with urllib.request.urlopen(self.urls[(number + at) % len(self.urls)] + path, timeout=10) as answer:  # noqa: S310  (http)
                     return str(answer.read().decode())
             except OSError:
                 self._end.wait(0.1)
@@ -123,7 +123,7 @@ def orders(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         three.everywhere(DATABASE.replace("HOST", three.names[0]).replace("ADDRESS", three.net.nodes[0].address))
         ended = three.play("provision", nodewise_schema=three.schema())
         assert 0 == ended.code, ended.said
-        three.sql(f"insert into orders (name) select 'a' || i || ' b' || i from generate_series(1, {ROWS}) i; analyze orders")  # noqa: S608
+        three.sql(f"insert into orders (name) select 'a' || i || ' b' || i from generate_series(1, {ROWS}) i; analyze orders")  # noqa: S608  (ours)
         yield three
 
 
