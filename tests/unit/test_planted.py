@@ -108,16 +108,18 @@ def test_a_read_path_that_answers_stale(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("workload", ["set", "register"])
 def test_one_write_in_a_thousand_that_is_dropped(workload: str, tmp_path: Path) -> None:
-    """Acknowledged, and never done."""
-    count = itertools.count(1)
+    """Acknowledged, and never done: of a thousand the next addition, as a register may be written again before anybody reads it."""
+    writes = itertools.count(1)
+    due = [1000]
 
     def drops(client: Client, operation: Operation) -> Operation:
-        if operation.f != "read" and next(count) % 1000 == 0:
+        if operation.f != "read" and next(writes) >= due[0] and operation.f == "add":
+            due[0] += 1000
             return replace(operation, type="ok")
         return client.perform(operation)
 
     found = run(tmp_path, workload, drops, least=6000)
-    assert "invalid" in {found["durable"].valid, found["linearizable"].valid}
+    assert "invalid" == found["durable"].valid
 
 
 def test_a_compare_and_set_that_does_not_compare(tmp_path: Path) -> None:
