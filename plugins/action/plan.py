@@ -69,7 +69,7 @@ class ActionModule(EngineAction):
             run.end("plan", ok=False, error=str(problem))
             return halt(run, "refused", str(problem))
         run.write_plan(made)
-        run.add(to=made.to, plan=made.hash)
+        run.add(to=made.to, plan=made.hash, data_bytes=data_bytes(nodes_of(about, task_vars)))
         for name, reason in made.settings.waive.items():
             run.note(f"{name} is waived by {lease.who()}: {reason}", waives=name, reason=reason, who=lease.who())
         took, idle = earlier(run.folder, made.cluster, made.component, made.kind), self.idle(run, made)
@@ -87,7 +87,7 @@ class ActionModule(EngineAction):
 
     def make(self, run: Run, about: dict[str, Any], args: dict[str, Any], task_vars: dict[str, Any]) -> Plan:
         """The plan; raises Refused."""
-        nodes = {name: plain(task_vars["hostvars"][name].get("nodewise_node")) for name in about["members"]}
+        nodes = nodes_of(about, task_vars)
         unanswered = sorted(name for name, node in nodes.items() if node is None)
         if unanswered:
             raise Refused(f"{', '.join(unanswered)} did not answer; every member must be reachable before one is changed")
@@ -195,6 +195,17 @@ class ActionModule(EngineAction):
         else:
             return {"ansible_facts": facts}
         return {**ended, "ansible_facts": {**facts, **ended["ansible_facts"]}}
+
+
+def nodes_of(about: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+    """What each member's node said of itself; None where it did not answer."""
+    return {name: plain(task_vars["hostvars"][name].get("nodewise_node")) for name in about["members"]}
+
+
+def data_bytes(nodes: dict[str, Any]) -> int | None:
+    """What the data of the member takes on disk that has most; None where that was not looked at on all."""
+    sizes = [((node or {}).get("data") or {}).get("bytes") for node in nodes.values()]
+    return None if None in sizes else max(sizes, default=None)
 
 
 def checked_by(steps: list[Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +26,7 @@ ASLEEP = {"id": "asleep", "kind": "pause", "target": "leader", "at": 1, "for": 4
 @pytest.fixture(scope="module")
 def net(testnet_home: Path) -> Iterator[Testnet]:  # noqa: ARG001 (its name is for a testnet in that home)
     """Three members."""
-    name = "judged"
+    name = f"t{secrets.token_hex(3)}"
     yield lifecycle.up(Request(name, 3, system="etcd", version="3.5.16"), lambda _: None)
     lifecycle.down(name)
 

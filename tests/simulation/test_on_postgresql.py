@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import secrets
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -44,7 +45,7 @@ def nets(testnet_home: Path) -> Iterator[Callable[[int], Testnet]]:  # noqa: ARG
             lifecycle.down(up.pop().name)
         if not up:
             asked = scenario.load("leader-isolated").on(nodes, "postgresql", None)
-            up.append(lifecycle.up(request(asked, f"pg{nodes}"), lambda _: None))
+            up.append(lifecycle.up(request(asked, f"t{secrets.token_hex(3)}"), lambda _: None))
         return up[0]
 
     yield of

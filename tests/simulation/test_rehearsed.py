@@ -48,6 +48,10 @@ def test_production_asks_for_a_rehearsal(cluster: Cluster, new_name: Callable[[]
     said = json.loads(path.read_text())
     assert ("valid", path.stem, NEW) == (said["verdict"], said["digest"], said["to"])
     assert ["quiet"] == [one["scenario"] for one in said["trials"]]
+    # The files that etcd allocates ahead are more than the most that is made up.
+    assert [True] == ["the testnet has 64 MiB of made-up values" in gap for gap in said["gaps"] if gap.startswith("data: ")]
+    summary = json.loads((tmp_path / "runs" / said["trials"][0]["run"] / "summary.json").read_text())
+    assert ("volume", "valid") in [(one["checker"], one["verdict"]) for one in summary["checkers"]]
     assert {OLD} == cluster.versions()  # production was not touched
     forged = {**said, "signature": "0" * len(said["signature"])}
     path.write_text(json.dumps(forged))

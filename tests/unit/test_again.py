@@ -86,6 +86,17 @@ def test_a_plan_that_this_version_would_draw_otherwise(tmp_path: Path) -> None:
         recorded(record(tmp_path, faults=events))
 
 
+@pytest.mark.parametrize(("nodes", "leader"), [(7, "n1"), (1, None), (5, "n7")])
+def test_a_record_of_another_topology(nodes: int, leader: str | None, tmp_path: Path) -> None:
+    """Faults that were drawn for other nodes, and a leader that is none of them: nothing is made, with or without --pin."""
+    asked = msgspec.to_builtins(scenario())
+    path = record(tmp_path, leader=leader, scenario={**asked, "cluster": {**asked["cluster"], "nodes": nodes}})
+    for words in (["replay", str(path)], ["replay", str(path), "--pin"], ["shrink", str(path)]):
+        done = CliRunner().invoke(main, words)
+        assert (2, "", 1) == (done.exit_code, done.stdout, len(done.stderr.splitlines()))
+        assert "is of another topology" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -180,7 +191,10 @@ def test_what_is_kept_can_be_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("nodewise.simulation.regression.checkout", lambda: tmp_path)
     (tmp_path / "scenarios").mkdir()
     events = scenario().events(SEED)
-    path = keep(fixed(scenario(safety=["durable"]), events, SEED), {"durable": "acknowledged writes lost: 1"}, 2, 3)
+    elsewhere = tmp_path / "a/b"
+    made = fixed(scenario(safety=["durable"]), events, SEED)
+    assert elsewhere == keep(made, {}, 1, 3, elsewhere).parent
+    path = keep(made, {"durable": "acknowledged writes lost: 1"}, 2, 3)
     assert tmp_path / "scenarios/regressions/mine-4711.yml" == path
     assert "# It shows, in 2 of 3 runs: durable is invalid, acknowledged writes lost: 1" in path.read_text().splitlines()
     again = load(str(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from nodewise.cli.main import nodewise
 from nodewise.errors import UsageError
 from nodewise.model import Operation
-from nodewise.simulation.histories import edn
+from nodewise.simulation.histories import edn, read
 from nodewise.simulation.histories.read import read_any
 from nodewise.simulation.workloads.history import read_history
 
@@ -92,7 +93,7 @@ def test_edn_of_one_register(tmp_path: Path) -> None:
 def test_the_short_cut_reads_what_the_reader_of_edn_reads(name: str) -> None:
     """Lines that are read without edn_format have the same values as with it."""
     text = (RECORDED / name).read_text().splitlines()[0:40:7]
-    assert [edn._plain(line) for line in text] == list(edn._loads("\n".join(text), 0))
+    assert [edn._plain(line) for line in text] == list(edn._loads("\n".join(text)))
 
 
 PLAIN = st.one_of(
@@ -108,7 +109,7 @@ def test_the_short_cut_on_anything(values: dict[str, object]) -> None:
     """Whatever plain map: the short cut says what edn_format says, or leaves it to it."""
     said = "{" + ", ".join(f":{key} {_edn(value)}" for key, value in values.items()) + "}"
     assert edn._plain(said) in (None, values)
-    assert [values] == list(edn._loads(said, 0))
+    assert [values] == list(edn._loads(said))
 
 
 def _edn(value: object) -> str:
@@ -128,11 +129,15 @@ def _edn(value: object) -> str:
         (lines([OURS[0], OURS[0]]), "line 2, column 1: process 0 begins write before its write has ended"),
         (lines([OURS[0], OURS[3]]), "line 2, column 1: process 1 ends read, which it has not begun"),
         (LOG[:-18], "line 6, column 7: expected PROCESS"),
+        (LOG + "INFO  jepsen.util - 1\t:invoke\t:write\t1", "line 7, column 39: the line is cut"),  # it may have been 12
+        (LOG + "INFO  jep", "line 7, column 10: the line is cut"),
         (LOG + "INFO  jepsen.util - 1\t:invoke\t:cas\t[1 2\n", "line 7, column 40: it ends too early"),
         (LOG + "INFO  jepsen.util - 1\t:invoke\t:cas\tnil\n", "line 7, column 1: a cas of None; expected"),
         (LOG + "INFO  jepsen.util - 1\t:went\t:read\tnil\n", "line 7, column 1: an operation of type 'went'"),
         (EDN[:-9], "line 5, column 70: it ends too early"),
         ("[" + EDN, "line 5, column 78: the vector that begins the file is not closed"),
+        ("\n[" + EDN + "\n\n", "line 6, column 78: the vector that begins the file is not closed"),
+        ("[" + EDN + "{:a\n :b ]}\n]\n", "line 7, column 5: ']' is not expected here"),
         (EDN + "{:a ]}\n", "line 6, column 5: ']' is not expected here"),
         (EDN + "{:type :ok, :f :read, :value 1}\n", "line 6, column 1: an operation without :process"),
         (EDN + "{:type :ok, :process 3, :f 7}\n", "line 6, column 1: an operation with :f 7"),
@@ -191,3 +196,39 @@ def test_check_of_what_is_valid_and_of_what_nobody_can_tell(tmp_path: Path) -> N
     """Exit codes 0 and 3."""
     assert 0 == CliRunner().invoke(nodewise, ["check", str(RECORDED / "kv-append/c10-ok.txt"), "--model", "kv-append"]).exit_code
     assert 3 == CliRunner().invoke(nodewise, ["check", str(saved(tmp_path, lines(OURS[:1]))), "--model", "register"]).exit_code
+
+
+@pytest.mark.parametrize("around", [("", ""), ("[", "]"), ("\n [", "]\n\n"), ("[\n", "\n]")])
+def test_a_set_is_read_at_once(around: tuple[str, str], tmp_path: Path) -> None:
+    """A read of all of it is a line of plain values; whether a vector is around the history makes no difference."""
+    text = """{:type :invoke, :f :add, :value 1, :process 0}
+{:type :ok, :f :add, :value 1, :process 0}
+{:type :invoke, :f :read, :value nil, :process 0}
+{:type :ok, :f :read, :value #{1 2}, :process 0}"""
+    assert {1, 2} == (edn._plain(text.splitlines()[-1]) or {})["value"]
+    found = [*read_any(saved(tmp_path, text.join(around)))]
+    assert [("add", 1), ("add", 1), ("read", None), ("read", {1, 2})] == [(one.f, one.value) for one in found]
+    assert [None] == [*{one.key for one in found}]
+
+
+def test_what_is_known_is_let_go_of() -> None:
+    """Additions are operations as soon as their line is read, however many there will be, and so is what follows on a read."""
+    lines = [b"{:type :invoke, :f :add, :value 1, :process 0}\n", b"{:type :ok, :f :add, :value 1, :process 0}\n"]
+    lines += [b"{:type :invoke, :f :read, :value nil, :process 0}\n", b"{:type :ok, :f :read, :value [1 2], :process 0}\n"]
+    given: list[int] = []
+
+    def file() -> Iterator[bytes]:
+        for number, line in enumerate(lines):
+            given.append(number)
+            yield line
+
+    assert [(n, n) for n in range(4)] == [(number, given[-1]) for number, _ in enumerate(read._of_edn(file()))]
+
+
+def test_the_record_of_another_version_is_not_judged(tmp_path: Path) -> None:
+    """Its history may mean something else: one line, exit code 2."""
+    (tmp_path / "history.jsonl").write_bytes(lines(OURS))
+    (tmp_path / "run.json").write_text('{"schema": 99}')
+    done = CliRunner().invoke(nodewise, ["check", str(tmp_path)])
+    assert (2, "", 1) == (done.exit_code, done.stdout, len(done.stderr.splitlines()))
+    assert "run.json has schema 99, and this version reads up to" in done.stderr

@@ -230,10 +230,28 @@ def test_the_variables_of_the_inventory_come_along(tmp_path: Path) -> None:
     """The testnet has them, and which they are is named with what is left out."""
     folder = planned(tmp_path, made())
     Run(folder).add(variables={"nodewise_soak": 7, "nodewise_gates": {"mine": {"that": "`true`"}}})
-    plan, gaps, taken = production.production(folder)
+    plan, gaps, taken, _ = production.production(folder)
     asked = production.scenario_of(plan, "quiet", taken)
     assert {"nodewise_soak": 7, "nodewise_gates": {"mine": {"that": "`true`"}}} == asked.cluster.variables
     assert gaps[1].endswith("secrets are replaced; taken over: nodewise_gates, nodewise_soak")
+
+
+@pytest.mark.parametrize(
+    ("data", "volume", "says"),
+    [
+        (None, 0, "how much production has was not observed"),
+        (0, 0, "production has 0 MiB on the member that has most; the testnet has 0 MiB"),
+        (5 << 20, 5, "production has 5 MiB on the member that has most; the testnet has 5 MiB of made-up values of 64 KiB"),
+        (1500 << 20, 64, "production has 1,500 MiB on the member that has most; the testnet has 64 MiB"),
+    ],
+)
+def test_as_much_data_as_production_has_up_to_a_limit(tmp_path: Path, data: int | None, volume: int, says: str) -> None:
+    """By what --check saw on the nodes; what of it is left out is a gap."""
+    folder = planned(tmp_path, made())
+    Run(folder).add(data_bytes=data)
+    found = production.production(folder)
+    assert volume == found.volume == production.scenario_of(found.plan, "quiet", {}, found.volume).cluster.volume
+    assert f"data: {says}" in found.gaps[2] if data is not None else says in found.gaps[2]
 
 
 def test_what_of_an_inventory_is_kept_for_a_rehearsal() -> None:

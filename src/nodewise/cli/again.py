@@ -67,12 +67,13 @@ def rate(codes: list[int]) -> str:
 )
 @click.option("--times", type=click.IntRange(1), default=1, show_default=True, help="How often each smaller scenario is tried.")
 @click.option("--least", type=click.IntRange(1), default=1, show_default=True, help="How many of these must fail.")
+@click.option("--to", type=click.Path(path_type=Path), metavar="FOLDER", help="Where it is kept.  [default: scenarios/regressions]")
 @click.option("--name", default="shrink", show_default=True, help="Of the testnet that is made for it.")
-def shrink(run: Path, name: str, budget: float, times: int, least: int) -> None:
+def shrink(run: Path, name: str, budget: float, times: int, least: int, to: Path | None) -> None:
     """Make the failing RUN smaller as long as the same checker says invalid: fewer and shorter faults, clients, keys, nodes.
 
-    All runs are on one testnet, which is healed between them. The smallest scenario is run three more times, and is kept in
-    scenarios/regressions with what it shows and how often.
+    All runs are on one testnet, which is healed between them. The smallest scenario is run three more times, and is kept
+    with what it shows and how often.
 
     \b
     testnet shrink runs/20260101-120000-leader-isolated-demo-1a2b
@@ -104,7 +105,7 @@ def shrink(run: Path, name: str, budget: float, times: int, least: int) -> None:
             failed = sum(tries.once(smallest) for _ in range(CONFIRMED))
         finally:
             tries.close()
-    path = regression.keep(smallest, tries.says, failed, CONFIRMED)
+    path = regression.keep(smallest, tries.says, failed, CONFIRMED, to)
     click.echo(
         f"{len(found.scenario.faults)} faults became {len(smallest.faults)}, in {tries.runs} runs; {failed} of {CONFIRMED} fail"
     )

@@ -34,12 +34,15 @@ def check(history: Path, names: tuple[str, ...], *, model: str | None, explain: 
     Exit codes: 0 valid, 1 invalid, 2 no history (nothing was judged), 3 unknown.
     """
     from nodewise.cli.drawn import drawing
+    from nodewise.record.run import readable
     from nodewise.simulation.checkers.linearizable import by_name
     from nodewise.simulation.checkers.registry import EXIT_CODES, fitting, judge, merge
     from nodewise.simulation.histories.read import read_any
 
     if names and model:
         raise UsageError("--checker and --model: expected one of them; --model asks one question, and names its checker")
+    if history.is_dir():
+        readable(history)
     path = history / "history.jsonl" if history.is_dir() else history
     operations = read_any(path)
     if model:

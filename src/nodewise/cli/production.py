@@ -41,8 +41,8 @@ def rehearse(run: Path, names: tuple[str, ...], to: Path | None, seed: int | Non
     from nodewise.simulation.production import production, scenario_of, trial
     from nodewise.testnet import lifecycle
 
-    plan, gaps, variables = production(run)
-    chosen = [scenario_of(plan, one, variables) for one in names or ("quiet",)]
+    plan, gaps, variables, volume = production(run)
+    chosen = [scenario_of(plan, one, variables, volume) for one in names or ("quiet",)]
     lifecycle.refuse(request(chosen[0], name))
     key, codes, trials = rehearsal.own_key(rehearsal.key_file()), [], []
     for one in chosen:

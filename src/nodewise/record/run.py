@@ -26,6 +26,7 @@ import yaml
 from packaging.version import Version
 
 from nodewise import __version__, files, renamed
+from nodewise.errors import UnknownResult, UsageError
 from nodewise.gates.judgement import Judgement
 from nodewise.model import Observation, Outcome, Plan, ReasonCode, good
 from nodewise.record import journal
@@ -187,6 +188,14 @@ class Run:
         """Why the last step that failed did, in one line."""
         failed = [r for r in self.records("step", "end") if not r["ok"] and r.get("error")]
         return f"{failed[-1]['step']} failed: {failed[-1]['error']}" if failed else "a step failed without a message"
+
+
+def readable(folder: Path) -> None:
+    """Nothing, or UsageError for the record of a version whose files this one would misread."""
+    try:
+        Run(folder).read_json("run.json")
+    except UnknownResult as error:
+        raise UsageError(str(error)) from None
 
 
 def runs() -> Path:

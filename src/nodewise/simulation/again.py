@@ -42,11 +42,16 @@ def recorded(folder: Path) -> Recorded:
         raise UsageError(str(error)) from None
     seed = int(about["seed"])
     found = fixed(scenario, events, seed)
+    nodes, leader = {f"n{number}" for number in range(1, scenario.cluster.nodes + 1)}, about.get("leader")
+    for names in [*({*event.order} for event in events), *([{leader} | nodes] if leader else [])]:
+        if names != nodes:
+            told = f"its faults or its leader are of {', '.join(sorted(names))}; its cluster has {', '.join(sorted(nodes))}"
+            raise UsageError(f"{folder} is of another topology: {told}")
     if [event.order for event in found.events(seed)] != [event.order for event in events]:
         raise UsageError(
             f"{folder}: this version takes nodes in another order than the one that made the record; replay it with that one"
         )
-    return Recorded(found, seed, about.get("leader"))
+    return Recorded(found, seed, leader)
 
 
 class _Events(msgspec.Struct):

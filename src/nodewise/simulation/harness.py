@@ -38,6 +38,7 @@ from nodewise.simulation.workloads.load import Load, Shape
 from nodewise.simulation.workloads.program import Programs
 from nodewise.simulation.workloads.registry import workload_named
 from nodewise.simulation.workloads.stats import Stats
+from nodewise.simulation.workloads.volume import Volume
 from nodewise.systems import catalog
 from nodewise.testnet import image, lifecycle
 from nodewise.testnet.request import Request
@@ -103,7 +104,9 @@ class Rehearsal:
                 self.run.note(f"{node}: healed {', '.join(left)}, which an earlier run had left")
         require(self.scenario.preconditions, Setting(observer, scene, self.events))
         self._lead(scene)
-        expected = seed_data(factory(nodes[0]), self.seed)
+        expected, volume = seed_data(factory(nodes[0]), self.seed), Volume(self.seed, self.scenario.cluster.volume)
+        if volume.mebibytes:
+            volume.write(factory(nodes[0]))
         shape = Shape(self.prefix, self.seed, spec.clients, spec.keys, spec.rate, loop=spec.loop)
         with at_work(factory, nodes, self.run.folder / "history.jsonl", shape, spec.name, self._program(net)) as work:
             faults = Disturbance(self.events, scene, self.run.journal, work.history.now, observer)
@@ -115,7 +118,7 @@ class Rehearsal:
                 work.read_back(nodes)
         told += [coverage(faults.windows, work.seen(), self.scenario.coverage)] if self.events else []
         judged = work.judged(nodes, expected, self.scenario.safety, self._context(scene, faults, observer))
-        told += [*self._ended(), *map(self._as_promised, judged)]
+        told += [*self._ended(), *map(self._as_promised, judged), *([volume.verdict(factory, nodes)] if volume.mebibytes else [])]
         return self._conclude(code, msgspec.to_builtins(work.stats()), told)
 
     def _lead(self, scene: Scene) -> None:

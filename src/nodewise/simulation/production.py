@@ -20,6 +20,7 @@ from nodewise.simulation.scenario import ClusterSpec, Scenario, UpgradeSpec
 from nodewise.simulation.workloads.registry import workload_named
 from nodewise.systems import catalog
 
+MOST = 64  # MiB of data that a rehearsal makes up: more of it takes time, and shows what scales with data no better
 DONE = ("artifacts", "gates", "path", "steps", "system")  # parts of a plan that a rehearsal of it cannot differ in
 
 
@@ -29,6 +30,7 @@ class Production(NamedTuple):
     plan: Plan
     gaps: list[str]
     variables: dict[str, Any]  # of the inventory, for the testnet
+    volume: int = 0  # MiB of data, for the testnet
 
 
 def production(folder: Path) -> Production:
@@ -47,15 +49,26 @@ def production(folder: Path) -> Production:
         raise UsageError(f"{plan.system} is not a system that testnets have; there are: {', '.join(catalog.names())}")
     about = Run(folder).read_json("run.json")
     variables = dict(about.get("variables") or {})
-    return Production(plan, list(_gaps(plan, variables)), variables)
+    volume, lacks = _sample(about.get("data_bytes"), "write" in catalog.operations(plan.system, variables))
+    return Production(plan, list(_gaps(plan, variables, lacks)), variables, volume)
 
 
-def _gaps(plan: Plan, variables: dict[str, Any]) -> Iterator[str]:
+def _sample(size: int | None, writes: bool) -> tuple[int, str]:
+    """How many MiB of data the testnet is given for so many bytes of production's, and what they lack."""
+    if size is None or not writes:
+        why = "how much production has was not observed" if size is None else "its clients cannot write"
+        return 0, f"the testnet has a small made-up set, as {why}"
+    volume = min(MOST, -(-size // (1 << 20)))
+    has = f"{size / (1 << 20):,.0f} MiB on the member that has most"
+    return volume, f"production has {has}; the testnet has {volume} MiB of made-up values of 64 KiB, {MOST} MiB at most"
+
+
+def _gaps(plan: Plan, variables: dict[str, Any], lacks: str) -> Iterator[str]:
     """What of production a testnet does not have."""
     yield "layout: the testnet is provisioned by Nodewise; units, paths and settings of production may be others"
     taken = ", ".join(sorted(variables)) or "none"
     yield f"variables: those of hosts, paths and access are not taken over, and secrets are replaced; taken over: {taken}"
-    yield "data: a made-up sample, not the volume of production"
+    yield f"data: {lacks}"
     if len(plan.groups) > 1:
         yield f"one quorum group of {max(map(len, plan.groups.values()))} members is rehearsed, of {len(plan.groups)} groups"
     if plan.domains:
@@ -64,15 +77,15 @@ def _gaps(plan: Plan, variables: dict[str, Any]) -> Iterator[str]:
         yield f"versions: all begin with {_lowest(plan)}; in production they are mixed"
 
 
-def scenario_of(plan: Plan, name: str, taken: dict[str, Any] | None = None) -> Scenario:
+def scenario_of(plan: Plan, name: str, taken: dict[str, Any] | None = None, volume: int = 0) -> Scenario:
     """The upgrade of a plan on a testnet, disturbed as the scenario of this name is; `quiet` has no faults. Raises UsageError.
 
-    `taken`: variables of production's inventory.
+    `taken`: variables of production's inventory. `volume`: MiB of data.
     """
     nodes = max(map(len, plan.groups.values()))
     stops = [hop.to for hop in plan.hops[:-1]]
     variables = {**(taken or {}), **({"nodewise_upgrade_path": stops} if stops else {})}
-    cluster = ClusterSpec(plan.system, version=_lowest(plan), nodes=nodes, variables=variables)
+    cluster = ClusterSpec(plan.system, version=_lowest(plan), nodes=nodes, volume=volume, variables=variables)
     upgrade = UpgradeSpec(plan.to, component=plan.component)
     if name == "quiet":
         quiet = Scenario("quiet", cluster, upgrade=upgrade)

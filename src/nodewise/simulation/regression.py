@@ -112,11 +112,11 @@ def within(seconds: float) -> Callable[[], bool]:
     return lambda: time.monotonic() > until
 
 
-def keep(scenario: Scenario, says: dict[str, str], failed: int, times: int) -> Path:
-    """Write the scenario to scenarios/regressions, with the sentence that says what it shows."""
+def keep(scenario: Scenario, says: dict[str, str], failed: int, times: int, folder: Path | None = None) -> Path:
+    """Write the scenario to a folder, or to scenarios/regressions, with the sentence that says what it shows."""
     name = f"{scenario.name}-{scenario.seed}"
-    path = checkout() / "scenarios" / "regressions" / f"{name}.yml"
-    path.parent.mkdir(exist_ok=True)
+    path = (folder or checkout() / "scenarios" / "regressions") / f"{name}.yml"
+    path.parent.mkdir(parents=True, exist_ok=True)
     shows = "; ".join(f"{checker} is invalid, {said}" for checker, said in says.items())
     fields = msgspec.to_builtins(msgspec.structs.replace(scenario, name=name))
     text = yaml.safe_dump({key: value for key, value in fields.items() if value not in (None, [])}, sort_keys=False, width=130)

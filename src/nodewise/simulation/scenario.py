@@ -40,6 +40,7 @@ class ClusterSpec(msgspec.Struct, forbid_unknown_fields=True):
     system: str  # a system that Nodewise has a role for, or the FQCN of a role of your own
     version: str = ""  # what the system's role says, unless it is said
     nodes: Count = 3  # members of it
+    volume: Some = 0  # MiB of made-up data in it, beside a small set of many kinds
     variables: dict[str, Any] = {}  # of its inventory group, such as nodewise_patroni_version
     vars: str = (
         ""  # a file with more of them, beside the scenario, as testnet up --vars takes it: a service that nodewise_app describes
@@ -122,6 +123,8 @@ class Scenario(msgspec.Struct, forbid_unknown_fields=True):
         if self.upgrade and not self.upgrade.component:
             provision.check(self.cluster.system, self.upgrade.to)
         name, can = self.workload.name, catalog.operations(self.cluster.system, self.cluster.variables)
+        if self.cluster.volume and "write" not in can:
+            raise UsageError(f"cluster.volume: {self.cluster.volume} MiB of data, and {self.cluster.system} has no write")
         if self.workload.command:
             return self
         if lacks := sorted(workload_named(name).asks - can):

@@ -9,9 +9,7 @@ What is no history is told by its line and column, and is never judged.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import accumulate
 from pathlib import Path
 from typing import IO, Any, TypeGuard
 
@@ -89,15 +87,21 @@ def _column(line: bytes, said: str) -> int:
 
 
 def _of_log(file: IO[bytes]) -> Iterator[Read]:
-    """Lines `INFO jepsen.util - PROCESS :TYPE :OP VALUE`. Other lines of a log are passed over, and what the nemesis did."""
+    """Lines `INFO jepsen.util - PROCESS :TYPE :OP VALUE`. Other lines of a log are passed over, and what the nemesis did.
+
+    A line without its end was cut.
+    """
     order = 0
     for number, raw in enumerate(file, start=1):
         line = raw.decode()
-        if "jepsen.util - " not in line or re.search(r"- +:nemesis", line):
-            continue
-        found = LOGGED.fullmatch(line.rstrip("\n"))
-        if not found or not found[1].isdecimal():
+        ours = "jepsen.util - " in line and not re.search(r"- +:nemesis", line)
+        found = LOGGED.fullmatch(line.rstrip("\n")) if ours else None
+        if ours and (not found or not found[1].isdecimal()):
             raise _OffError("expected PROCESS :TYPE :OP VALUE", number, line.index("jepsen.util") + 1)
+        if line[-1:] != "\n":  # its value may have been longer
+            raise _OffError("the line is cut", number, len(line) + 1)
+        if not found:
+            continue
         order += 1
         try:
             said = {"process": int(found[1]), "type": found[2], "f": found[3], "value": edn.value(found[4])}
@@ -108,19 +112,12 @@ def _of_log(file: IO[bytes]) -> Iterator[Read]:
 
 def _of_edn(file: IO[bytes]) -> Iterator[Read]:
     """Maps with :process, :type, :f and :value, as Jepsen saves them. A key is in :key, or stands before the value."""
-    text = file.read().decode()
-    ends = [*accumulate(len(line) + 1 for line in text.split("\n"))]
     try:
-        maps = [(one, bisect_right(ends, at) + 1) for one, at in edn.forms(text)]
+        maps = (form for form in edn.forms(raw.decode() for raw in file) if _of_client(*form))
+        for order, (one, line) in enumerate(_keyed(maps), start=1):
+            yield _operation(one, line, order), line
     except edn.EdnError as error:
-        line = bisect_right(ends, error.at)
-        raise _OffError(str(error), line + 1, error.at - (ends[line - 1] if line else 0) + 1) from error
-    maps = [(one, line) for one, line in maps if _of_client(one, line)]
-    several = _several([one for one, _ in maps])
-    for order, (one, line) in enumerate(maps, start=1):
-        if several and one["f"] in VALUED:
-            one["key"], one["value"] = one["value"]
-        yield _operation(one, line, order), line
+        raise _OffError(str(error), error.line, error.at + 1) from error
 
 
 def _of_client(one: Any, line: int) -> bool:
@@ -132,10 +129,31 @@ def _of_client(one: Any, line: int) -> bool:
     return isinstance(one["process"], int)
 
 
-def _several(maps: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether values have their key before them: one register's read is asked for with nil, never with a pair."""
-    values = [(one["f"], one.get("value")) for one in maps if one["f"] in VALUED]
-    return bool(values) and all(_pair(value) and (f != "cas" or _pair(value[-1])) for f, value in values)
+def _keyed(maps: Iterator[edn.Form]) -> Iterator[edn.Form]:
+    """Operations with their keys, of a history of several registers: there all values have a key before them.
+
+    One register's read is asked for with nil, never with a pair. So nothing is held back longer than until it is known.
+    """
+    held: list[edn.Form] = []
+    for form in maps:
+        one = form.value
+        if one["f"] in VALUED and not _has_key(one):
+            yield from (*held, form)
+            yield from maps
+            return
+        if held or one["f"] in VALUED:
+            held.append(form)
+        else:
+            yield form
+    for form in held:
+        if form.value["f"] in VALUED:
+            form.value["key"], form.value["value"] = form.value["value"]
+        yield form
+
+
+def _has_key(one: Mapping[str, Any]) -> bool:
+    value = one.get("value")
+    return _pair(value) and (one["f"] != "cas" or _pair(value[-1]))
 
 
 def _pair(value: Any) -> TypeGuard[list[Any]]:
