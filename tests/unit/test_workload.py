@@ -235,6 +235,25 @@ def test_a_node_that_cannot_be_read_makes_the_verdict_unknown(tmp_path: Path, mo
     assert (verdict.valid, verdict.says) == ("unknown", "/p/a was not read through n2 after the workload")
 
 
+def test_a_node_that_starts_again_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as it is given, and longer than the attempts that each node has."""
+    cluster, pauses = Cluster(n1="refuses"), list[float]()
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 10:
+            cluster.behaviour["n1"] = "serves"
+
+    monkeypatch.setattr("nodewise.simulation.workloads.final.time.sleep", pause)
+    with History(tmp_path / "history.jsonl") as history:
+        for kind in ("invoke", "ok"):
+            history.append(Operation(0, kind, "add", "/p/a", "1", 1, "n1"))
+        cluster.keys["/p/a"] = "1"
+        final_reads(cluster.factory, ["n1"], history, "/p/", within=60)
+    (verdict,) = judge(read_history(history.path), ["durable"])
+    assert "valid" == verdict.valid, verdict.says
+
+
 def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
     """A history whose writer was killed in the middle of a line can still be read."""
     with History(tmp_path / "history.jsonl") as history:

@@ -115,7 +115,7 @@ class Rehearsal:
                 code = self._disturbed(net, faults, lambda: self._tick(show, work, until))
                 self._pause(spec.warmup)
                 told = [progress(work, factory, nodes, self.scenario.progress)] if self.events else []
-                work.read_back(nodes)
+                work.read_back(nodes, self.scenario.progress.within)
         told += [coverage(faults.windows, work.seen(), self.scenario.coverage)] if self.events else []
         judged = work.judged(nodes, expected, self.scenario.safety, self._context(scene, faults, observer))
         told += [*self._ended(), *map(self._as_promised, judged), *([volume.verdict(factory, nodes)] if volume.mebibytes else [])]
@@ -246,10 +246,13 @@ class Work:
         """What has happened until now, or until the clients were stopped."""
         return self.load.stats()
 
-    def read_back(self, nodes: list[str]) -> None:
-        """Stop the clients, then read everything through each of these nodes. Raises UnknownResult when a client crashed."""
+    def read_back(self, nodes: list[str], within: float = 0) -> None:
+        """Stop the clients, then read everything through each of these nodes. Raises UnknownResult when a client crashed.
+
+        `within`: seconds that each of them has to be read.
+        """
         self.load.stop()
-        final_reads(self.program or self.factory, nodes, self.history, self.prefix)
+        final_reads(self.program or self.factory, nodes, self.history, self.prefix, within)
 
     def seen(self) -> list[Operation]:
         """The history as it is on disk."""
