@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -96,20 +95,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 }
 OFF = ("node off", "power lost")
 HELD = [name for name in FAULTS if name not in ("restart", *OFF)]
-# A controller that begins a fault and then does nothing more.
-CONTROLLER = """import json, sys, time
-from dataclasses import replace
-from pathlib import Path
-from nodewise.simulation.faults import act, held
-from nodewise.simulation.faults.registry import read
-from nodewise.simulation.hosts import scene_of
-from nodewise.testnet.state import load
-fault, net, unit, record, old = json.loads(sys.argv[1]), load(sys.argv[2]), sys.argv[3], Path(sys.argv[4]), json.loads(sys.argv[5])
-act.Act(read(fault), replace(scene_of(net, None), unit=unit, expired=lambda name: old), record).begin(6, 6)
-print("begun", flush=True)
-time.sleep(600)
-"""
-# One that is killed as soon as an entry of its journal is written, from the first to the last of a fault.
+# A controller that is killed as soon as an entry of its journal is written, from the first to the last of a fault.
 ENTRIES = ("asked", "in_effect", "healing", "healed")
 UNTIL_AN_ENTRY = """import json, os, signal, sys
 from dataclasses import replace
@@ -128,7 +114,8 @@ def append(path, kind, phase, **fields):
     if fields["state"] == last:
         os.kill(os.getpid(), signal.SIGKILL)
 journal.append = append
-scene = replace(scene_of(net, clients_of(net) if net.system else None), **about)
+old = about.pop("old", {})
+scene = replace(scene_of(net, clients_of(net) if net.system else None), **about, **({"expired": lambda name: old} if old else {}))
 one = act.Act(read(fault), scene, record)
 one.begin(6, 6)
 one.end(6)
@@ -200,64 +187,32 @@ def test_the_clock_of_a_service(scene: Scene, tmp_path: Path) -> None:
     assert 9 * 0.05 * 0.9 <= float(lines[-1][0]) - float(lines[0][0]) <= 3
 
 
-def killed_after_beginning(fault: dict[str, Any], scene: Scene, pair: state.Testnet, record: Path) -> None:
-    """A controller begins a fault, and is no more."""
-    words = [json.dumps({"id": "it", **fault}), pair.name, UNIT, str(record), json.dumps(scene.expired(""))]
-    controller = subprocess.Popen([sys.executable, "-c", CONTROLLER, *words], stdout=subprocess.PIPE, text=True)
-    assert controller.stdout is not None
-    assert "begun\n" == controller.stdout.readline()
-    controller.send_signal(signal.SIGKILL)
-    controller.wait()
-    controller.stdout.close()
-
-
-def test_a_controller_that_was_killed_while_a_node_was_off(scene: Scene, pair: state.Testnet, cli: Run, tmp_path: Path) -> None:
-    """Nobody but a controller can start it: `testnet heal` does, and nothing is left."""
-    host = scene.hosts[scene.order[0]]
-    before = host.run(LOOK)
-    killed_after_beginning(FAULTS["node off"], scene, pair, tmp_path / "journal.jsonl")
-    time.sleep(7)  # longer than the lease
-    assert not banner(host.address)
-    healed = cli("heal", "--name", pair.name)
-    assert (0, f"{host.name}: node_off healed\n") == (healed.returncode, healed.stdout)
-    host.run(f"mount -t tmpfs -o size=8m small {SMALL}")
-    with suppress(AssertionError):
-        until(lambda: before == host.run(LOOK), 10)
-    assert before == host.run(LOOK)
-
-
 @pytest.mark.parametrize(
-    "name", [name if name in ("partition", "freeze") else pytest.param(name, marks=pytest.mark.slow) for name in HELD]
+    "name", [name if name in ("partition", "freeze") else pytest.param(name, marks=pytest.mark.slow) for name in FAULTS]
 )
-def test_a_controller_that_was_killed(scene: Scene, pair: state.Testnet, tmp_path: Path, name: str) -> None:
-    """The node heals by itself when the lease of six seconds has ended, within seconds."""
-    before = look(scene)
-    killed_after_beginning(FAULTS[name], scene, pair, tmp_path / "journal.jsonl")
-    if name != "ssh_cut":
-        assert before != look(scene)
-    with suppress(AssertionError):  # what is left says more
-        until(lambda: before == look(scene), 12)
-    assert before == look(scene)
+def test_a_controller_that_was_killed(scene: Scene, pair: state.Testnet, cli: Run, tmp_path: Path, name: str) -> None:
+    """Whichever of a fault's entries was its last: the node heals within the lease of six seconds, and nothing is left.
 
-
-@pytest.mark.slow
-@pytest.mark.parametrize("entry", ENTRIES)
-@pytest.mark.parametrize("name", ["clock", "power lost"])
-def test_a_controller_that_was_killed_after_an_entry(
-    scene: Scene, pair: state.Testnet, cli: Run, tmp_path: Path, name: str, entry: str
-) -> None:
-    """Whichever of a fault's entries was its last: within the lease, or once `testnet heal` has been run, nothing is left."""
-    before, record = look(scene), tmp_path / "journal.jsonl"
-    words = [json.dumps({"id": "it", **FAULTS[name]}), pair.name, json.dumps({"unit": UNIT, "data": DATA}), str(record), entry]
-    assert -9 == subprocess.run([sys.executable, "-c", UNTIL_AN_ENTRY, *words], check=False).returncode
-    assert entry == journal.read(record)[-1]["state"]
-    if name in OFF:
-        assert (entry in ("asked", "healed")) == bool(banner(scene.hosts[scene.order[0]].address))
-        assert 0 == cli("heal", "--name", pair.name).returncode
-        scene.hosts[scene.order[0]].run(f"mountpoint -q {SMALL} || mount -t tmpfs -o size=8m small {SMALL}")
-    with suppress(AssertionError):
-        until(lambda: before == look(scene), 15)
-    assert before == look(scene)
+    Nobody but a controller can start a node that is off: `testnet heal` does.
+    """
+    host, before, about = scene.hosts[scene.order[0]], look(scene), {"unit": UNIT, "data": DATA}
+    for entry in ENTRIES:
+        record, fault = tmp_path / f"{entry}.jsonl", json.dumps({"id": "it", **FAULTS[name]})
+        words = [fault, pair.name, json.dumps({**about, "old": scene.expired("")}), str(record), entry]
+        assert -9 == subprocess.run([sys.executable, "-c", UNTIL_AN_ENTRY, *words], check=False).returncode
+        assert entry == journal.read(record)[-1]["state"]
+        lasts = entry in ("in_effect", "healing")
+        if name in OFF:
+            time.sleep(7 if lasts else 0)  # longer than the lease
+            assert lasts != banner(host.address)
+            healed = cli("heal", "--name", pair.name)
+            assert (0, lasts) == (healed.returncode, f"{host.name}: node_off healed\n" in healed.stdout)
+            host.run(f"mountpoint -q {SMALL} || mount -t tmpfs -o size=8m small {SMALL}")
+        elif entry == "in_effect" and name not in ("restart", "ssh_cut"):
+            assert before != look(scene)
+        with suppress(AssertionError):  # what is left says more
+            until(lambda: before == look(scene), 15)
+        assert before == look(scene)
 
 
 @pytest.mark.parametrize("name", [name if name == "freeze" else pytest.param(name, marks=pytest.mark.slow) for name in HELD])

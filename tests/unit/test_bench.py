@@ -23,7 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 POSTGRESQL = ("postgresql-roll", "postgresql-upgrade", "postgresql-handover", "postgresql-failed")
 MICRO = [path.name for path in paths()]
 SCALE = ("scale-50", "scale-memory-50", "scale-200", "scale-memory-200")
-UPGRADED = ("cluster-5", "roll", "upgrade", "stall", "stall-whole", "failed", *POSTGRESQL)
+FAULTS = ("partition-5", "partition-healed", "scenario")
+UPGRADED = ("cluster-5", *FAULTS, "roll", "upgrade", "stall", "stall-whole", "failed", *POSTGRESQL)
 
 
 @pytest.mark.parametrize(
@@ -143,6 +144,7 @@ def test_what_failed_has_no_figure(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         (("micro",), False, MICRO),
         (("roll", "nodes"), False, ["nodes-5", "roll", "upgrade", "stall", "stall-whole", "failed"]),
         (("smoke",), False, ["smoke-5"]),
+        (("faults",), False, [*FAULTS]),
         (("postgresql",), False, [*POSTGRESQL]),
         (("demo",), False, ["demo"]),
     ],

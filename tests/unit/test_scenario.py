@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -134,3 +135,18 @@ def test_the_faults_in_the_docs() -> None:
     """The example of docs/simulation.md makes a plan."""
     block = (Path(__file__).parents[2] / "docs/simulation.md").read_text().partition("```yaml\n")[2].partition("```")[0]
     assert ["cut", "deaf", "still"] == [event.id for event in plan(yaml.safe_load(block)["faults"], 5, 1)]
+
+
+def test_the_table_in_the_docs() -> None:
+    """Every scenario is in it, and what it calls valid on PostgreSQL, of another system, is what can be done there."""
+    text = (Path(__file__).parents[2] / "docs/simulation.md").read_text()
+    table = dict(re.findall(r"^\| `([\w-]+)` \|[^|]*\| (valid|its own system|does not apply)", text, re.MULTILINE))
+    assert {path.stem for path in SHIPPED} == table.keys()
+    for name, says in table.items():
+        loaded = scenario.load(name)
+        assert (says == "its own system") == (loaded.cluster.system == "postgresql")
+        if says == "does not apply":
+            with pytest.raises(SetupError, match="does not apply to postgresql"):
+                loaded.on(None, "postgresql", None)
+        else:
+            loaded.on(None, "postgresql", None)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from nodewise.bench import phases
+from nodewise.bench.faults import Faults
 from nodewise.bench.figures import Report, Row
 from nodewise.bench.micro import Micro
 from nodewise.bench.nodes import Cluster, Demo, Nodes
@@ -27,7 +28,7 @@ from nodewise.record.run import new_folder, provenance, runs
 from nodewise.testnet.home import locked
 from nodewise.testnet.interrupt import SIGNALS, interruptible
 
-NAMES = ("micro", "scale", "nodes", "smoke", "cluster", "roll", "postgresql", "demo")
+NAMES = ("micro", "scale", "nodes", "smoke", "cluster", "faults", "roll", "postgresql", "demo")
 
 
 class Bench(Protocol):
@@ -69,6 +70,7 @@ def chosen(wish: Wish, folder: Path) -> list[Bench]:
         "nodes": lambda: [Nodes(count, folder) for count in ([5, 10] if wish.full else [5])],
         "smoke": lambda: [Smoke(count, folder) for count in ([5, 10] if wish.full else [5])],
         "cluster": lambda: [Cluster(5, FROM, folder)],
+        "faults": lambda: [Faults(folder)],
         "roll": lambda: [Roll(folder)],
         "postgresql": lambda: [PostgresqlRoll(folder)],
         "demo": lambda: [Demo(folder)],

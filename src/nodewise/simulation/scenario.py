@@ -141,11 +141,20 @@ class Scenario(msgspec.Struct, forbid_unknown_fields=True):
     def events(self, seed: int) -> list[Event]:
         """The faults with all that is left open drawn from the seed. Raises UsageError, also for what the system cannot do."""
         events = plan(self.faults, self.cluster.nodes, seed, self.max_down)
+        for event in events:
+            if lacks := self._lacks(event.fault["step"]):
+                raise UsageError(f"{event.id} waits for step {event.fault['step']}, and the scenario has no {lacks}")
         refuse_unfit(
             events,
             on_paper(self.cluster.system, self.cluster.variables, [f"n{number}" for number in range(1, self.cluster.nodes + 1)]),
         )
         return events
+
+    def _lacks(self, step: str) -> str:
+        """The field without which this step never begins; empty where it may."""
+        if step and not self.upgrade:
+            return "upgrade"
+        return "upgrade.then" if step == "linger" and self.upgrade and not self.upgrade.then else ""
 
     def fit(self) -> Scenario:
         """Itself, where its faults can be done to its cluster, whatever is drawn. Raises UsageError."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -31,6 +31,7 @@ def heard(to):
     return to
 print(*filter(None, ThreadPoolExecutor(32).map(heard, sys.argv[3:])))"""
 
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Deaf = dict[str, set[str]]  # receiver -> whom it does not hear
 
 
@@ -43,7 +44,7 @@ class Partition(Fault, tag="partition"):
     mode: Literal["isolate", "both_ways", "one_way", "bridge", "ring"] = "isolate"  # who does not hear whom
     side: Target = msgspec.field(name="from", default="one")  # one side of it
     to: Target | None = None  # all others, unless it is said
-    ports: list[int] = msgspec.field(default_factory=list)  # TCP ports that it is about; all traffic, unless it is said
+    ports: list[Port] = msgspec.field(default_factory=list)  # TCP ports that it is about; all traffic, unless it is said
 
     def check(self, nodes: list[str]) -> None:
         """Targets are there; a ring is large enough."""

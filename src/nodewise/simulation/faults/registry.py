@@ -32,7 +32,9 @@ def kinds() -> dict[str, type[Fault]]:
 
 def read(given: Any) -> Fault:
     """One entry of `faults:`, as a scenario has it. Raises UsageError, in one line, with the nearest name."""
-    kind = given.get("kind") if isinstance(given, dict) else None
+    if not isinstance(given, dict) or not isinstance(given.get("kind"), str):
+        raise UsageError(f"{given!r} is no fault: expected such as {{id: a, kind: kill}}")
+    kind = given["kind"]
     if kind not in kinds():
         raise UsageError(f"no fault {kind!r}{nearest(str(kind), kinds())}; there are: {', '.join(kinds())}")
     try:

@@ -27,8 +27,8 @@ def check(target: Target, nodes: list[str]) -> None:
         if list(target) != ["random"] or not 1 <= target["random"] <= len(nodes):
             raise UsageError(f"target {target}: expected {{random: N}} with N from 1 to {len(nodes)}")
     elif isinstance(target, list):
-        if unknown := [name for name in target if name not in nodes] or not target:
-            raise UsageError(f"target {target}: no node {unknown}; there are: {', '.join(nodes)}")
+        if not target or any(name not in nodes for name in target):
+            raise UsageError(f"target {target}: expected one or more of {', '.join(nodes)}")
     elif target not in WORDS and target not in nodes:
         near = nearest(target, (*WORDS, *nodes))
         raise UsageError(
