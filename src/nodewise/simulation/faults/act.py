@@ -47,7 +47,7 @@ class Act:
         where = {name: {"by": means.by, "peers": list(means.peers)} for name, means in self._applied.where.items()}
         self.write("begin", "asked", where=where, seconds=seconds)
         times = self._from_here() if self.fault.here else self._armed(seconds, lease)
-        evidence = _until(lambda: self.fault.proved(self._applied))
+        evidence = self._proved(lease)
         self.write("begin", "in_effect", on_nodes=times, evidence=evidence)
         return evidence
 
@@ -72,6 +72,19 @@ class Act:
                 times[name] = float(first)
         return times
 
+    def _proved(self, lease: float) -> str:
+        """What proves it. It is renewed meanwhile, as that may take longer than the lease lasts."""
+        due = time.monotonic() + lease / 3
+
+        def prove() -> str:
+            nonlocal due
+            if time.monotonic() > due:
+                self.renew(lease)
+                due = time.monotonic() + lease / 3
+            return self.fault.proved(self._applied)
+
+        return _until(prove, self.fault.slow)
+
     def renew(self, lease: float = held.LEASE) -> None:
         """Have the nodes hold it for so many seconds from now. Raises HostError where one has healed already."""
         if self.fault.holds == "lease":
@@ -87,7 +100,7 @@ class Act:
         if not self._injected:  # not on every host: there is no end of an effect to prove, and each host has undone what it did
             self.write("end", "undone", on_nodes=times)
             return ""
-        evidence = _until(lambda: self.fault.healed(self._applied))
+        evidence = _until(lambda: self.fault.healed(self._applied), self.fault.slow)
         self.write("end", "healed", on_nodes=times, evidence=evidence)
         return evidence
 
@@ -127,9 +140,9 @@ def _times(said: str) -> dict[str, float]:
     return {name: float(word) for name, word in zip(("began", "ended"), said.split(), strict=False) if word != "-"}
 
 
-def _until(prove: Callable[[], Found]) -> Found:
-    """What a proof says, as soon as it holds."""
-    deadline = time.monotonic() + PROVING
+def _until(prove: Callable[[], Found], more: float = 0.0) -> Found:
+    """What a proof says, as soon as it holds; `more` seconds than usual are waited for it."""
+    deadline = time.monotonic() + PROVING + more
     while True:
         try:
             return prove()

@@ -76,6 +76,7 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True, tag_field="kind", kw_onl
     # once: there is nothing to heal; whole: held for its time, not renewed; controller: no host can, and `sweep` finds what is left
     holds: ClassVar[Holds] = "lease"
     here: ClassVar[bool] = False  # done from here, by `inject` and `undo`, and not by scripts on hosts
+    slow: ClassVar[float] = 0.0  # seconds more than others that it may take to be proved, as where a service is restarted
     majority: ClassVar[bool] = False  # it can only be healed while a majority of the members is there
 
     def check(self, nodes: list[str]) -> None:

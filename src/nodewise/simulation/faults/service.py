@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 from abc import abstractmethod
+from typing import ClassVar
 
 from nodewise.errors import UsageError
 from nodewise.simulation.faults import held, targets
@@ -17,7 +18,7 @@ from nodewise.simulation.faults.targets import Target
 
 # Names of units as systemd.unit(5) has them; one that begins with - would be an option of a command.
 NAME = re.compile(r"[A-Za-z0-9:_.\\][A-Za-z0-9:_.\\@-]{0,254}")
-BACK = 30  # seconds that a service has to be there again
+BACK = 30.0  # seconds that a service has to be there again
 # The unit's folder in the cgroup tree of version 2, also where that is beside one of version 1.
 FOLDER = """for root in /sys/fs/cgroup /sys/fs/cgroup/unified; do
   group=$root$(systemctl show -P ControlGroup {unit}); [ ! -e "$group/cgroup.freeze" ] || break
@@ -35,6 +36,8 @@ class OfService(Fault, kw_only=True):
 
     target: Target = "one"  # whose service
     unit: str = ""  # the service under test, unless it is said
+
+    slow: ClassVar[float] = BACK
 
     def check(self, nodes: list[str]) -> None:
         """The target is there, and the unit's name is one: it becomes a word of scripts."""
@@ -77,4 +80,4 @@ class OfService(Fault, kw_only=True):
 
 def anew(unit: str, was: str) -> str:
     """A script that prints the main process of a unit once it is another; nothing when that does not happen in time."""
-    return ANEW.replace("{unit}", unit).replace("{was}", was).replace("{tenths}", str(BACK * 10))
+    return ANEW.replace("{unit}", unit).replace("{was}", was).replace("{tenths}", str(round(BACK * 10)))
