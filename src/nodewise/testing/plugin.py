@@ -108,6 +108,7 @@ class Clients:
     def __call__(self, workload: str = "register", *, clients: int = 6, keys: int = 30, rate: float = 200.0) -> Iterator[Clients]:
         """Have them work around a block; then read everything back through each node, and judge. Raises UsageError."""
         from nodewise.simulation.harness import at_work, clients_of
+        from nodewise.simulation.scenario import Progress
         from nodewise.simulation.workloads.data import seed_data
         from nodewise.simulation.workloads.load import Shape
         from nodewise.simulation.workloads.registry import workload_named
@@ -118,7 +119,7 @@ class Clients:
         shape = Shape(f"/nodewise/{number}/", 0, clients, keys, rate)
         with at_work(factory, nodes, self._folder / f"history-{number}.jsonl", shape, workload) as self._work:
             yield self
-            self._work.read_back(nodes)
+            self._work.read_back(nodes, Progress().within)
         self.verdicts = self._work.judged(nodes, data, checkers)
 
     _work: Work
