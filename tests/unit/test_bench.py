@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
-from nodewise.bench import figures, phases, smoke, stalls, suite, table
+from nodewise.bench import faults, figures, phases, smoke, stalls, suite, table
 from nodewise.bench.figures import Report, Row
 from nodewise.bench.paths import paths
 from nodewise.bench.suite import Wish
 from nodewise.errors import SetupError, UsageError
 from nodewise.model import Operation
+from nodewise.simulation import scenario
 
 from .benched import Made, command, row
 
@@ -188,3 +189,11 @@ def test_the_usual_playbook_has_nine_tasks() -> None:
     """What Nodewise is compared with stays what the documentation says it is."""
     play = yaml.safe_load((ROOT / "src/nodewise/bench/usual.yml").read_text())[0]
     assert [9, 1] == [len(play["tasks"]), play["serial"]]
+
+
+def test_what_a_scenario_asks_for_itself() -> None:
+    """Its warm-up, before and after, and its fault, with the times that the seed draws."""
+    one = scenario.load(faults.NAME)
+    (event,) = one.events(faults.SEED)
+    assert one.workload.warmup + event.at + event.lasts + one.workload.warmup == faults.own(one)
+    assert 8 <= faults.own(one) <= 12
