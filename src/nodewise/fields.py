@@ -62,7 +62,8 @@ def explained(error: msgspec.ValidationError, struct: type[msgspec.Struct]) -> s
 def located(error: msgspec.ValidationError, struct: type[msgspec.Struct], root: str) -> str:
     """What is wrong, in one line that begins with the path of it below `root`."""
     text = " ".join(str(error).split())
-    said, _sep, at = text.removesuffix("`").partition(" - at `$")
+    said, _sep, at = text.partition(" - at `$")
+    at = at.removesuffix("`")
     if found := UNKNOWN.search(text):
         return f"{root}{at}.{found['word']}: there is no such field{_meant(text, struct)}"
     said = said.removeprefix("Object ")

@@ -97,6 +97,12 @@ def test_what_is_wrong_is_named(change: dict[str, Any], says: str) -> None:
     assert says.replace("no URL", "is not a URL of http") in str(refused.value)
 
 
+def test_a_field_that_is_missing_at_the_top() -> None:
+    """Its name is told whole."""
+    with pytest.raises(UsageError, match=r"^nodewise_app: missing required field `name`$"):
+        read({name: value for name, value in GOOD.items() if name != "name"})
+
+
 def test_all_that_is_wrong_is_named_at_once() -> None:
     """A line for each, where the shape is right."""
     with pytest.raises(UsageError) as refused:

@@ -67,6 +67,13 @@ def test_what_is_no_scenario(text: str, says: str, tmp_path: Path) -> None:
         scenario.load(str(path))
 
 
+def test_a_folder_is_no_scenario(tmp_path: Path) -> None:
+    """It is told in a line."""
+    (tmp_path / "mine.yml").mkdir()
+    with pytest.raises(UsageError, match=r"mine\.yml cannot be read: Is a directory"):
+        scenario.load(str(tmp_path / "mine.yml"))
+
+
 def test_a_checker_that_is_not_there(tmp_path: Path) -> None:
     """It is refused when the scenario is read, not once it has run."""
     path = tmp_path / "mine.yml"

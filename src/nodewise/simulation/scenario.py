@@ -174,6 +174,8 @@ def load(word: str) -> Scenario:
         scenario = msgspec.convert(yaml.safe_load(path.read_text()), Scenario)
     except msgspec.ValidationError as error:
         raise UsageError(f"{path} is no scenario: {explained(error, Scenario)}") from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
     workload = workload_named(scenario.workload.name)
