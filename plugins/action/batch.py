@@ -85,6 +85,7 @@ class ActionModule(ApprovingAction):
             "work": {node: [*(work(made, step) for step in steps[node]), *checked[node], *after] for node in batch.nodes},
             "successor": {node: roll.successor(made, batch, observations, node) for node in batch.nodes},
             "mixed": mixed,
+            "suite_hosts": [*batch.nodes, *roll.beside(made, hop, batch, observations)],
             "soak": made.settings.soak,
             "watched": watched(made),
         }

@@ -132,7 +132,8 @@ class ActionModule(EngineAction):
         route = plan.Route(way, kind, before, recover, asked)
         self.warn(renamed.gate_warnings(declared.gates, args["gates"]), run)
         made = plan.make(subject, declared, observations, route, settings, args["gates"])
-        made.gaps = [*self.gaps(made, args, task_vars), *declared.gaps]
+        seen = [gap for one in observations.values() for gap in one.cluster.details.get("gaps", [])]
+        made.gaps = [*self.gaps(made, args, task_vars), *declared.gaps, *seen]
         made.gaps += waived(made, nodes)
         self.refuse(run, made, nodes, args, about)
         return made

@@ -13,7 +13,18 @@ version_added: 0.2.0
 description:
   - Begins the unit unless it is active or all is done, and waits for it. It outlives the wait, and the controller.
   - A chunk, and how far the backfill came, are one transaction.
+  - With O(ask) or O(rate) it asks one that was begun, on whichever node it runs, and waits until it was seen to obey.
 options:
+  ask:
+    description:
+      - V(begin) begins it, V(look) only says how far it came, V(pause) and V(resume) it, or V(cancel) it, which ends its unit and
+        leaves the rows that are filled. V(resume) also begins one again, where it was, that was cancelled or that runs nowhere.
+    type: str
+    choices: [begin, look, pause, resume, cancel]
+    default: begin
+  rate:
+    description: Rows a second that are looked at, at most, from now on.
+    type: float
   schema:
     description: The database, and how its schema is changed, as the filter P(nodewise.cluster.app_schema#filter) returns it.
     type: dict
@@ -44,11 +55,17 @@ EXAMPLES = r"""
 - name: Fill the rows that are there
   nodewise.cluster.app_backfill:
     schema: "{{ app_schema }}"
+- name: Have it wait
+  nodewise.cluster.app_backfill:
+    schema: "{{ app_schema }}"
+    ask: pause
 """
 
 RETURN = r"""
 backfill:
-  description: How far it came (C(rows), C(scanned), C(chunks), C(total), C(rate), C(left), C(done)), or null before it began.
+  description:
+    - How far it came (C(rows), C(scanned), C(chunks), C(total), C(rate), C(left), C(done)), what it was asked for and what it does
+      (C(asked), C(state), C(running), C(most)), or null before it began.
   returned: success
   type: dict
 """
@@ -58,12 +75,14 @@ from functools import partial
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.info import secret
-from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.backfill import perform
+from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.backfill import ASKED, control, perform
 from ansible_collections.nodewise.cluster.plugins.module_utils.node.changing import OPTIONS as CHANGING
 from ansible_collections.nodewise.cluster.plugins.module_utils.node.changing import changing
 
 SPEC = {
     "schema": {"type": "dict", "required": True, "no_log": True},
+    "ask": {"default": "begin", "choices": ["begin", "look", *ASKED]},
+    "rate": {"type": "float"},
     "deadline": {"type": "float", "default": 60.0},
 }
 
@@ -71,7 +90,8 @@ SPEC = {
 def main() -> None:
     module = AnsibleModule(argument_spec={**CHANGING, **SPEC}, supports_check_mode=True)
     module.no_log_values = secret(module.params)
-    changing(module, partial(perform, module.params), "backfill")
+    act = perform if module.params["ask"] == "begin" and module.params["rate"] is None else control
+    changing(module, partial(act, module.params), "backfill")
 
 
 if __name__ == "__main__":

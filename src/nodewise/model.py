@@ -148,6 +148,7 @@ class Step(msgspec.Struct, forbid_unknown_fields=True):
     undo: str | None = None  # verb that takes it back, or None when there is nothing to take back
     observes: bool = False  # its verb ends with the observation, so the upgrade does not ask the node once more
     checks_mixed_versions: bool = False  # that observation shows that old and new members read each other's writes
+    suites: bool = False  # of a step of the cluster: whether the run's suites of tier core are passed after it, on every member
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.migrat
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.pending import pending
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.psql import DatabaseError, Session
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.state import state
+from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.telling import notes, told
 from nodewise.systems.app import schema as described
 from nodewise.systems.app.squawk import lint, refusal
 
@@ -284,6 +285,105 @@ def test_a_backfill_that_is_killed(orders: Orders) -> None:
     assert (ROWS, ROWS, True) == (seen["backfill"]["rows"], seen["backfill"]["scanned"], seen["checked"])
     assert f"{ROWS} {ROWS}" == orders.sql("select count(*) || ' ' || count(distinct id) from audit")
     assert "a7 b7" == orders.sql("select first || ' ' || last from orders where id = 7")
+
+
+def until(schema: dict[str, Any], holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Look at a backfill until something holds of it."""
+    for _ in range(600):
+        seen = state(schema)["backfill"]
+        if seen and holds(seen):
+            return dict(seen)
+        time.sleep(0.05)
+    raise AssertionError(seen)
+
+
+def asked(schema: dict[str, Any], ask: str, rate: float | None = None) -> dict[str, Any]:
+    """What the module returns that asks a backfill for something."""
+    return dict(backfill.control({"schema": schema, "ask": ask, "rate": rate})["backfill"])
+
+
+def test_a_backfill_that_is_asked(orders: Orders, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It pauses, goes on, takes another rate, and ends when it is cancelled; resumed, it goes on where it was."""
+    orders.fill(20_000)
+    schema, processes = filling(orders, chunk=100, rate=1000), []
+    with pytest.raises(DatabaseError, match="was not begun: an upgrade begins it"):
+        asked(schema, "pause")
+    orders.run("expand", "1.1.0")
+    monkeypatch.setattr(backfill, "begin", lambda _unit, about: processes.append(unit(about)))
+    process = unit(schema)
+    until(schema, lambda seen: seen["scanned"] > 0)
+    paused = asked(schema, "pause")
+    assert ("pause", True) == (paused["state"], paused["running"])
+    (note,) = notes(schema, state(schema), {"1.0.0"})
+    assert note.startswith(f"backfill of orders: paused; {paused['scanned']} of about 20000 rows, ")
+    time.sleep(1)
+    assert paused["scanned"] == state(schema)["backfill"]["scanned"]
+    assert 500 == asked(schema, "look", 500)["most"]
+    processes.append(process)
+    monkeypatch.setattr(backfill, "begin", lambda _unit, _schema: None)  # it runs, and as a unit it would not be begun again
+    began, resumed = time.monotonic(), asked(schema, "resume")
+    assert "run" == resumed["state"]
+    seen = until(schema, lambda seen: seen["scanned"] >= paused["scanned"] + 1000)
+    assert 500 * 0.8 <= (seen["scanned"] - paused["scanned"]) / (time.monotonic() - began) <= 500 * 1.3
+    cancelled = asked(schema, "cancel")
+    assert (0, False, None) == (process.wait(10), cancelled["running"], cancelled["done"])
+    with pytest.raises(DatabaseError, match=r"cancelled; to have it go on: .*nodewise_backfill=resume"):
+        backfill.perform({"schema": schema})
+    monkeypatch.setattr(backfill, "begin", lambda _unit, about: processes.append(unit(about)))
+    assert cancelled["scanned"] <= asked(schema, "resume", 1e9)["scanned"]
+    assert 0 == processes[-1].wait(60)
+    seen = state(schema)
+    assert (20_000, 20_000, True) == (seen["backfill"]["rows"], seen["backfill"]["scanned"], seen["checked"])
+    with pytest.raises(DatabaseError, match="this backfill is done"):
+        asked(schema, "pause")
+
+
+def test_the_hours_of_a_backfill(orders: Orders) -> None:
+    """Out of its hours it waits, and says so."""
+    orders.fill(1000)
+    orders.run("expand", "1.1.0")
+    hour = (time.localtime().tm_hour + 2) % 24
+    schema = filling(orders, hours=f"{hour:02}:00-{(hour + 1) % 24:02}:00")
+    process = unit(schema)
+    seen = until(schema, lambda seen: seen["state"] == "hours")
+    assert (0, None) == (seen["scanned"], process.poll())
+    assert "waits for its hours" in notes(schema, state(schema), {"1.0.0"})[0]
+    asked(schema, "cancel")
+    assert 0 == process.wait(10)
+
+
+def test_what_an_older_release_can_read(orders: Orders) -> None:
+    """Once the database is ahead of a release, only the user's own question says that it can read every row."""
+    seen = state(orders.schema)
+    assert ([], None) == (seen["unproven"], seen["readable"])
+    orders.run("expand", "1.1.0")
+    assert ["1.0.0"] == state(orders.schema)["unproven"]
+    asks = orders.told(readable="select not exists (select from orders where name is null)")
+    assert (True, []) == tuple(state(asks)[key] for key in ("readable", "unproven"))
+    orders.sql("alter table orders alter name drop not null; insert into orders (first, last) values ('a', 'b')")
+    assert (False, ["1.0.0"]) == tuple(state(asks)[key] for key in ("readable", "unproven"))
+
+
+def test_who_subscribes(orders: Orders) -> None:
+    """A logical slot and a subscription are named in the plan's gaps."""
+    assert {"notes": [], "gaps": []} == told(orders.schema, state(orders.schema), {"1.0.0"})
+    orders.sql("create publication p for table orders")
+    orders.sql(f"create subscription {orders.name}_s connection 'dbname=x' publication p with (connect = false)")
+    (gap,) = told(orders.schema, state(orders.schema), {"1.0.0"})["gaps"]
+    assert f"logical replication is not told of a changed schema (subscription {orders.name}_s)" in gap
+    orders.sql(f"alter subscription {orders.name}_s set (slot_name = none); drop subscription {orders.name}_s")
+
+
+def test_a_contract_that_waits(orders: Orders) -> None:
+    """It is listed while every member runs the release and the old shape is there."""
+    orders.run("expand", "1.1.0")
+    seen = state(orders.schema)
+    assert ["the contract of 1.1.0 waits: the schema still has the shape that older releases need"] == notes(
+        orders.schema, seen, {"1.1.0"}
+    )
+    assert [] == notes(orders.schema, seen, {"1.0.0"}) == notes(orders.schema, seen, {"1.0.0", "1.1.0"})
+    orders.run("contract", "1.1.0")
+    assert [] == notes(orders.schema, state(orders.schema), {"1.1.0"})
 
 
 def test_a_backfill_that_was_changed(orders: Orders) -> None:

@@ -327,18 +327,28 @@ def test_a_component_is_upgraded_on_its_own(notes: Played) -> None:
     assert dict.fromkeys(NAMES, 0) == notes.starts()
 
 
-@pytest.mark.parametrize("jams", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_steps_of_the_cluster(notes: Played, jams: bool) -> None:
-    """One member does what comes before the first node and after the last; what fails is taken back, and no node is touched."""
+@pytest.mark.parametrize("jams", ["", pytest.param("gate", marks=pytest.mark.slow), "suite"])
+def test_steps_of_the_cluster(notes: Played, jams: str) -> None:
+    """One member does what comes before the first node and after the last; what fails is taken back, and no node is touched.
+
+    So is what old members fail their suites after.
+    """
     for name in NAMES:
         notes.member(name, page="1.0")
-    notes.cluster(width=1, narrow=True, stays="width" if jams else "")
+    notes.cluster(width=1, narrow=True, stays="width" if jams == "gate" else "")
     words = ["-e", "nodewise_component=page", "-e", "nodewise_to=1.1"]
+    words += suite(notes, "exit 1" if jams == "suite" else "exit 0")
     if jams:
-        assert "It was taken back, and 2 gates hold as before" in ends(notes, "rolled_back", *words, code=2)
+        reason = ends(notes, "rolled_back", *words, code=2)
+        assert "It was taken back, and 2 gates hold as before" in reason
+        assert jams == "gate" or "core" in reason
         assert ["1.0"] * 3 == [notes.member(name)["page"] for name in NAMES]
+        assert 1 == notes.cluster()["width"]
         return
     ends(notes, "upgraded", *words)
+    hosts = [json.loads(path.read_text())["hosts"] for path in sorted(notes.run_dir.glob("smoke/*/plan.json"))]
+    # All on the wide pages, each new one beside an old one, and all in the end.
+    assert [3, 2, 2, 1, 3] == [len(names) for names in hosts]
     assert ["1.1"] * 3 == [notes.member(name)["page"] for name in NAMES]
     assert (2, False, 2) == tuple(map(notes.cluster().get, ("width", "narrow", "changes")))
 

@@ -67,6 +67,7 @@ class Orders(Described):
                 "where": "first is null",
             },
             "check": "select not exists (select from orders where first is null)",
+            "readable": "select not exists (select from orders where name is null)",
             **more,
         }
 
@@ -171,14 +172,30 @@ def test_a_binary_that_migrates_by_itself(orders: Orders, tmp_path: Path) -> Non
 
 
 def test_a_release_with_a_schema(orders: Orders) -> None:
-    """Expand, roll and backfill; then it waits for a yes with the old shape still there, and goes back from there."""
+    """Expand, roll and backfill, which is asked to pause; then it waits for a yes with the old shape still there, and goes back."""
     with Client(asked(orders)) as client:
+        slow = orders.schema()
+        slow["backfill"] |= {"rate": 1000, "wait": 5}
+        ended = orders.upgrade(nodewise_approve="", nodewise_schema=slow)
+        assert ("paused", "step_failed") == (ended.outcome, ended.summary["reason_code"]), ended.said
+        assert "backfilled: the backfill is not done" in reason(ended)
+        ended = orders.play("backfill", nodewise_schema=slow, nodewise_backfill="pause")
+        assert (0, True) == (ended.code, "backfill of orders: paused; " in ended.said), ended.said
+        stands = orders.sql("select scanned from nodewise.backfill")
+        ended = orders.play("status", nodewise_schema=slow)
+        assert f"backfill of orders: paused; {stands} of about {ROWS} rows" in ended.said, ended.said
+        ended = orders.play("backfill", nodewise_schema=slow, nodewise_backfill="resume", nodewise_backfill_rate=1e9)
+        assert (0, True) == (ended.code, "of at most 1e+09" in ended.said or "backfill of" not in ended.said), ended.said
         ended = orders.upgrade(nodewise_approve="")
         assert ("paused", "approval_needed") == (ended.outcome, ended.summary["reason_code"]), ended.said
         assert "when the old shape of the schema is dropped" in reason(ended)
         assert {"1.1.0"} == orders.versions()
         assert ("c1 e2", "id name first last") == (revisions(orders), orders.sql(LIVE))
         assert "t" == orders.sql("select done is not null and rows > 0 from nodewise.backfill")
+        assert "the contract of 1.1.0 waits" in orders.play("status", nodewise_schema=orders.schema()).said
+        refused = orders.rollback(nodewise_schema=orders.schema(readable=""))
+        assert "refused" == refused.outcome, refused.said
+        assert "old_reads_new: whether the version can read the rows that a newer one wrote is unknown" in reason(refused)
         ended = orders.rollback(nodewise_schema=orders.schema())
         assert ("rolled_back", {"1.0.0"}) == (ended.outcome, orders.versions()), ended.said
         assert "id name first last" == orders.sql(LIVE)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema import alembic, backfilling, migrate, sql
+from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema import alembic, backfilling, lease, migrate, sql
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.psql import DatabaseError, Session, complaint, literal
 from ansible_collections.nodewise.cluster.plugins.module_utils.host import process
 from nodewise.cli.main import nodewise
@@ -266,6 +266,10 @@ class Asked(Session):
             raise found
         return found
 
+    def end(self) -> str:
+        """Nothing is to be ended."""
+        return ""
+
 
 RUNS = {"seen": False, "blockers": []}
 
@@ -291,9 +295,43 @@ def test_nothing_of_a_command_goes_on_by_itself(answers: tuple[Any, ...], says: 
 
 def test_a_lag_that_is_not_shown_is_not_none() -> None:
     """To a user without pg_monitor all of a replica is null: the backfill ends, and says what it needs."""
-    backfilling._wait_for_replicas(Asked(20.0, 0.0), 10.0)
+    assert 20 == backfilling._behind(Asked(20.0))
     with pytest.raises(DatabaseError, match="grant it pg_monitor"):
-        backfilling._wait_for_replicas(Asked(None), 10.0)
+        backfilling._behind(Asked(None))
+
+
+@pytest.mark.parametrize(
+    ("hours", "inside", "outside"),
+    [
+        ("22:00-06:00", ["22:00", "23:59", "00:00", "05:59"], ["06:00", "12:00", "21:59"]),
+        ("09:00-17:30", ["09:00"], ["08:59", "17:30"]),
+    ],
+)
+def test_hours(hours: str, inside: list[str], outside: list[str]) -> None:
+    """Across midnight, too; the end is not in them."""
+    assert [True] * len(inside) == [backfilling.within(hours, now) for now in inside]
+    assert [False] * len(outside) == [backfilling.within(hours, now) for now in outside]
+    assert backfilling.within("", "12:00")
+
+
+@pytest.mark.parametrize(
+    ("state", "asked", "behind"),
+    [("run", "run", 0.0), ("replicas", "run", 11.0), ("pause", "pause", 11.0), ("cancel", "cancel", 0.0)],
+)
+def test_what_a_backfill_is_to_be_in(state: str, asked: str, behind: float) -> None:
+    """What was asked for comes before what it waits for by itself."""
+    assert state == backfilling._wanted({"hours": "", "max_lag": 10.0}, asked, behind)
+
+
+def test_a_pooler() -> None:
+    """Two sessions that come upon one server hold no lease: the database is refused."""
+    pooled = Asked(True, 1, 4711)
+    pooled.another = lambda: Asked(5, 4711)  # type: ignore[method-assign]
+    with pytest.raises(DatabaseError, match="a pooler that gives a server to each transaction"):
+        lease.hold(pooled)
+    own = Asked(True, *[1] * lease.LOOKS)
+    own.another = lambda: Asked(*[2] * lease.LOOKS)  # type: ignore[method-assign]
+    lease.hold(own)
 
 
 def test_linted_by_the_command(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.asking import Unanswered, ask, matches
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.state import state
+from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.telling import told
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.observation import absent, settle, timestamp
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import Unit
 
@@ -66,7 +67,7 @@ class Observer:
         self.back, self.balancer = parameters["back"], parameters["balancer"]
         self.questions = {name: question for name, question in parameters["questions"].items() if question}
         self._seen: list[dict[str, Any]] = []
-        self.schema = parameters.get("schema")
+        self.schema: dict[str, Any] = parameters.get("schema") or {}
         self._schema: dict[str, Any] = {}
 
     def look(self) -> dict[str, Any]:
@@ -135,6 +136,7 @@ class Observer:
     def _observation(self) -> dict[str, Any]:
         versions = {member["version"] for member in self._seen}
         prints = {member["fingerprint"] for member in self._seen}
+        noted = told(self.schema, self._schema["schema"], versions) if self._schema else {}
         cluster: dict[str, Any] = {
             # What may not change between plan and run: of a described service the schema, as a change by hand is drift.
             "id": self._schema["schema"]["fingerprint"] if self._schema else None,
@@ -144,7 +146,7 @@ class Observer:
             "fingerprint": prints.pop() if len(prints) == 1 else None,
             "fingerprint_at": None,
             "alarms": [],
-            "details": {**(self._spare() if self.balancer else {}), **self._schema},
+            "details": {**(self._spare() if self.balancer else {}), **self._schema, **noted},
         }
         return {"system": "app", "at": timestamp(), "cluster": cluster, "members": self._seen}
 

@@ -176,6 +176,14 @@ def mixed(plan: Plan, hop: Hop, batch: Batch, observations: Observations, prefix
     return found
 
 
+def beside(plan: Plan, hop: Hop, batch: Batch, observations: Observations) -> list[str]:
+    """An old member that passes the suites beside a batch's new ones, where a step of the cluster changed what both of them use."""
+    if not any(step.suites for step in plan.before_first):
+        return []
+    left = [name for names in pending(plan, hop, observations).values() for name in names if name not in batch.nodes]
+    return left[:1]
+
+
 def _group(plan: Plan, observations: Observations, node: str) -> Observation:
     return observations[plan.group_of(node)]
 

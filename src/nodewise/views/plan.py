@@ -86,7 +86,8 @@ def _steps(plan: Plan) -> Iterator[tuple[str, str]]:
     told += [(step, "the leader only" if step.only == "leader" else "each node") for step in plan.steps]
     told += [(step, "the cluster, after the last node, unless it is done") for step in plan.after_last]
     for step, who in told:
-        yield step.name, f"{who}; then asks {', '.join(step.after)}" if step.after else who
+        suites = ", and the core suites of every member" if step.suites and plan.settings.suites else ""
+        yield step.name, f"{who}; then asks {', '.join(step.after)}{suites}" if step.after else who
     if plan.lacks:
         yield "not asked", f"{', '.join(plan.lacks)}: the system has none"
 

@@ -16,7 +16,7 @@ def status(cluster: str, observation: Observation) -> list[str]:
     said += [_member(member) for member in observation.members]
     alarms = "unknown" if seen.alarms is None else ", ".join(seen.alarms) or "none"
     said.append(f"  fingerprint {_known(seen.fingerprint)} at {_known(seen.fingerprint_at)}, alarms {alarms}")
-    return said
+    return [*said, *(f"  {note}" for note in seen.details.get("notes", []))]
 
 
 def _known(value: object) -> object:

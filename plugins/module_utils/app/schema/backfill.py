@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: Nodewise contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The backfill as a unit of this node: begun unless it runs or is done, and waited for."""
+"""The backfill as a unit of this node: begun unless it runs or is done, waited for, and asked to pause, go on or end."""
 
 from __future__ import annotations
 
@@ -23,6 +23,12 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.host.unit import 
 
 PARTS: list[ModuleType] = [failure, text, program, psql, lease, backfilling]
 POLL_S = 0.5
+SEEN_S = 15.0  # seconds in which it has to do what it is asked for: it looks between two chunks
+ASKED = {"pause": "pause", "resume": "run", "cancel": "cancel"}
+ASK = (
+    "update nodewise.backfill set asked = coalesce({asked}, asked), rate = coalesce({rate}, rate) where id = {id} and done is null"
+)
+CANCELLED = "it was cancelled; to have it go on: ansible-playbook playbooks/backfill.yml -e nodewise_backfill=resume"
 AGAIN = "update nodewise.backfill set last = null, done = null, scanned = 0, rows = 0, chunks = 0, begun = now()"
 
 
@@ -37,15 +43,53 @@ def perform(given: dict[str, Any], dry: bool = False) -> dict[str, Any]:
         if now and now["done"]:
             again(session, schema)
             now = None
+        if now and now["asked"] == "cancel":
+            raise DatabaseError(CANCELLED)
         unit = Unit(f"nodewise-{schema['service']}-backfill")
         begin(unit, schema)
         while not (now and now["done"]) and time.monotonic() - began < schema["backfill"]["wait"]:
             time.sleep(POLL_S)
             now = state.backfilled(session, schema)
+            if now and now["asked"] == "cancel":
+                raise DatabaseError(CANCELLED)
             if unit.state().active == "failed":
                 said = unit.last_words(time.time() - (time.monotonic() - began) - 1)
                 raise DatabaseError(f"the backfill ended: {said[-1] if said else 'it said nothing'}")
     return {"changed": True, "backfill": now}
+
+
+def control(given: dict[str, Any], dry: bool = False) -> dict[str, Any]:
+    """Ask a backfill to `pause`, `resume` or `cancel`, or for another rate, and return how far it came once it was seen to do so.
+
+    Resumed, it is begun on this node where it runs on none. DatabaseError where there is none, it is done, or it does not obey.
+    """
+    schema, asked = given["schema"], ASKED.get(given["ask"], "")
+    if not schema or not schema["backfill"]:
+        raise DatabaseError("nodewise_schema has no backfill")
+    with Session(schema["database"], schema["password"], f"{state.OURS} {schema['service']} observe") as session:
+        now = state.backfilled(session, schema)
+        if not now or (now["done"] and (asked or given["rate"])):
+            raise DatabaseError("this backfill is done" if now else "this backfill was not begun: an upgrade begins it")
+        if dry or not (asked or given["rate"]):
+            return {"changed": asked not in ("", now["asked"]), "backfill": now}
+        rate = "null" if given["rate"] is None else str(float(given["rate"]))
+        words = {"asked": literal(asked) if asked else "null", "rate": rate, "id": literal(schema["backfill"]["id"])}
+        session.ask(ASK.format(**words))
+        if asked == "run":
+            begin(Unit(f"nodewise-{schema['service']}-backfill"), schema)
+        until = time.monotonic() + SEEN_S
+        while not _obeys(now := state.backfilled(session, schema) or {}, asked):
+            if time.monotonic() > until:
+                raise DatabaseError(f"it was asked to {given['ask']}, and {SEEN_S:g} s later it is in the state {now['state']}")
+            time.sleep(POLL_S / 5)
+    return {"changed": True, "backfill": now}
+
+
+def _obeys(now: dict[str, Any], asked: str) -> bool:
+    """Whether it does what it was asked for: one that waits for its hours or for a replica runs, as far as one can ask."""
+    if asked == "run":
+        return bool(now["done"] or (now["running"] and now["state"] not in ("pause", "cancel")))
+    return not asked or not now["running"] or (asked == "pause" and now["state"] == "pause")
 
 
 def again(session: Session, schema: dict[str, Any]) -> None:

@@ -12,6 +12,12 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.psql i
 KEY = 7235421190654203
 LINGERS_S = 5.0
 LOOK_S = 0.2
+LOOKS = 5
+SERVER = "select to_json(pg_backend_pid())"
+POOLED = (
+    "this is a pooler that gives a server to each transaction, through which neither the lock timeout nor the lease of the "
+    "database holds; name the database itself in nodewise_schema.database"
+)
 HOLDER = f"""select json_build_object('pid', a.pid, 'application', a.application_name, 'address', host(a.client_addr),
  'age_s', round(extract(epoch from now() - a.backend_start))) from pg_locks l join pg_stat_activity a using (pid)
  where l.locktype = 'advisory' and l.granted and l.objsubid = 1 and l.database = (select oid from pg_database
@@ -21,13 +27,18 @@ HOLDER = f"""select json_build_object('pid', a.pid, 'application', a.application
 def hold(session: Session) -> None:
     """Take it, for as long as the session lasts. DatabaseError names who has it.
 
-    A session that has just ended may have it for another moment.
+    A session that has just ended may have it for another moment. Through a pooler that gives a server to each transaction it
+    holds nothing: there, a second session of ours may come upon the same server.
     """
     until = time.monotonic() + LINGERS_S
     while not session.ask(f"select to_json(pg_try_advisory_lock({KEY}))"):
         if time.monotonic() > until:
             raise DatabaseError(_held(session))
         time.sleep(LOOK_S)
+    with session.another() as other:
+        for _ in range(LOOKS):
+            if other.ask(SERVER) == session.ask(SERVER):
+                raise DatabaseError(POOLED)
 
 
 def _held(session: Session) -> str:

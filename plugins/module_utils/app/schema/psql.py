@@ -30,6 +30,7 @@ class Session:
     """One psql. After a statement that fails it has ended."""
 
     def __init__(self, database: str, password: str, application: str) -> None:
+        self._to = (database, password, application)
         command = ["psql", "-X", "-q", "-A", "-t", "-w", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse", "-d", database]
         env = environment(PGAPPNAME=application, PGCONNECT_TIMEOUT=str(CONNECT_S), **({"PGPASSWORD": password} if password else {}))
         pipe = subprocess.PIPE
@@ -44,6 +45,10 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self.end()
+
+    def another(self) -> Session:
+        """Return a second session, to the same database."""
+        return Session(*self._to)
 
     def ask(self, statement: str, timeout: float = 10.0) -> Any:
         """Have the database run a statement that returns one JSON value, or nothing (None). DatabaseError says why it did not."""

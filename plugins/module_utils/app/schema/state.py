@@ -10,14 +10,25 @@ import time
 from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.asking import Unanswered, ask
-from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema import alembic, sql
+from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema import alembic, backfilling, sql
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.psql import DatabaseError, Session, literal
 from ansible_collections.nodewise.cluster.plugins.module_utils.release.store import Store
 
 TOOLS: dict[str, Any] = {"alembic": alembic, "sql": sql}
 KEYS = (
-    *("revisions", "expanded", "contracted", "outgrown", "unread", "fingerprint", "invalid_indexes", "undeclared"),
-    *("replicas", "waiting", "backfill", "checked", "error"),
+    *(
+        "revisions",
+        "expanded",
+        "contracted",
+        "outgrown",
+        "unread",
+        "behind",
+        "unproven",
+        "readable",
+        "fingerprint",
+        "invalid_indexes",
+    ),
+    *("undeclared", "logical", "replicas", "waiting", "backfill", "checked", "error"),
 )
 REPLAY_S = 2.0  # seconds that replicas may take to replay what was written until now
 OURS = "nodewise"  # how the application_name of our own sessions begins, and the schema of our own table
@@ -43,8 +54,14 @@ SESSIONS = f"""select coalesce(json_agg(json_build_object('pid', pid, 'user', us
  and application_name not like '{OURS} %'"""  # noqa: S608  (a word of ours)
 REPLICAS = """select coalesce(json_agg(json_build_object('name', application_name, 'behind', pg_wal_lsn_diff({}, replay_lsn))),
  '[]') from pg_stat_replication"""
-BACKFILL = """select to_json(b) from (select id, rows, scanned, chunks, total, begun, changed, done,
- round(rows / greatest(extract(epoch from coalesce(done, changed) - begun), 0.001)) as rate,
+# Changes of a schema are not replicated: what subscribes stops at the first row that it has no column for.
+LOGICAL = """select coalesce(json_agg(name order by name), '[]') from (
+ select 'slot ' || slot_name as name from pg_replication_slots where slot_type = 'logical' and database = current_database()
+ union all select 'subscription ' || subname from pg_subscription s join pg_database d on d.oid = s.subdbid
+ where d.datname = current_database()) names"""
+BACKFILL = """select to_json(b) from (select id, about->>'table' as table, rows, scanned, chunks, total, begun, changed, done,
+ asked, state, rate as most, exists(select from pg_stat_activity where application_name = {}) as running,
+ round(scanned / greatest(extract(epoch from coalesce(done, changed) - begun), 0.001)) as rate,
  greatest(total - scanned, 0) as left from nodewise.backfill where id = {}) b"""
 
 
@@ -52,7 +69,8 @@ def state(given: dict[str, Any]) -> dict[str, Any]:
     """Return what gates ask of a schema; what could not be read is null, with an error.
 
     `expanded` and `contracted` are the releases on this node whose revisions the database has all, `outgrown` those that need a
-    shape which is gone.
+    shape which is gone, `behind` those that do not ship all that the database has, and `unproven` those of them of which the user's
+    own question does not say that they can read every row.
     """
     found: dict[str, Any] = dict.fromkeys(KEYS)
     try:
@@ -66,9 +84,19 @@ def state(given: dict[str, Any]) -> dict[str, Any]:
 def _asked(session: Session, given: dict[str, Any]) -> dict[str, Any]:
     rows = revisions(session, given)
     fill = backfilled(session, given) if given["backfill"] else None
+    if fill and not fill["done"]:
+        fill["lag"] = session.ask(backfilling.LAG)
+    held = held_against(given, rows)
+    readable = (
+        bool(session.ask(CHECK.format(given["readable"].rstrip("; ")), CHECK_S)) if given["readable"] and held["behind"] else None
+    )
     return {
         "revisions": rows,
-        **held_against(given, rows),
+        **held,
+        "readable": readable,
+        # Older releases that nobody knows to read what newer ones wrote.
+        "unproven": [] if readable else held["behind"],
+        "logical": session.ask(LOGICAL),
         "fingerprint": session.ask(PRINT),
         "invalid_indexes": session.ask(INVALID),
         "undeclared": undeclared(session, given),
@@ -112,6 +140,7 @@ def held_against(given: dict[str, Any], rows: list[str]) -> dict[str, Any]:
         "expanded": [version for version, one in has.items() if set(one["expand"]) <= there],
         "contracted": [version for version in has if every[version] <= there],
         "outgrown": [version for version in has if dropped - every[version]],
+        "behind": [version for version in has if there - every[version]],
         "unread": unread,
     }
 
@@ -189,9 +218,17 @@ def replayed(session: Session) -> list[dict[str, Any]]:
         time.sleep(0.02)
 
 
+def application(given: dict[str, Any]) -> str:
+    """Return by which name the session of a service's backfill is told."""
+    return f"{OURS} {given['service']} backfill"
+
+
 def backfilled(session: Session, given: dict[str, Any]) -> dict[str, Any] | None:
-    """Return how far the backfill came: rows, chunks, rate (rows/s), what is left, and when it was done; null before it began."""
+    """Return how far the backfill came; null before it began.
+
+    `rate` is rows/s that were looked at until now, `most` the rate that was asked for, `running` whether its session is there.
+    """
     if session.ask("select to_json(to_regclass('nodewise.backfill') is null)"):
         return None
-    found: dict[str, Any] | None = session.ask(BACKFILL.format(literal(given["backfill"]["id"])))
+    found: dict[str, Any] | None = session.ask(BACKFILL.format(literal(application(given)), literal(given["backfill"]["id"])))
     return found

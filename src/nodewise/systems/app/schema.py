@@ -22,6 +22,7 @@ from nodewise.text import nearest
 ROOT = "nodewise_schema"
 TOOLS = {"alembic": "alembic", "sql": ""}  # adapters in module_utils/app/schema, and the word in a command that tells them
 PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]+@|\bpassword\s*=")
+HOURS = re.compile(r"(([01]\d|2[0-3]):[0-5]\d)-(?!\1)([01]\d|2[0-3]):[0-5]\d")
 Command = Annotated[list[str] | str, Named("text or list")]
 
 
@@ -35,6 +36,7 @@ class Backfill(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     chunk: Annotated[int, Meta(ge=1)] = 1000  # rows that are looked at in one transaction
     rate: Annotated[float | None, Named("number, more than 0")] = None  # rows a second, at most
     max_lag: Seconds = 10.0  # seconds that a replica may be behind: until then it waits
+    hours: str = ""  # when it may run by the node's clock, such as 22:00-06:00
     wait: Seconds = 3600.0  # seconds that the upgrade waits for it; then the run is paused, and it goes on
 
 
@@ -56,6 +58,7 @@ class Schema(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     contract: Command = ""  # what is run last, when approved: it may drop what no member needs any more
     backfill: Annotated[Backfill | None, Named("mapping")] = None  # what is filled in when all members run the release
     check: str = ""  # SQL that is true when the backfill is right
+    readable: str = ""  # SQL that is true when older releases can read every row: a rollback is refused where it is not said to be
     tool: str = ""  # alembic or sql (a folder of files); told by the command unless it is said
     folder: str = ""  # of tool sql: its files, in the release
     post_folder: str = ""  # of tool sql: the files of contract
@@ -81,7 +84,7 @@ def read(given: object) -> Schema:
 def problems(schema: Schema) -> Iterator[str]:
     """What the types of the fields do not tell."""
     found = ("both" if schema.expand else "migrate") if schema.migrate else "expand" if schema.expand else "neither"
-    tool = tool_of(schema)
+    tool, hours = tool_of(schema), schema.backfill.hours if schema.backfill else ""
     said = {
         "database: expected what psql connects to": not schema.database,
         "database: a password is named, never written: password: VARIABLE": PASSWORD.search(schema.database),
@@ -98,6 +101,7 @@ def problems(schema: Schema) -> Iterator[str]:
             schema.backfill and not schema.check
         ),
         "backfill.set: expected at least one column": schema.backfill and not schema.backfill.set,
+        f"backfill.hours: expected hours such as 22:00-06:00, found {hours!r}": hours and not HOURS.fullmatch(hours),
     }
     yield from (line for line, wrong in said.items() if wrong)
     for name, one in schema.consumers.items():
@@ -123,7 +127,10 @@ def resolved(given: object, own: Mapping[str, Any], service: Mapping[str, Any]) 
     if password is None or (schema.password and not password):
         raise KeyError(schema.password)
     commands = {"expand": schema.migrate or schema.expand, "contract": schema.contract}
-    plain = ("database", "check", "folder", "post_folder", "revision", "environment", "lock_timeout", "retries", "timeout")
+    plain = (
+        *("database", "check", "readable", "folder", "post_folder", "revision", "environment"),
+        *("lock_timeout", "retries", "timeout"),
+    )
     return {
         **{key: getattr(schema, key) for key in plain},
         "service": service["name"],
