@@ -14,6 +14,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     holds,
     judge_step,
     plan,
+    roll,
     run_of,
 )
 
@@ -32,17 +33,23 @@ class ActionModule(ApprovingAction):
         return self.end(run, step, args["why"])
 
     def begin(self, run: Any, step: Any, task_vars: dict[str, Any]) -> dict[str, Any]:
-        """Whether it is to be taken: not where its gates hold already, and not past a point of no return that nobody approved."""
+        """Whether it is to be taken: not where its gates hold already, and not past a point of no return that nobody approved.
+
+        The suites that come after it are passed all the same, before the first node: an earlier run may have ended with them.
+        """
         made, hop = run.read_plan(), run.hop()
         if run.outcome():  # the cluster is not ours any more
             return {"ansible_facts": {"nodewise_halted": True}}
-        if holds(step, run.observations(), made.groups, made.gates, made.hops[hop["hop"]].to):
+        to, observations = made.hops[hop["hop"]].to, run.observations()
+        if done := holds(step, observations, made.groups, made.gates, to):
             run.note(f"step {step.name} of the cluster is done already")
-            return {"ansible_facts": {"nodewise_step": {}}}
-        if halted := self.pass_by(run, made, made.hops[hop["hop"]], step.name, task_vars):
+            if not (step.suites and made.settings.suites) or to in roll.versions_of(observations).values():
+                return {"ansible_facts": {"nodewise_step": {}}}
+        elif halted := self.pass_by(run, made, made.hops[hop["hop"]], step.name, task_vars):
             return halted
         run.begin(step.name, cluster=True)
-        return {"ansible_facts": {"nodewise_step": self.resolved(run, step, [])}}
+        resolved = self.resolved(run, step, [])
+        return {"ansible_facts": {"nodewise_step": {**resolved, "verb": "observe"} if done else resolved}}
 
     def resolved(self, run: Any, step: Any, verbs: list[str]) -> dict[str, Any]:
         """What the tasks of the step read as `nodewise_step`."""

@@ -327,17 +327,19 @@ def test_a_component_is_upgraded_on_its_own(notes: Played) -> None:
     assert dict.fromkeys(NAMES, 0) == notes.starts()
 
 
-@pytest.mark.parametrize("jams", ["", pytest.param("gate", marks=pytest.mark.slow), "suite"])
+@pytest.mark.parametrize(
+    "jams", ["", pytest.param("gate", marks=pytest.mark.slow), "suite", pytest.param("again", marks=pytest.mark.slow)]
+)
 def test_steps_of_the_cluster(notes: Played, jams: str) -> None:
     """One member does what comes before the first node and after the last; what fails is taken back, and no node is touched.
 
-    So is what old members fail their suites after.
+    So is what old members fail their suites after; also where it was done before.
     """
     for name in NAMES:
         notes.member(name, page="1.0")
-    notes.cluster(width=1, narrow=True, stays="width" if jams == "gate" else "")
+    notes.cluster(width=2 if jams == "again" else 1, narrow=True, stays="width" if jams == "gate" else "")
     words = ["-e", "nodewise_component=page", "-e", "nodewise_to=1.1"]
-    words += suite(notes, "exit 1" if jams == "suite" else "exit 0")
+    words += suite(notes, "exit 1" if jams in ("suite", "again") else "exit 0")
     if jams:
         reason = ends(notes, "rolled_back", *words, code=2)
         assert "It was taken back, and 2 gates hold as before" in reason

@@ -185,7 +185,7 @@ class Simulated(Notes):
     def cluster_change(self, step: dict[str, Any]) -> None:
         """Change, observation, gates; or the way back."""
         try:
-            self.shared(step["verb"])
+            self.shared(self.vars[self.first()]["nodewise_step"]["verb"])
             self.meanwhile(step["name"])
             self.look()
             self.once("judge", name=step["name"], gates=step["after"])
