@@ -58,6 +58,37 @@ OLD = {  # of 1.0.0: name -> (down, label, depends, SQL)
 NEW = {**OLD, "e2": ("e1", None, None, ADD), "c2": ("c1", None, "e2", DROP)}
 
 
+MANAGE = """
+import os, sys
+from urllib.parse import parse_qsl, urlsplit
+from django.conf import settings
+from django.core.management import execute_from_command_line
+
+url = urlsplit(os.environ["NODEWISE_DATABASE"])
+database = {"ENGINE": "django.db.backends.postgresql", "NAME": url.path[1:], "HOST": url.hostname, "PORT": url.port}
+database |= {"USER": url.username, "OPTIONS": dict(parse_qsl(url.query))}
+settings.configure(INSTALLED_APPS=["stock", "shop"], DATABASES={"default": database})
+execute_from_command_line(sys.argv)
+"""
+MIGRATION = """
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = {before!r}
+    operations = [{operations}]
+"""
+KEY = '("id", models.BigAutoField(primary_key=True, serialize=False))'
+SHOP: dict[str, dict[str, tuple[list[tuple[str, str]], str]]] = {  # app -> migration -> those before it, what it does
+    "stock": {"0001_initial": ([], f'migrations.CreateModel("Item", [{KEY}])')},
+    "shop": {
+        "0001_initial": ([("stock", "0001_initial")], f'migrations.CreateModel("Order", [{KEY}, ("name", models.TextField())])'),
+        "0002_split": ([("shop", "0001_initial")], 'migrations.AddField("order", "first", models.TextField(null=True))'),
+        "0003_drop": ([("shop", "0002_split")], 'migrations.RemoveField("order", "name")'),
+    },
+}
+
+
 def write(files: Path, revisions: dict[str, tuple[str | None, str | None, str | None, str]]) -> None:
     """Write the project of a release to a folder."""
     versions = files / "migrations/versions"
@@ -70,6 +101,19 @@ def write(files: Path, revisions: dict[str, tuple[str | None, str | None, str | 
         body = f"with op.get_context().autocommit_block():\n        {ran}" if concurrently else ran
         text = REVISION.format(name=name, down=down, label=label, depends=depends, body=body)
         (versions / f"{name}_.py").write_text(text)
+
+
+def write_django(files: Path, last: str = "0003") -> None:
+    """Write a project of Django to a folder, whose app has the migrations up to one."""
+    for app, migrations in SHOP.items():
+        folder = files / app / "migrations"
+        folder.mkdir(parents=True)
+        for package in (folder.parent, folder):
+            (package / "__init__.py").touch()
+        for name, (before, operations) in migrations.items():
+            if name[:4] <= last:
+                (folder / f"{name}.py").write_text(MIGRATION.format(before=before, operations=operations))
+    (files / "manage.py").write_text(MANAGE)
 
 
 def stage(root: Path, version: str, revisions: dict[str, tuple[str | None, str | None, str | None, str]]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema import alembic, backfilling, lease, migrate, sql
+from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema import alembic, backfilling, django, lease, migrate, sql
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.psql import DatabaseError, Session, complaint, literal
 from ansible_collections.nodewise.cluster.plugins.module_utils.host import process
 from nodewise.cli.main import nodewise
@@ -22,7 +22,7 @@ from nodewise.fields import fields
 from nodewise.systems.app import schema
 from nodewise.systems.app.squawk import lint, refusal
 from nodewise.upgrade.declared import declaration, vocabulary
-from tests.orders import NEW, write
+from tests.orders import NEW, write, write_django
 from tests.unit.test_app import GOOD as SERVICE
 from tests.unit.test_app import ROLE
 
@@ -194,7 +194,7 @@ def test_what_alembic_leads_to(target: str, expected: list[str] | None, tmp_path
 def test_what_alembic_has(tmp_path: Path) -> None:
     """The last revisions stand for all before them, those that they depend on included."""
     write(tmp_path, NEW)
-    known = alembic.ancestors(str(tmp_path), ["alembic", "-c", "alembic.ini", "upgrade", "heads"])
+    known = alembic.ancestors(["alembic", "-c", "alembic.ini", "upgrade", "heads"], str(tmp_path))
     assert {"a1", "e1", "e2", "c1", "c2"} == set(alembic.applied(["c2"], known))
     assert {"unknown"} == set(alembic.applied(["unknown"], known))
 
@@ -298,6 +298,43 @@ def test_a_lag_that_is_not_shown_is_not_none() -> None:
     assert 20 == backfilling._behind(Asked(20.0))
     with pytest.raises(DatabaseError, match="grant it pg_monitor"):
         backfilling._behind(Asked(None))
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("migrate", ["shop.0001_initial", "shop.0002_split", "shop.0003_drop", "stock.0001_initial"]),
+        ("migrate shop", ["shop.0001_initial", "shop.0002_split", "shop.0003_drop", "stock.0001_initial"]),
+        ("migrate --noinput shop 0002", ["shop.0001_initial", "shop.0002_split", "stock.0001_initial"]),
+        ("migrate stock", ["stock.0001_initial"]),
+        ("migrate shop 0004", "shop 0004 is no migration of the release"),
+        ("migrate shop 000", "shop 000 is one of shop.0001_initial, shop.0002_split, shop.0003_drop of the release"),
+        ("migrate shops", "shops is no migration of the release"),
+        ("check", "expected 'migrate' in a command of Django"),
+    ],
+)
+def test_what_a_command_of_django_leads_to(words: str, expected: list[str] | str, tmp_path: Path) -> None:
+    """By app and name, with what other apps of the release have to have before."""
+    write_django(tmp_path)
+    theirs = tmp_path / "venv/lib/python3/site-packages/flatpages/migrations"
+    theirs.mkdir(parents=True)
+    (theirs / "0001_initial.py").write_text("class Migration: pass")
+    command = ["python", "manage.py", *words.split()]
+    if isinstance(expected, str):
+        with pytest.raises(DatabaseError, match=expected):
+            django.shipped(command, str(tmp_path), "")
+    else:
+        assert expected == sorted(django.shipped(command, str(tmp_path), ""))
+
+
+def test_migrations_of_django_that_are_not_read(tmp_path: Path) -> None:
+    """None, and squashed ones."""
+    with pytest.raises(DatabaseError, match="no migration of Django is below"):
+        django.revisions(str(tmp_path))
+    write_django(tmp_path)
+    (tmp_path / "shop/migrations/0004_all.py").write_text("class Migration:\n    replaces = [('shop', '0001_initial')]\n")
+    with pytest.raises(DatabaseError, match=r"shop\.0004_all was squashed"):
+        django.revisions(str(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -10,28 +10,17 @@ import configparser
 import glob
 import os
 import re
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.psql import DatabaseError
+from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.revision import Revision, closure
 
 NAMES = ("revision", "down_revision", "depends_on", "branch_labels")
 TABLE = "alembic_version"
 REVISION = "select version_num from alembic_version"
+GAP = "Alembic printed no SQL of it"
 RUNNING = re.compile(r"^-- Running upgrade (.*) -> (\S+?)$", re.MULTILINE)
-
-
-class Revision(NamedTuple):
-    """One file."""
-
-    name: str
-    down: tuple[str, ...]  # those before it in its branch
-    depends: tuple[str, ...]  # those of other branches that it needs
-    labels: tuple[str, ...]
-
-    @property
-    def after(self) -> tuple[str, ...]:
-        """All that have to be there before it."""
-        return (*self.down, *self.depends)
 
 
 def shipped(command: list[str], folder: str, _files: str) -> list[str]:
@@ -40,7 +29,7 @@ def shipped(command: list[str], folder: str, _files: str) -> list[str]:
     return closure(known, _targets(known, _target(command)))
 
 
-def ancestors(folder: str, command: list[str]) -> dict[str, tuple[str, ...]]:
+def ancestors(command: list[str], folder: str) -> dict[str, tuple[str, ...]]:
     """Return each revision that a release ships, with those before it."""
     return {one.name: one.after for one in revisions(_location(command, folder)).values()}
 
@@ -55,6 +44,11 @@ def applied(rows: list[str], known: dict[str, tuple[str, ...]]) -> list[str]:
             found.append(name)
             left += known.get(name, ())
     return found
+
+
+def texts(ask: Callable[[list[str]], str], command: list[str], folder: str, _files: str, pending: list[str]) -> dict[str, str]:
+    """Return the SQL of what is pending, as Alembic prints it without a database. `ask` runs a command, or raises DatabaseError."""
+    return split(ask(offline(command, folder, pending)), pending)
 
 
 def offline(command: list[str], folder: str, pending: list[str]) -> list[str]:
@@ -84,21 +78,6 @@ def revisions(location: str) -> dict[str, Revision]:
             found[one.name] = one
     if not found:
         raise DatabaseError(f"no revision of Alembic is in {location}/versions")
-    return found
-
-
-def closure(known: dict[str, Revision], names: list[str]) -> list[str]:
-    """Return revisions and all before them, each after those that it needs."""
-    found: list[str] = []
-    stack = [(name, False) for name in sorted(names, reverse=True)]
-    while stack:
-        name, done = stack.pop()
-        if done:
-            found += [] if name in found else [name]
-        elif name not in found:
-            if name not in known:
-                raise DatabaseError(f"revision {name} is named, and no file of the release has it")
-            stack += [(name, True), *((before, False) for before in known[name].after)]
     return found
 
 

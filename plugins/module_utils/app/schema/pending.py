@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+from functools import partial
 from typing import Any
 
-from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema import alembic, sql, state
+from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema import state
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.migrate import started
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.psql import DatabaseError, Session, complaint
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.process import end_group
@@ -22,8 +23,7 @@ def pending(given: dict[str, Any]) -> list[dict[str, Any]]:
     schema, version, found = given["schema"], given["version"], []
     with Session(schema["database"], schema["password"], f"{state.OURS} {schema['service']} lint") as session:
         rows = state.revisions(session, schema)
-    known = state.ancestors(schema, version)
-    there = set(alembic.applied(rows, known) if schema["tool"] == "alembic" else rows)
+    there = set(state.TOOLS[schema["tool"]].applied(rows, state.ancestors(schema, version)))
     for phase in schema["commands"]:
         left = [name for name in state.shipped(schema, phase, version) if name not in there]
         found += _texts(schema, phase, version, left) if left else []
@@ -32,19 +32,17 @@ def pending(given: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _texts(schema: dict[str, Any], phase: str, version: str, left: list[str]) -> list[dict[str, Any]]:
-    if schema["tool"] == "sql":
-        folder, files = state.files_of(schema, version), state.files(schema, phase, version)
-        return [{"phase": phase, "revision": name, "sql": sql.text(folder, files, name), "gap": ""} for name in left]
+    tool, folder, files = state.TOOLS[schema["tool"]], state.files_of(schema, version), state.files(schema, phase, version)
+    command = state.filled(schema["commands"][phase], schema, version)
     try:
-        parts, gap = _offline(schema, phase, version, left), "Alembic printed no SQL of it"
+        parts, gap = tool.texts(partial(_printed, schema, version), command, folder, files, left), tool.GAP
     except DatabaseError as error:
         parts, gap = {}, str(error)
     return [{"phase": phase, "revision": name, "sql": parts.get(name, ""), "gap": "" if name in parts else gap} for name in left]
 
 
-def _offline(schema: dict[str, Any], phase: str, version: str, left: list[str]) -> dict[str, str]:
-    command = state.filled(schema["commands"][phase], schema, version)
-    asked = alembic.offline(command, state.files_of(schema, version), left)
+def _printed(schema: dict[str, Any], version: str, asked: list[str]) -> str:
+    """Return what a tool prints that is asked for SQL."""
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         process = started(schema, asked, version, "", (output, errors))
         try:
@@ -56,5 +54,5 @@ def _offline(schema: dict[str, Any], phase: str, version: str, left: list[str]) 
         errors.seek(0)
         text, said = output.read().decode("utf-8", "replace"), errors.read().decode("utf-8", "replace")
     if code:
-        raise DatabaseError(f"it cannot be had without a database: {complaint(said)}")
-    return alembic.split(text, left)
+        raise DatabaseError(f"its SQL cannot be had: {complaint(said)}")
+    return text

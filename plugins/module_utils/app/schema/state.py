@@ -10,11 +10,11 @@ import time
 from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.asking import Unanswered, ask
-from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema import alembic, backfilling, sql
+from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema import alembic, backfilling, django, sql
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.psql import DatabaseError, Session, literal
 from ansible_collections.nodewise.cluster.plugins.module_utils.release.store import Store
 
-TOOLS: dict[str, Any] = {"alembic": alembic, "sql": sql}
+TOOLS: dict[str, Any] = {"alembic": alembic, "django": django, "sql": sql}
 KEYS = (
     *(
         "revisions",
@@ -127,20 +127,24 @@ def held_against(given: dict[str, Any], rows: list[str]) -> dict[str, Any]:
     has: dict[str, dict[str, list[str]]] = {}
     unread: dict[str, str] = {}
     known: dict[str, tuple[str, ...]] = {}
+    every: dict[str, set[str]] = {}
     for version in Store(given["root"]).staged():
+        every[version] = set()
         try:
+            own = ancestors(given, version)
+            known.update(own)
+            every[version] |= set(own)
             has[version] = {phase: shipped(given, phase, version) for phase in ("expand", "contract")}
-            known.update(ancestors(given, version))
-        except DatabaseError as error:  # it may be from before there was a schema
+            every[version] |= {name for names in has[version].values() for name in names}
+        except DatabaseError as error:  # it may be from before there was a schema, or the commands mean what it does not ship
             unread[version] = str(error)
-    there = set(TOOLS[given["tool"]].applied(rows, known) if given["tool"] == "alembic" else rows)
+    there = set(TOOLS[given["tool"]].applied(rows, known))
     dropped = {name for one in has.values() for name in set(one["contract"]) - set(one["expand"])} & there
-    every = {version: {*one["expand"], *one["contract"]} for version, one in has.items()}
     return {
         "expanded": [version for version, one in has.items() if set(one["expand"]) <= there],
         "contracted": [version for version in has if every[version] <= there],
-        "outgrown": [version for version in has if dropped - every[version]],
-        "behind": [version for version in has if there - every[version]],
+        "outgrown": [version for version, own in every.items() if dropped - own],
+        "behind": [version for version, own in every.items() if there - own],
         "unread": unread,
     }
 
@@ -156,9 +160,8 @@ def shipped(given: dict[str, Any], phase: str, version: str) -> list[str]:
 
 def ancestors(given: dict[str, Any], version: str) -> dict[str, tuple[str, ...]]:
     """Return each revision of a release with those before it, where the tool knows that."""
-    if given["tool"] != "alembic":
-        return {}
-    return alembic.ancestors(files_of(given, version), filled(given["commands"]["expand"], given, version))
+    command = filled(given["commands"]["expand"], given, version)
+    return dict(TOOLS[given["tool"]].ancestors(command, files_of(given, version)))
 
 
 def files_of(given: dict[str, Any], version: str) -> str:

@@ -20,7 +20,11 @@ from nodewise.systems.app.resolved import told
 from nodewise.text import nearest
 
 ROOT = "nodewise_schema"
-TOOLS = {"alembic": "alembic", "sql": ""}  # adapters in module_utils/app/schema, and the word in a command that tells them
+TOOLS = {
+    "alembic": "alembic",
+    "django": "manage.py",
+    "sql": "",
+}  # adapters in module_utils/app/schema, and the word in a command that tells them
 PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]+@|\bpassword\s*=")
 HOURS = re.compile(r"(([01]\d|2[0-3]):[0-5]\d)-(?!\1)([01]\d|2[0-3]):[0-5]\d")
 Command = Annotated[list[str] | str, Named("text or list")]
@@ -59,7 +63,7 @@ class Schema(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     backfill: Annotated[Backfill | None, Named("mapping")] = None  # what is filled in when all members run the release
     check: str = ""  # SQL that is true when the backfill is right
     readable: str = ""  # SQL that is true when older releases can read every row: a rollback is refused where it is not said to be
-    tool: str = ""  # alembic or sql (a folder of files); told by the command unless it is said
+    tool: str = ""  # alembic, django or sql (a folder of files); told by the command unless it is said
     folder: str = ""  # of tool sql: its files, in the release
     post_folder: str = ""  # of tool sql: the files of contract
     revision: str = ""  # SQL for the revisions that the database has, a row each; the tool's own table unless it is said
