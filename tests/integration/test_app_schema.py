@@ -393,6 +393,9 @@ def test_what_an_older_release_can_read(orders: Orders) -> None:
     assert (True, []) == tuple(state(asks)[key] for key in ("readable", "unproven"))
     orders.sql("alter table orders alter name drop not null; insert into orders (first, last) values ('a', 'b')")
     assert (False, ["1.0.0"]) == tuple(state(asks)[key] for key in ("readable", "unproven"))
+    orders.run("contract", "1.1.0")
+    seen = state(asks)  # the column that is asked about is gone
+    assert (None, ["1.0.0"], ["1.0.0"], None) == tuple(seen[key] for key in ("readable", "unproven", "outgrown", "error"))
 
 
 def test_who_subscribes(orders: Orders) -> None:

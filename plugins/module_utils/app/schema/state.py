@@ -87,9 +87,8 @@ def _asked(session: Session, given: dict[str, Any]) -> dict[str, Any]:
     if fill and not fill["done"]:
         fill["lag"] = session.ask(backfilling.LAG)
     held = held_against(given, rows)
-    readable = (
-        bool(session.ask(CHECK.format(given["readable"].rstrip("; ")), CHECK_S)) if given["readable"] and held["behind"] else None
-    )
+    asked = given["readable"].rstrip("; ") if set(held["behind"]) - set(held["outgrown"]) else ""  # of a shape that is there still
+    readable = bool(session.ask(CHECK.format(asked), CHECK_S)) if asked else None
     return {
         "revisions": rows,
         **held,
