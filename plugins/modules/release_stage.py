@@ -46,8 +46,9 @@ options:
         description:
           - How it is unpacked. V(package) is kept whole, to be installed by the node's package manager when the release is switched
             to; what the node lacks to install it is staged with it.
+          - An V(image) is pulled by podman, from C(docker://HOST/NAME@sha256:DIGEST); C(run) is the program that runs it.
         type: str
-        choices: [deb, tar, wheel, package]
+        choices: [deb, tar, wheel, package, image]
         required: true
       size:
         description: Bytes, when known, so that the space on disk is looked at beforehand.
@@ -162,7 +163,7 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.release.store imp
 ARTIFACT = {
     "url": {"type": "str", "required": True},
     "sha256": {"type": "str", "required": True},
-    "kind": {"type": "str", "required": True, "choices": ["deb", "tar", "wheel", "package"]},
+    "kind": {"type": "str", "required": True, "choices": ["deb", "tar", "wheel", "package", "image"]},
     "size": {"type": "int"},
     "package": {"type": "str"},
 }

@@ -99,14 +99,14 @@ Observations = Mapping[str, Observation]  # quorum group -> what it says of itse
 
 
 class Artifact(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """One file of a release. `kind` says what becomes of it: unpacked, but for a package, which the node's manager installs.
+    """One file of a release. `kind` says what becomes of it: unpacked, installed (package), or pulled by podman (image).
 
     A package without URL and checksum is one that only the nodes still have.
     """
 
     url: str
     sha256: str
-    kind: Literal["deb", "tar", "wheel", "package"]
+    kind: Literal["deb", "tar", "wheel", "package", "image"]
     size: int | None = None
     package: str | None = None  # name=version, exactly
 

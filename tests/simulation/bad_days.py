@@ -89,14 +89,15 @@ class Day:
 
 
 @contextmanager
-def bad_day(cluster: Cluster, name: str, through: Sequence[str] = ()) -> Iterator[Day]:
+def bad_day(cluster: Cluster, name: str, through: Sequence[str] = (), rate: float = RATE) -> Iterator[Day]:
     """Clients at work around what happens inside; then everything that holds on any bad day, and a row for the table.
 
+    What cannot list its keys is read back key by key, through each member: `rate` says how many there are.
     They write through all members, or those that are named: what one takes that has left the cluster is lost to the others.
     No acknowledged write is lost, the cluster serves, nothing is left behind, and only what the day names was restarted.
     """
     day = Day(cluster, name, cluster.starts())
-    shape = Shape(f"/nodewise/{secrets.token_hex(4)}/", SEED, rate=RATE)
+    shape = Shape(f"/nodewise/{secrets.token_hex(4)}/", SEED, rate=rate)
     history = cluster.runs / f"{secrets.token_hex(4)}.jsonl"
     with at_work(clients_of(cluster.net), list(through) or cluster.names, history, shape) as work:
         _wait_for(work)

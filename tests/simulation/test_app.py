@@ -10,32 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from nodewise.systems.app.example import digest, release
 from tests.conftest import Run
-
-PROGRAM = Path(__file__).with_name("values.py")
-HTTP = {"port": 8080, "path": "/values/{key}"}
-
-
-def described(folder: Path, **change: str) -> dict[str, Any]:
-    """The variables of a service that keeps values, in two releases; `change` is what is wrong with the new one."""
-    releases = {}
-    for version, changed in {"1.0.0": {}, "1.1.0": change}.items():
-        content = release(version, PROGRAM, **changed)
-        file = folder / f"values-{version}.tar"
-        file.write_bytes(content)
-        artifact = {"kind": "tar", "url": f"controller://{file}", "sha256": digest(content)}
-        releases[version] = {"artifacts": [artifact], "binaries": {"values": "values"}}
-    app = {
-        "name": "values",
-        "releases": releases,
-        "command": "{bin}/values --data {data}",
-        "ready": {"http": {"port": 8080, "path": "/health"}, "says": "^ok$"},
-        "version": {"http": {"port": 8080, "path": "/version"}, "value": "version"},
-        "started": {"http": {"port": 8080, "path": "/version"}, "value": "started"},
-        "workload": {"get": HTTP, "set": {**HTTP, "method": "PUT", "body": "{value}"}},
-    }
-    return {"nodewise_system": "app", "nodewise_version": "1.0.0", "nodewise_app": app}
+from tests.simulation.keeping import described
 
 
 def rehearsed(folder: Path, name: str, cli: Run, **change: str) -> tuple[int, str, dict[str, Any]]:
@@ -68,4 +44,4 @@ def test_a_release_that_drops_writes(tmp_path: Path, new_name: Callable[[], str]
     """Its upgrade ends well, its health is good, and one write in 50 is lost: the rehearsal says so."""
     code, said, summary = rehearsed(tmp_path, new_name(), cli, FORGETS="50")
     assert (1, "invalid", "upgraded") == (code, summary["verdict"], summary["outcome"]), said
-    assert "linearizable" in [one["checker"] for one in summary["checkers"] if one["valid"] == "invalid"], said
+    assert "linearizable" in [one["checker"] for one in summary["checkers"] if one["verdict"] == "invalid"], said

@@ -33,6 +33,10 @@ class Described(cluster.Cluster):
         """Nothing is put into it."""
         return self
 
+    def lease(self, node: str) -> Any:
+        """Who holds a node, as it remembers it."""
+        return json.loads(self.root(node, f"cat /opt/nodewise/{self.unit}/state.json 2>/dev/null || echo '{{}}'")).get("lease")
+
     def get(self, node: str, port: int, path: str) -> str:
         """What a member answers to a request."""
         with urllib.request.urlopen(f"http://{self.net.node(node).address}:{port}{path}", timeout=5) as answer:

@@ -84,6 +84,10 @@ def run(*words: str) -> tuple[int, str]:
             {"releases": {"1": {"artifacts": [{"url": "ftp://x", "sha256": "0" * 64, "kind": "tar"}], "binaries": {"a": "b"}}}},
             "no URL",
         ),
+        (
+            {"any": {"packages": ["greeter"]}, "check": READY},
+            "nodewise_app.check: a package's programs come when",
+        ),
         ({"services": {}}, "this is a Compose file, which Nodewise does not read"),
         ({"apiVersion": "v1", "kind": "Pod"}, "this is a Kubernetes manifest, which Nodewise does not read"),
     ],
@@ -146,6 +150,47 @@ def test_what_the_role_reads() -> None:
     assert ['"A=100%% \\"x\\""'] == made["environment"]
     assert [{"name": "n1", "address": "n1"}, {"name": "n2", "address": "10.0.0.2"}] == made["access"]["members"]
     assert {"url": "http://10.0.0.2:8080", "paths": ["/health"]} == made["probe"]
+
+
+def test_an_image_is_run_by_podman() -> None:
+    """As the service's user and as the unit's own processes; what the command hands over comes after what podman is told."""
+    image = {
+        "any": None,
+        "podman": ["--init"],
+        "command": "{bin}/greeter --words 'a b'",
+        "user": "g",
+        **images("docker://r.example/g@sha256:"),
+    }
+    made = resolved({**GOOD, **image}, {"n1": {}}, "n1")
+    first, *others = made["exec"].partition(" -- ")
+    assert (True, '--words "a b"') == (made["podman"], others[-1])
+    assert first.startswith("/opt/nodewise/greeter/current/bin/greeter g --name=greeter --rm ")
+    assert {"--cgroups=disabled", "--read-only", "--cap-drop=all", "--init"} <= set(first.split())
+    assert not resolved(GOOD, {"n1": {}}, "n1")["podman"]
+
+
+def images(url: str, kind: str = "image") -> dict[str, Any]:
+    """Releases with an artifact of a URL that its digest follows on."""
+    artifact = {"kind": kind, "url": f"{url}{'0' * 64}", "sha256": "0" * 64}
+    return {"releases": {"1.0.0": {"artifacts": [artifact], "binaries": {"greeter": "run"}}}}
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [("docker://r.example/g:1.0.0-", "image"), ("https://r.example/g@sha256:", "image"), ("docker://r.example/g@sha256:", "tar")],
+)
+def test_an_image_is_named_by_its_digest(url: str, kind: str) -> None:
+    """A tag may mean something else tomorrow."""
+    with pytest.raises(UsageError, match="expected docker://HOST/NAME@sha256:DIGEST for an image"):
+        read({**GOOD, **images(url, kind)})
+
+
+def test_packages_are_asked_for_at_the_version_that_is_wanted() -> None:
+    """So that an index which does not know it is fetched anew; wheels are no packages of the node."""
+    offered = {**GOOD, "any": {"packages": ["greeter-{major}"]}}
+    given = {"nodewise_version": "1.0.0", "nodewise_to": "2.1.0"}
+    assert ["greeter-2=2.1.0"] == resolved(offered, {"n1": given}, "n1")["packages"]
+    assert [] == resolved(GOOD, {"n1": given}, "n1")["packages"]
 
 
 def test_how_long_an_answer_may_take() -> None:

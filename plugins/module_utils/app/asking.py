@@ -20,7 +20,7 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.host.https import
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.program import environment
 
 MOST = 8 << 20  # bytes of an answer that are read
-SILENT_S = 0.2  # seconds without a byte after which an answer over TCP is taken for whole
+SILENT_S = 0.5  # seconds without a byte after which an answer over TCP is taken for whole, where nobody closes
 SHOWN = 120  # characters of an answer in an error
 _PLACES = re.compile(r"\{(bin|data|config|address|name)\}")
 
@@ -41,9 +41,10 @@ def ask(question: dict[str, Any], member: dict[str, str], places: dict[str, str]
     if not question.get("says"):
         return value
     told = value if isinstance(value, str) else json.dumps(value)
-    found = re.search(_filled(question["says"], known), told, re.MULTILINE)
+    wanted = _filled(question["says"], known)
+    found = re.search(wanted, told, re.MULTILINE)
     if not found:
-        raise Unanswered(f"says {_shown(told)}, expected {question['says']}")
+        raise Unanswered(f"says {_shown(told)}, expected {wanted}")
     return found.group(1) if found.re.groups else value
 
 
@@ -81,6 +82,12 @@ def _filled(value: Any, known: dict[str, str]) -> Any:
 def _shown(text: str) -> str:
     line = " ".join(text.split())
     return repr(line if len(line) <= SHOWN else line[:SHOWN] + "…")
+
+
+def _last(text: str) -> str:
+    """Return how a text ends: programs say last why they gave up."""
+    line = " ".join(text.split())
+    return repr(line if len(line) <= SHOWN else "…" + line[-SHOWN:])
 
 
 def _value(tree: Any, text: str) -> Any:
@@ -163,7 +170,7 @@ def _command(wanted: list[str], address: str, timeout: float) -> str:
         raise Unanswered(f"{wanted[0]}: {error.strerror}") from None
     if done.returncode:
         said = (done.stderr or done.stdout).decode("utf-8", "replace")
-        raise Unanswered(f"{wanted[0]} ends with {done.returncode}: {_shown(said)}")
+        raise Unanswered(f"{wanted[0]} ends with {done.returncode}: {_last(said)}")
     return done.stdout.decode("utf-8", "replace")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.files import sync
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.program import PYTHON
+from ansible_collections.nodewise.cluster.plugins.module_utils.release import image
 from ansible_collections.nodewise.cluster.plugins.module_utils.release.fetch import FetchError, fetch, name_of
 from ansible_collections.nodewise.cluster.plugins.module_utils.release.manager import PackageError, run
 from ansible_collections.nodewise.cluster.plugins.module_utils.release.packages import Unavailable, fetch_all
@@ -47,6 +48,9 @@ def stage(store: Store, wanted: dict[str, Any], limits: dict[str, float], check:
         sweep(store)
         if not why:
             _vet(store, wanted["version"])
+            for artifact in wanted["artifacts"]:
+                if artifact["kind"] == "image":  # podman's storage may have been pruned since
+                    image.pull(artifact["url"][len(image.TRANSPORT) :], began + limits["deadline"])
     manifest = store.manifest(wanted["version"]) or {}
     result["binaries"] = {name: entry["sha256"] for name, entry in manifest.get("binaries", {}).items()}
     result["packages"] = {name: entry["version"] for name, entry in manifest.get("packages", {}).items()}
@@ -146,6 +150,8 @@ def _fill(folder: str, wanted: dict[str, Any], until: float) -> int:
     for artifact in wanted["artifacts"]:
         of_kind.setdefault(artifact["kind"], []).append(artifact)
     whole = of_kind.pop("package")
+    for artifact in of_kind.pop("image", []):
+        image.stage(artifact["url"], files, until)
     fetched = _unpack_all(folder, [artifact for some in of_kind.values() for artifact in some], until)
     packages = fetch_all(whole, files, until) if whole else {}
     kept = [os.path.join(files, entry["file"]) for entry in packages.values()]

@@ -18,9 +18,10 @@ from nodewise.errors import Refused
 from nodewise.fields import Named
 from nodewise.model import Artifact
 
-SHAPE = "{artifacts: [{url, sha256, kind: tar|deb|wheel|package}], binaries: {program: path}}"
+SHAPE = "{artifacts: [{url, sha256, kind: tar|deb|wheel|package|image}], binaries: {program: path}}"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 ON_CONTROLLER = "controller://"  # and an absolute path: a file that is shipped to the nodes
+_IMAGE = re.compile(r"docker://[\w.:-]+(/[\w.-]+)+@sha256:[0-9a-f]{64}")
 _URL = re.compile(rf"(https?|file)://|{ON_CONTROLLER}/")
 
 
@@ -148,7 +149,14 @@ def _own_source(version: str, value: object) -> Source:
     for artifact in source.artifacts:
         if not _SHA256.fullmatch(artifact.sha256):
             raise Refused(f"{where}: sha256 of {artifact.url} is {artifact.sha256!r}, expected 64 lower-case hexadecimal digits")
-        if not _URL.match(artifact.url):
+        if (artifact.kind == "image") != bool(_IMAGE.fullmatch(artifact.url)) or (
+            artifact.kind == "image" and not artifact.url.endswith(artifact.sha256)
+        ):
+            raise Refused(
+                f"{where}: {artifact.url!r} of kind {artifact.kind}; expected docker://HOST/NAME@sha256:DIGEST for an image, whose "
+                "sha256 is the digest, and for nothing else"
+            )
+        if artifact.kind != "image" and not _URL.match(artifact.url):
             raise Refused(f"{where}: {artifact.url!r} is not a URL of http, https, file or controller")
     return source
 

@@ -144,7 +144,7 @@ class Rehearsal:
     def _as_promised(self, verdict: Verdict) -> Verdict:
         """A loss is told as what the cluster's mode promises, where its settings do not keep what was acknowledged."""
         cluster = self.scenario.cluster
-        keeps = catalog.durable(cluster.system).items()
+        keeps = catalog.durable(cluster.system, cluster.variables).items()
         lacks = [f"{name}: {value}" for name, value in keeps if cluster.variables.get(name) != value]
         if not verdict.lost or not lacks:
             return verdict

@@ -105,7 +105,7 @@ class Scenario(msgspec.Struct, forbid_unknown_fields=True):
         given: dict[str, Any] = {"nodes": nodes, "system": system, "version": version}
         other = bool(system) and system != self.cluster.system
         if system and other:
-            durable = dict(catalog.durable(system))
+            durable = dict(catalog.durable(system, {}))
             if self.upgrade:
                 raise SetupError(f"{self.name} does not apply to {system}: it upgrades {self.cluster.system} to {self.upgrade.to}")
             given |= {"version": version or "", "variables": durable}

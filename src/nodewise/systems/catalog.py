@@ -51,9 +51,9 @@ def operations(name: str, variables: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(getattr(find(name, variables), "OPERATIONS", ("write", "add")))
 
 
-def durable(name: str) -> Mapping[str, Any]:
+def durable(name: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
     """Variables of its clusters with which what was acknowledged outlives the leader: its `DURABLE`; none, unless it says so."""
-    found: Mapping[str, Any] = getattr(find(name), "DURABLE", {})
+    found: Mapping[str, Any] = getattr(find(name, variables), "DURABLE", {})
     return found
 
 

@@ -135,6 +135,8 @@ class App(Rules, forbid_unknown_fields=True, kw_only=True):
         ""  # what the unit runs; {bin} is the folder of the release's programs
     )
     unit: str = ""  # the whole unit, instead of the command; it goes through {bin}
+    # the releases are images, which podman runs: further options of podman run; the command is {bin}/NAME and what is handed to it
+    podman: Annotated[list[str] | None, Named("list")] = None
     user: str = ""  # that it runs as; its name unless it is said
     environment: dict[str, str] = msgspec.field(default_factory=dict)  # of the process, by name
     secrets: dict[str, str] = msgspec.field(default_factory=dict)  # variable of the environment -> Ansible's variable, from a vault
@@ -206,6 +208,7 @@ def problems(app: App) -> Iterator[str]:
         f"command: expected either a command or a unit of your own, found {found}": found,
         "stateless: a service with a state to compare is not stateless; leave one of the two out": app.stateless and app.state,
         "releases: expected at least one version, or any, which says where every version comes from": not (app.releases or app.any),
+        "check: a package's programs come when the member is stopped, so leave it out": app.check and _installed(app),
         "bootstrap.until: expected a question that tells whether it is done, so that it is done once": once and not once.until,
         "balancer.servers.says: expected what matches once for each server": app.balancer and not app.balancer.servers.says,
         "drain: expected at least one act, and one in undo that brings the member back": drain and not (drain.act and drain.undo),
@@ -221,6 +224,12 @@ def problems(app: App) -> Iterator[str]:
     yield from (f"files.{path}: expected an absolute path" for path in app.files if not path.startswith("/"))
     for path, one, acts in questions(app):
         yield from (f"{path}{line}" for line in _question(one, acts))
+
+
+def _installed(app: App) -> bool:
+    """Whether a release is installed by the nodes' package manager."""
+    offered = bool(app.any and app.any.packages)
+    return offered or any(artifact.kind == "package" for source in app.releases.values() for artifact in source.artifacts)
 
 
 def _question(one: Question, acts: bool) -> Iterator[str]:

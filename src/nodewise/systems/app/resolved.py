@@ -15,6 +15,16 @@ from nodewise.systems.app.description import App, Question, compiled, read, word
 
 PLACES = re.compile(r"\{(bin|data|config)\}")
 ANSWER_S, ACT_S = 2.0, 60.0  # seconds for an answer, and for what is done or checked, where the description does not say
+# Without a cgroup of podman's own the processes stay in the unit's, where systemd counts them, limits them and ends them.
+PODMAN = (
+    "--rm",
+    "--replace",
+    "--cgroups=disabled",
+    "--network=host",
+    "--read-only",
+    "--cap-drop=all",
+    "--security-opt=no-new-privileges",
+)
 QUOTED = str.maketrans({'"': '\\"', "\\": "\\\\", "%": "%%", "$": "$$"})  # of an argument in a unit
 
 
@@ -26,15 +36,18 @@ def resolved(given: object, hosts: Mapping[str, Mapping[str, Any]], host: str) -
     link = own.get("nodewise_link") or f"{root}/current"
     config = f"/etc/nodewise/{app.name}"
     places = {"bin": f"{link}/bin", "data": own.get("nodewise_data_dir") or f"/var/lib/nodewise/{app.name}", "config": config}
+    unit, user = own.get("nodewise_unit") or app.name, own.get("nodewise_user") or app.user or app.name
     asked = {name: told(getattr(app, name)) for name in ("ready", "version", "started", "state")}
     return {
         "name": app.name,
-        "unit": own.get("nodewise_unit") or app.name,
-        "user": own.get("nodewise_user") or app.user or app.name,
+        "unit": unit,
+        "user": user,
         "root": root,
         "link": link,
         "places": places,
-        "exec": " ".join(map(_quoted, (filled(word, places) for word in words(app.command)))),
+        "exec": " ".join(map(_quoted, (filled(word, places) for word in _exec(app, unit, user)))),
+        "podman": app.podman is not None,
+        "packages": _packages(app, str(own.get("nodewise_to") or own.get("nodewise_version") or "")),
         "unit_text": filled(app.unit, places),
         "environment": [_quoted(f"{name}={filled(value, places)}") for name, value in app.environment.items()],
         "secrets": app.secrets,
@@ -55,6 +68,20 @@ def resolved(given: object, hosts: Mapping[str, Mapping[str, Any]], host: str) -
         "drain": {"deadline": app.drain.deadline, **_all(app.drain, "act", "until", "undo", "back")} if app.drain else {},
         "bootstrap": {"deadline": app.bootstrap.deadline, **_all(app.bootstrap, "act", "until")} if app.bootstrap else {},
     }
+
+
+def _exec(app: App, unit: str, user: str) -> list[str]:
+    """The words of the unit's command. An image has podman's around it: its processes are the unit's, without privileges."""
+    said = words(app.command)
+    if app.podman is None:
+        return said
+    return [said[0], user, f"--name={unit}", *PODMAN, *app.podman, "--", *said[1:]]
+
+
+def _packages(app: App, version: str) -> list[str]:
+    """What the nodes' package managers are asked for: at the version that is wanted, so that their index is no older than that."""
+    names = app.any.names(version) if app.any and app.any.packages else []
+    return [f"{name}={version}" if version else name for name in names]
 
 
 def filled(text: str, places: Mapping[str, str]) -> str:
