@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import datetime
 from typing import Any
 
@@ -47,7 +46,8 @@ class ActionModule(ApprovingAction):
         if args["first"]:
             run.begin("roll")
         leases = [plain(task_vars["hostvars"][name].get("nodewise_lease") or {}) for name in task_vars["nodewise_run"]["members"]]
-        if old(run, args["fresh"]) or any(lease.due(one, hop["hold_s"]) for one in leases):
+        fresh = all(run.fresh(group, args["fresh"]) for group in run.read_plan().groups)
+        if not fresh or any(lease.due(one, hop["hold_s"]) for one in leases):
             return {"ansible_facts": {"nodewise_batch": todo(task_vars, "look_and_resolve")}}
         return self.resolve(task_vars)
 
@@ -132,12 +132,6 @@ def work(made: Plan, step: dict[str, Any]) -> dict[str, Any]:
         return {"file": "step_without_gates", "step": step, "verbs": [included(made, step["verb"])]}
     verbs = [*filter(None, [step["verb"]]), *([] if step["observes"] else ["observe"])]
     return {"file": "step", "step": step, "verbs": [included(made, verb) for verb in verbs]}
-
-
-def old(run: Run, fresh: float) -> bool:
-    """Whether a group of the cluster was not observed in the last `fresh` seconds."""
-    seen = {r["group"]: r["t"] for r in run.records("observe") if "group" in r}
-    return any(time.time_ns() - seen.get(group, 0) > fresh * 1e9 for group in run.read_plan().groups)
 
 
 def refuse_late(window_end: str, seen: str) -> None:

@@ -65,6 +65,9 @@ class ActionModule(ApprovingAction):
         """Begin the hop's last step, unless the run has ended, or going back would end here and nobody approved that."""
         if run.outcome():
             return {"ansible_facts": {"nodewise_halted": True}}
+        if made.change and made.change.waiting:  # no gate can tell: they run what they ran before
+            left = f"{', '.join(made.change.waiting)}: not reached, as others took more batches than were foreseen"
+            return halt(run, "paused", f"{left}; the same command goes on with them", "step_failed")
         if halted := self.pass_by(run, made, hop, "finalize", task_vars):
             return halted
         run.begin("finalize")

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
@@ -59,13 +58,12 @@ class ActionModule(EngineAction):
         return self._templar.template(task_vars.get(name))
 
     def needless(self, run: Run | None, group: str, names: list[str], node: str | None, task_vars: dict[str, Any]) -> bool:
-        """Whether another member observes the group, or did so less than `nodewise_max_age` seconds ago."""
+        """Whether another member observes the group, or did so within `nodewise_max_age` seconds and nothing changed since."""
         here = [name for name in names if name in task_vars["ansible_play_hosts"]]
         if not node and here[:1] != [self.host(task_vars)]:
             return True
         age = float(self.said("nodewise_max_age", task_vars) or 0)
-        seen = [r for r in run.records("observe") if r.get("group") == group] if run and age else []
-        return bool(seen) and time.time_ns() - seen[-1]["t"] < age * 1e9
+        return bool(run and age and run.fresh(group, age))
 
     def ask(
         self, args: dict[str, Any], waiting: dict[str, Any], group: str, task_vars: dict[str, Any]

@@ -11,6 +11,7 @@ from ansible_collections.nodewise.cluster.plugins.action import batch
 from nodewise.errors import Paused, Refused
 from nodewise.model import Declaration, Settings, Step, Subject
 from nodewise.record.commands import following
+from nodewise.record.run import Run
 from nodewise.upgrade import change, plan, roll
 from tests.notes import NAMES
 from tests.unit.observed import observation
@@ -127,6 +128,33 @@ def test_a_member_that_does_not_come_back_pauses_the_restart(notes: Simulated) -
     assert {"n2": 0, "n3": 0} == {name: notes.starts()[name] for name in ("n2", "n3")}
     (line,) = [line for line in following(notes.summary()) if line.startswith("to go on")]
     assert "playbooks/restart.yml -e nodewise_cluster=notes" in line
+
+
+def test_members_for_whom_no_batch_was_left(notes: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where others took the batches that were foreseen nobody says that every member was reached; the same command goes on."""
+    parts = roll.parts
+    with monkeypatch.context() as fewer:
+        fewer.setattr(roll, "parts", lambda *given, **more: [one for one in parts(*given, **more) if one.get("first", True)])
+        assert "paused" == notes.upgrade(kind="restart")
+    assert "n2, n3: not reached, as others took more batches than were foreseen" in notes.summary()["reason"]
+    assert {"n1": 1, "n2": 0, "n3": 0} == notes.starts()
+    notes.next_run()
+    assert "changed" == notes.upgrade(kind="restart")
+    assert ONCE == notes.starts()
+
+
+def test_a_look_from_before_a_step_is_not_good_for_the_next_batch(notes: Simulated) -> None:
+    """A member that is put back into service after it was observed would be taken for one that is out of it."""
+    assert "changed" == notes.upgrade(kind="restart")
+    run = Run(notes.run_dir)
+    run.observed(observation(), [], node=None, group="notes")
+    assert run.fresh("notes", 60)
+    assert not run.fresh("notes", 0)
+    assert not run.fresh("others", 60)
+    run.begin("suites", node="n1")
+    assert run.fresh("notes", 60)
+    run.begin("switch", node="n1")
+    assert not run.fresh("notes", 60)
 
 
 def test_a_restart_whose_gate_fails_takes_nothing_back(notes: Simulated) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
-import msgspec
 import pytest
 
 from nodewise.errors import Paused, Refused
-from nodewise.model import Batch, Gate, Observation
+from nodewise.model import Batch, Observation
 from nodewise.upgrade import approval, roll
 
 from .observed import observation
@@ -72,14 +71,6 @@ def test_a_member_left_in_the_middle_of_its_batch_takes_it_again() -> None:
     assert ["n3"] == batch.nodes
     assert ["switch"] == [step.name for step in roll.steps_of(made(), batch, {"c": seen})["n3"]]
     assert roll.done(made(), hop(made()), {"c": observation({"version": "3.5"}, n1=done, n2=done, n3=done)})
-
-
-def test_a_batch_that_is_taken_again_takes_no_others_place() -> None:
-    """Where a gate asks whether a member was left in the middle of its batch, there are batches for that, too."""
-    gate = Gate("mine", "length(now.members[?details.unfinished]) == `0`", "a member is left in the middle of its batch")
-    asks = msgspec.structs.replace(made(), gates={**made().gates, "mine": gate})
-    counts = [sum(p["file"] == "batch" for p in roll.parts(plan, {"c": observation()}, asks=False)) for plan in (made(), asks)]
-    assert [3, 5] == counts
 
 
 def test_leadership_goes_to_nobody_who_may_not_take_it() -> None:

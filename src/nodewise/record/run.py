@@ -95,6 +95,14 @@ class Run:
         """The members on which a step ended well in this run: with all of its gates."""
         return {str(r["node"]) for r in self.records("step", "end") if r["step"] == step and r["ok"] and r.get("node")}
 
+    def fresh(self, group: str, seconds: float) -> bool:
+        """Whether a group was observed in the last `seconds`, and no step of the plan was begun since."""
+        plan = self.read_plan()
+        names = {step.name for step in (*plan.before_first, *plan.steps, *plan.after_last)}
+        since = max((r["t"] for r in self.records("step", "begin") if r["step"] in names), default=0)
+        seen = max((r["t"] for r in self.records("observe") if r.get("group") == group), default=0)
+        return bool(seen > max(since, time.time_ns() - seconds * 1e9))
+
     def begin(self, step: str, **fields: Any) -> None:
         """Intent: on disk before the step's change."""
         journal.append(self.journal, "step", "begin", step=step, **fields)

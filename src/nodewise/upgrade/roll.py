@@ -68,8 +68,6 @@ def _of_hop(plan: Plan, hop: Hop, count: int, *, asks: bool) -> list[dict[str, A
     # Where several are changed at once there may be as many batches as members, as fewer may be spared than were foreseen.
     count = len(plan.members) if plan.together and plan.settings.max_unavailable != "1" else count
     most = count + 2 * (len(plan.groups) > 1) + (plan.settings.soak > 0) + (asks and hop.no_return is not None)
-    # A member that is out of service again is taken through its steps once more, and the others still have their turn.
-    most += 2 * any("unfinished" in gate.that for gate in plan.gates.values())
     before, after = ([_cluster_step(step) for step in steps] for steps in (plan.before_first, plan.after_last))
     rolled = [{"file": "batch", "first": number == 1, "last": number == most} for number in range(1, most + 1)]
     return [{"file": "hop"}, *before, *rolled, *after, {"file": "finalize"}, {"file": "hop_end"}]
