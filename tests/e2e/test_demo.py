@@ -112,11 +112,11 @@ def test_the_judge_can_fail(
     """An acknowledged key is deleted behind the run's back: lost is 1, the key is named, the exit code is 1."""
     name, honest, deleted = new_name(), harness.final_reads, []
 
-    def robbed(factory: Any, nodes: Any, history: Any, prefix: str) -> None:
+    def robbed(factory: Any, nodes: Any, history: Any, *more: Any) -> None:
         acknowledged = [o.key for o in read_history(history.path) if (o.f, o.type) == ("write", "ok")]
         deleted.append(acknowledged[-1])
         assert "1" == Cluster(state.load(name), tmp_path).etcdctl(nodes[0], f"del {deleted[0]}")
-        honest(factory, nodes, history, prefix)
+        honest(factory, nodes, history, *more)
 
     (tmp_path / "idle.yml").write_text(yaml.safe_dump(IDLE))
     monkeypatch.setattr(harness, "final_reads", robbed)

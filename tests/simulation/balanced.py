@@ -50,6 +50,22 @@ backend values
 """
 
 
+# A member that is drained says 503 before it does anything, so the request goes on to the next one, whatever it is; and for
+# two seconds none is tried there.
+NGINX = """
+upstream values {
+  zone values 64k;
+SERVERS}
+server {
+  listen 81;
+  location / {
+    proxy_pass http://values;
+    proxy_next_upstream error timeout http_503 non_idempotent;
+  }
+}
+"""
+
+
 def told(addresses: list[str], send: str, says: str = "") -> list[dict[str, Any]]:
     """What each balancer is told or asked."""
     return [{"tcp": {"host": address, "port": 9999, "send": send}, "says": says, "timeout": 10} for address in addresses]
@@ -104,6 +120,26 @@ def drain(addresses: list[str]) -> dict[str, Any]:
         "until": told(addresses, "show servers conn values", r"^values/{name} \S+ \S+ \S+ \S+ \S+ 0 "),
         "undo": told(addresses, "set server values/{name} state ready"),
         "back": told(addresses, "show servers state values", r" {name} \S+ 2 0 "),
+        "deadline": 20,
+    }
+
+
+def nginx(cluster: Balanced) -> str:
+    """NGINX on the last node, in front of all members; returns its address."""
+    servers = "".join(f"  server {node.address}:8080 max_fails=1 fail_timeout=2s;\n" for node in cluster.net.nodes)
+    text = base64.b64encode(NGINX.replace("SERVERS", servers).encode()).decode()
+    install = "DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends nginx-light >&2"
+    cluster.root(cluster.names[2], f"{install}; echo {text} | base64 -d >/etc/nginx/conf.d/values.conf; systemctl reload nginx")
+    return cluster.net.nodes[2].address
+
+
+def drain_nginx(address: str) -> dict[str, Any]:
+    """As docs/app.md has it: the member sends requests on, until nginx has no connection to it."""
+    return {
+        "act": [{"file": {"path": "/var/lib/nodewise/values/drained"}}],
+        "until": [{"command": f"/usr/bin/ss -Htn state established sport = :8080 and dst {address}", "says": "^$"}],
+        "undo": [{"file": {"path": "/var/lib/nodewise/values/drained", "present": False}}],
+        "back": [{"http": {"port": 8080, "path": "/values/before"}}],
         "deadline": 20,
     }
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.simulation.bad_days import Day, bad_day, fault
-from tests.simulation.balanced import Balanced, balanced
+from tests.simulation.balanced import Balanced, balanced, drain_nginx, nginx
 from tests.system.app_cluster import Requests
 from tests.system.cluster import until
 
@@ -35,6 +35,17 @@ def troubled(cluster: Balanced, name: str) -> AbstractContextManager[Day]:
 def put(url: str) -> None:
     """Have a value."""
     urllib.request.urlopen(urllib.request.Request(url, b"value", method="PUT"), timeout=10).close()  # noqa: S310  (http)
+
+
+@contextmanager
+def asked(balancers: list[str], port: int) -> Iterator[list[Requests]]:
+    """Clients of the balancers: of short requests, which need the database, and of long ones."""
+    urls = [f"http://{address}:{port}" for address in balancers]
+    clients = [Requests([f"{url}/values/before" for url in urls]), *(Requests([f"{url}/slowly"]) for url in [*urls, urls[0]])]
+    with ExitStack() as stack:
+        for one in clients:
+            stack.enter_context(one)
+        yield clients
 
 
 @pytest.mark.parametrize(
@@ -154,6 +165,65 @@ def test_a_bootstrap_that_ran_halfway(cluster: Balanced) -> None:
         cluster.root(first, f"rm {HALFWAY}")
         assert 0 == cluster.play("provision", nodewise_app=app).code
         day.outcomes += ["failed", "provisioned"]
+
+
+def reads(cluster: Balanced) -> bool:
+    """Whether every member has its database."""
+    try:
+        return all(cluster.get(name, 8080, "/values/before") for name in cluster.names)
+    except OSError:
+        return False
+
+
+BOOT = "cut -d' ' -f22 /proc/1/stat"
+
+
+def test_restarted_configured_and_rebooted(cluster: Balanced) -> None:
+    """Each member once, drained before: new processes and a new setting under load, in which no request fails, and new boots."""
+    boots = cluster.everywhere(BOOT)
+    with troubled(cluster, "none: restarted, configured and rebooted") as day:
+        with asked(cluster.balancers, 80) as clients:
+            day.ended(cluster.play("restart"), "changed", began=time.monotonic())
+            app = cluster.with_settings('{"port": 8080, "said": "more"}')
+            day.ended(cluster.play("configure", nodewise_app=app), "changed", began=time.monotonic())
+        assert [] == [line for client in clients for line in client.bad]
+        assert {'{"port": 8080, "said": "more"}'} == set(cluster.everywhere("cat /etc/nodewise/values/values.json").values())
+        day.restarted = dict.fromkeys(cluster.names, 2)
+        assert day.restarted == day.restarts()
+    ended = cluster.play("reboot", nodewise_patch="true", nodewise_app=app)
+    assert "changed" == ended.outcome, ended.said
+    assert not {name for name, boot in cluster.everywhere(BOOT).items() if boot == boots[name]}
+    cluster.everywhere(f"echo {cluster.net.nodes[0].address} database >>/etc/hosts")  # which the node of a testnet forgets
+    until(lambda: reads(cluster))
+
+
+def test_requests_through_nginx(cluster: Balanced) -> None:
+    """The same with nginx, which has no way to be told: a member that is drained sends its requests on to the next one."""
+    address = nginx(cluster)
+    app = cluster.changed(drain=drain_nginx(address), balancer=None)
+    with troubled(cluster, "none: upgraded and back, through nginx") as day:
+        with asked([address], 81) as clients:
+            day.upgrade("upgraded", nodewise_app=app)
+            day.ended(cluster.rollback(nodewise_app=app), "rolled_back", began=time.monotonic())
+        day.restarted = dict.fromkeys(cluster.names, 2)
+    assert all(client.good > 2 for client in clients)
+    assert [] == [line for client in clients for line in client.bad]
+
+
+def test_requests_through_the_balancers(cluster: Balanced) -> None:
+    """No request fails while members are upgraded; on the way back, without the drain, some do, and the test finds them."""
+    with troubled(cluster, "none: upgraded through balancers; a drain that is skipped on the way back") as day:
+        with asked(cluster.balancers, 80) as clients:
+            day.upgrade("upgraded")
+        assert {"1.1.0"} == cluster.versions()
+        assert all(client.good > 2 for client in clients)
+        assert [] == [line for client in clients for line in client.bad]
+        with asked(cluster.balancers, 80) as clients:
+            ended = cluster.rollback(nodewise_app=cluster.changed(drain=None, balancer=None))
+        day.ended(ended, "rolled_back", began=time.monotonic())
+        assert [line for client in clients for line in client.bad]
+        day.restarted = dict.fromkeys(cluster.names, 2)
+    assert {"1.0.0"} == cluster.versions()
 
 
 # The last one: a process that systemd started again by itself while the former file was written is refused by the next upgrade.
