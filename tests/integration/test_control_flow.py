@@ -327,9 +327,7 @@ def test_a_component_is_upgraded_on_its_own(notes: Played) -> None:
     assert dict.fromkeys(NAMES, 0) == notes.starts()
 
 
-@pytest.mark.parametrize(
-    "jams", ["", pytest.param("gate", marks=pytest.mark.slow), "suite", pytest.param("again", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("jams", ["", *(pytest.param(how, marks=pytest.mark.slow) for how in ("gate", "suite", "again"))])
 def test_steps_of_the_cluster(notes: Played, jams: str) -> None:
     """One member does what comes before the first node and after the last; what fails is taken back, and no node is touched.
 
