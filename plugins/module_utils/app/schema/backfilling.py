@@ -102,7 +102,7 @@ def _wanted(about: dict[str, Any], asked: str, behind: float) -> str:
 
 def within(hours: str, now: str) -> bool:
     """Return whether a time of day (`HH:MM`) is in hours such as `22:00-06:00`; without any all are."""
-    begin, _, end = hours.partition("-")
+    begin, _sep, end = hours.partition("-")
     return begin <= now < end if begin < end else now >= begin or now < end
 
 

@@ -36,7 +36,7 @@ def hold(session: Session) -> None:
             raise DatabaseError(_held(session))
         time.sleep(LOOK_S)
     with session.another() as other:
-        for _ in range(LOOKS):
+        for _look in range(LOOKS):
             if other.ask(SERVER) == session.ask(SERVER):
                 raise DatabaseError(POOLED)
 
