@@ -22,7 +22,7 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.lease 
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.migrate import perform
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.pending import pending
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.psql import DatabaseError, Session
-from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.state import state
+from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.state import state, undeclared
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.telling import notes, told
 from nodewise.systems.app import schema as described
 from nodewise.systems.app.squawk import lint, refusal
@@ -223,6 +223,19 @@ def test_another_user_on_a_member(orders: Orders) -> None:
         on_member = {**orders.schema, "members": [{"name": "n1", "address": address}]}
         assert ["report"] == [one["user"] for one in state(on_member)["undeclared"]]
     orders.sql("drop role report")
+
+
+def test_a_stranger_of_whom_little_is_shown(orders: Orders) -> None:
+    """To a user without pg_monitor another one's session has neither a kind nor an address; it is a stranger's all the same."""
+    orders.sql(f"create role plain login password '{orders.cluster.password}'")
+    url = orders.schema["database"]
+    with (
+        Session(url, orders.cluster.password, "report") as other,
+        Session(url.replace("nodewise@", "plain@"), orders.cluster.password, "x") as own,
+    ):
+        other.ask("select 1")
+        assert [("nodewise", None)] == [(one["user"], one["address"]) for one in undeclared(own, orders.schema)]
+    orders.sql("drop role plain")
 
 
 def test_changed_by_hand(orders: Orders) -> None:

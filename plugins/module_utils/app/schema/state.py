@@ -47,11 +47,12 @@ PRINT = rf"""select to_json(md5(coalesce(string_agg(line, chr(10) order by line 
  union all select pg_get_triggerdef(t.oid) from pg_trigger t where not t.tgisinternal) lines"""  # noqa: S608  (names of ours)
 INVALID = """select coalesce(json_agg(indexrelid::regclass::text order by 1), '[]') from pg_index
  where not indisvalid and not exists (select from pg_stat_progress_create_index p where p.index_relid = indexrelid)"""
+# Without pg_monitor what sort of session another user's is, and from where, is null: it is a session all the same.
 SESSIONS = f"""select coalesce(json_agg(json_build_object('pid', pid, 'user', usename, 'application', application_name,
  'address', host(client_addr),
  'own', usename = current_user, 'age_s', round(extract(epoch from now() - backend_start)))), '[]') from pg_stat_activity
- where datname = current_database() and pid != pg_backend_pid() and backend_type = 'client backend'
- and application_name not like '{OURS} %'"""  # noqa: S608  (a word of ours)
+ where datname = current_database() and pid != pg_backend_pid()
+ and (backend_type = 'client backend' or (backend_type is null and usename is not null)) and application_name not like '{OURS} %'"""  # noqa: S608  (a word of ours)
 REPLICAS = """select coalesce(json_agg(json_build_object('name', application_name, 'behind', pg_wal_lsn_diff({}, replay_lsn))),
  '[]') from pg_stat_replication"""
 # Changes of a schema are not replicated: what subscribes stops at the first row that it has no column for.
