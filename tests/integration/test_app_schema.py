@@ -362,7 +362,12 @@ def test_a_backfill_that_is_asked(orders: Orders, monkeypatch: pytest.MonkeyPatc
     assert note.startswith(f"backfill of orders: paused; {paused['scanned']} of about 20000 rows, ")
     time.sleep(1)
     assert paused["scanned"] == state(schema)["backfill"]["scanned"]
+    with pytest.raises(DatabaseError, match="the rate is -5; expected rows a second, more than 0"):
+        asked(schema, "look", -5)
+    wish = {"schema": schema, "ask": "look", "rate": 500}
+    assert backfill.control(wish, dry=True)["changed"]
     assert 500 == asked(schema, "look", 500)["most"]
+    assert not backfill.control(wish, dry=True)["changed"]
     processes.append(process)
     monkeypatch.setattr(backfill, "begin", lambda _unit, _schema: None)  # it runs, and as a unit it would not be begun again
     began, resumed = time.monotonic(), asked(schema, "resume")

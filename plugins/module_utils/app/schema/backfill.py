@@ -66,12 +66,14 @@ def control(given: dict[str, Any], dry: bool = False) -> dict[str, Any]:
     schema, asked = given["schema"], ASKED.get(given["ask"], "")
     if not schema or not schema["backfill"]:
         raise DatabaseError("nodewise_schema has no backfill")
+    if given["rate"] is not None and given["rate"] <= 0:
+        raise DatabaseError(f"the rate is {given['rate']:g}; expected rows a second, more than 0")
     with Session(schema["database"], schema["password"], f"{state.OURS} {schema['service']} observe") as session:
         now = state.backfilled(session, schema)
         if not now or (now["done"] and (asked or given["rate"])):
             raise DatabaseError("this backfill is done" if now else "this backfill was not begun: an upgrade begins it")
         if dry or not (asked or given["rate"]):
-            return {"changed": asked not in ("", now["asked"]), "backfill": now}
+            return {"changed": asked not in ("", now["asked"]) or given["rate"] not in (None, now["most"]), "backfill": now}
         rate = "null" if given["rate"] is None else str(float(given["rate"]))
         words = {"asked": literal(asked) if asked else "null", "rate": rate, "id": literal(schema["backfill"]["id"])}
         session.ask(ASK.format(**words))
