@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
+    ANEW,
     EngineAction,
     halt,
     included,
@@ -53,8 +54,9 @@ class ActionModule(EngineAction):
         # Whatever becomes of the node: a cluster of its own is stopped at once, as clients lose what they write to it.
         verbs = [*(["set_aside"] if foreign else []), *([] if against else roll.undoing(made, steps or names))]
         step = roll.undo(made, node, old_version(run, node), verbs, f"/nodewise/undo/{run.id}/")
-        # A process that may have read other files begins anew with the former ones; any other is only seen to run.
-        step["since"] = since(made, task_vars, begins=made.kind == "configure" and bool(made.change) and made.change.step in steps)
+        # A process that may have read other files begins anew, also one that systemd began while they were put back.
+        anew = made.kind == "configure" and bool(made.change) and made.change.step in steps
+        step["since"] = ANEW if anew else since(made, task_vars, begins=False)
         step["verbs"] = [included(made, verb) for verb in verbs]
         return {"ansible_facts": {"nodewise_step": {**step, "apart": foreign, "against": against}}}
 

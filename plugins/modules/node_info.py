@@ -28,6 +28,10 @@ options:
   data_dir:
     description: The data folder to measure. It must exist.
     type: path
+  data_room:
+    description: Whether an upgrade needs as much room again beside the data.
+    type: bool
+    default: true
   certificates:
     description: Paths of certificates (PEM) whose end is wanted.
     type: list
@@ -191,6 +195,7 @@ data:
   contains:
     bytes: {description: Bytes of its files on disk., type: int}
     free_bytes: {description: Bytes that are free there., type: int}
+    room: {description: Whether an upgrade needs as much again., type: bool}
 certificates:
   description: For each path the end of the certificate, as C(not_after) and as C(seconds_left) by the node's clock.
   returned: success
@@ -251,6 +256,7 @@ SPEC = {
     "link": {"type": "path"},
     "unit": {"type": "str"},
     "data_dir": {"type": "path"},
+    "data_room": {"type": "bool", "default": True},
     "certificates": {"type": "list", "elements": "path", "default": []},
     "config": {"type": "list", "elements": "path", "default": []},
     "reread": {"type": "list", "elements": "str", "default": []},

@@ -82,6 +82,7 @@ except ImportError as missing:
     runs = waived = way_back = worth_collecting = wrapped = None
 
 __all__ = [
+    "ANEW",
     "KINDS",
     "ON_CONTROLLER",
     "ApprovingAction",
@@ -170,6 +171,7 @@ __all__ = [
     "wrapped",
 ]
 
+ANEW = float(2**53)  # seconds since the epoch: no process began after that, so every one is begun anew
 RECENT = 5  # records that are looked through for the one of this process
 NO_ENGINE = (
     "{} cannot import the Python package nodewise ({}).\n"

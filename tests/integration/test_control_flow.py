@@ -161,7 +161,8 @@ def test_a_run_that_is_cut_short(notes: Played, number: signal.Signals) -> None:
     said = running.communicate(timeout=HUNG)[0]
     notes.member("n1", slow_s=0)
     if number == signal.SIGINT:
-        assert running.returncode in (99, 250)  # ansible-core stumbles over a worker that has just ended: 250
+        # ansible-core stumbles over a worker that has just ended (250), and over one that it is just forking (ended by the signal)
+        assert running.returncode in (99, 250, -signal.SIGINT)
         assert ("interrupted", "interrupted") == tuple(map(notes.summary().get, ("outcome", "reason_code")))
         assert "interrupted: the run ended in the middle of switch of n1, whose end was not seen" in said
         assert f"to go on: ansible-playbook -i {notes.folder}/hosts.yml playbooks/upgrade.yml -e nodewise_cluster=notes" in said

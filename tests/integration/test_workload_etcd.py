@@ -149,7 +149,7 @@ def test_clients_that_share_their_keys(etcd: Etcd, tmp_path: Path, name: str) ->
     """Registers and lists that all clients change are judged valid; a change behind their backs is found."""
     prefix, workload = f"/nodewise/{name}/", workload_named(name)
     with History(tmp_path / "history.jsonl") as history:
-        load = Load(etcd.factory, ["n1"], history, Shape(prefix, seed=5, keys=3), workload).start()
+        load = Load(etcd.factory, ["n1"], history, Shape(prefix, seed=5, keys=3, rate=2000), workload).start()  # so that they meet
         until = time.monotonic() + 30
         while load.stats().ok < 400 and time.monotonic() < until:
             time.sleep(0.05)

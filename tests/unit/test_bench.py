@@ -25,7 +25,7 @@ POSTGRESQL = ("postgresql-roll", "postgresql-upgrade", "postgresql-handover", "p
 MICRO = [path.name for path in paths()]
 SCALE = ("scale-50", "scale-memory-50", "scale-200", "scale-memory-200")
 FAULTS = ("partition-5", "partition-healed", "scenario")
-UPGRADED = ("cluster-5", *FAULTS, "roll", "upgrade", "stall", "stall-whole", "failed", *POSTGRESQL)
+UPGRADED = ("cluster-5", *FAULTS, "roll", "upgrade", "stall", "stall-whole", "failed", *POSTGRESQL, "app-roll")
 
 
 @pytest.mark.parametrize(
@@ -141,12 +141,13 @@ def test_what_failed_has_no_figure(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     ("names", "full", "rows"),
     [
         ((), False, [*MICRO, "scale-50", "scale-memory-50", "nodes-5", "smoke-5", *UPGRADED]),
-        ((), True, [*MICRO, *SCALE, "nodes-5", "nodes-10", "smoke-5", "smoke-10", *UPGRADED, "demo"]),
+        ((), True, [*MICRO, *SCALE, "nodes-5", "nodes-10", "smoke-5", "smoke-10", *UPGRADED, "app-batches-30", "demo"]),
         (("micro",), False, MICRO),
         (("roll", "nodes"), False, ["nodes-5", "roll", "upgrade", "stall", "stall-whole", "failed"]),
         (("smoke",), False, ["smoke-5"]),
         (("faults",), False, [*FAULTS]),
         (("postgresql",), False, [*POSTGRESQL]),
+        (("app",), True, ["app-roll", "app-batches-30"]),
         (("demo",), False, ["demo"]),
     ],
 )

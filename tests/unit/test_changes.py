@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +229,22 @@ def test_a_setting_that_keeps_a_member_from_serving_is_put_back(plain: Simulated
     assert dict.fromkeys(NAMES, ("plain", "plain")) == settings(plain)
     assert {"n2": 0, "n3": 0} == {name: plain.starts()[name] for name in ("n2", "n3")}
     assert "It has its former files and runs with them" in plain.summary()["reason"]
+
+
+def test_a_process_that_systemd_began_meanwhile_is_begun_anew(plain: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that ends is begun again and again: while the files are put back it may read either."""
+    plain.setting = "broken"
+    plain.member("n1", breaks_on=["broken"])
+    put, since = plain.put, list[float]()
+
+    def noting(node: str, what: str = "version") -> None:
+        since.append(plain.vars[node]["nodewise_step"]["since"])
+        put(node, what)
+
+    monkeypatch.setattr(plain, "put", noting)
+    assert "rolled_back" == plain.upgrade(kind="configure")
+    there, back = since
+    assert there < time.time() < time.time() + 60 < back
 
 
 def test_changed_settings_are_gone_on_with(plain: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,8 +77,10 @@ def test_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "data/member/db").write_bytes(b"x" * 100_000)
     (tmp_path / "node.crt").write_text(CERTIFICATE)
     info = Node().info(
-        str(tmp_path / "not/yet"), {"data_dir": str(tmp_path / "data"), "certificates": [str(tmp_path / "node.crt")]}
+        str(tmp_path / "not/yet"),
+        {"data_dir": str(tmp_path / "data"), "data_room": False, "certificates": [str(tmp_path / "node.crt")]},
     )
+    assert info["data"].pop("room") is False
     assert 100_000 <= info["data"]["bytes"] < 200_000
     assert min(info["free_bytes"], info["data"]["free_bytes"]) > 0
     assert (str(tmp_path / "not/yet"), {}) == (info["root"], info["state"])

@@ -133,8 +133,10 @@ def test_a_node_that_cannot_carry_it_is_refused(nodes: dict[str, Any], words: st
 
 
 def test_fit_nodes_pass() -> None:
-    """Nodes with room and one time are fit."""
+    """Nodes with room and one time are fit; data that an upgrade does not copy may be more than what is free."""
     refuse_unfit(made(), dict.fromkeys(NAMES, FIT))
+    full = {**FIT, "data": {"bytes": 3 << 20, "free_bytes": 2 << 20, "room": False}}
+    refuse_unfit(made(), dict.fromkeys(NAMES, full))
 
 
 def test_a_plan_survives_being_written_down() -> None:

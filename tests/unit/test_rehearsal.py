@@ -27,7 +27,8 @@ from nodewise.model import Plan
 from nodewise.record import rehearsal
 from nodewise.record.rehearsal import Rehearsed, Trial, age, digest, find, keep, merged, objection, own_key, public, sign
 from nodewise.record.run import Run
-from nodewise.simulation import production
+from nodewise.simulation import harness, production
+from nodewise.testnet import inventory, state
 from nodewise.upgrade.rehearsed import refuse_unrehearsed, unrehearsed
 
 from .observed import observation
@@ -224,6 +225,18 @@ def test_a_testnet_of_the_plans_shape(tmp_path: Path) -> None:
         )
         for gap in gaps[3:]
     ]
+
+
+def test_failure_domains_come_along(tmp_path: Path) -> None:
+    """In the order of the members; where one of them has none, none is guessed, and the gap says so."""
+    plan = replace(made(), domains={"n1": "rack1", "n2": "rack2", "n3": "rack1"})
+    found = production.production(planned(tmp_path, plan))
+    asked = harness.request(production.scenario_of(found.plan, "quiet"), "dev")
+    nodes = tuple(state.Node(f"dev-n{number}", f"10.0.0.{number}") for number in (1, 2, 3))
+    net = state.Testnet("dev", nodes, "10.0.0.0/24", domains=asked.domains)
+    assert ["rack1", "rack2", "rack1"] == [one["nodewise_failure_domain"] for one in inventory.hosts(net).values()]
+    assert not any("failure domains" in gap for gap in found.gaps)
+    assert [] == production.scenario_of(replace(plan, domains={"n2": "x"}), "quiet").cluster.domains
 
 
 def test_the_variables_of_the_inventory_come_along(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ class Node:
             "free_bytes": self.ask(store.releases, lambda: free_bytes(store.releases)),
             "unit": state.as_dict() if state else None,
             "restart": self.ask("what a restart would use", lambda: restart.told(state, store.link, given)) if state else None,
-            "data": self.ask(data_dir, lambda: data(data_dir)) if data_dir else None,
+            "data": self.ask(data_dir, lambda: {**data(data_dir), "room": given.get("data_room", True)}) if data_dir else None,
             "certificates": {path: self.ask(path, partial(certificate, path)) for path in given.get("certificates") or []},
             **(self.ask(PYTHON, python) or {"python": None, "libc": None}),
             "packages": self.ask("packages", lambda: managers.read(names)) if names else None,

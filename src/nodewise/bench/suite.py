@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from nodewise.bench import phases
+from nodewise.bench.app import AppBatches, AppRoll
 from nodewise.bench.faults import Faults
 from nodewise.bench.figures import Report, Row
 from nodewise.bench.micro import Micro
@@ -28,7 +29,7 @@ from nodewise.record.run import new_folder, provenance, runs
 from nodewise.testnet.home import locked
 from nodewise.testnet.interrupt import SIGNALS, interruptible
 
-NAMES = ("micro", "scale", "nodes", "smoke", "cluster", "faults", "roll", "postgresql", "demo")
+NAMES = ("micro", "scale", "nodes", "smoke", "cluster", "faults", "roll", "postgresql", "app", "demo")
 
 
 class Bench(Protocol):
@@ -73,6 +74,7 @@ def chosen(wish: Wish, folder: Path) -> list[Bench]:
         "faults": lambda: [Faults(folder)],
         "roll": lambda: [Roll(folder)],
         "postgresql": lambda: [PostgresqlRoll(folder)],
+        "app": lambda: [AppRoll(folder), *([AppBatches(folder, 30)] if wish.full else [])],
         "demo": lambda: [Demo(folder)],
     }
     found = [bench for name in NAMES if name in wanted for bench in made[name]()]

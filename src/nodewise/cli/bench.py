@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option(
     "--only",
     multiple=True,
-    type=click.Choice(["micro", "scale", "nodes", "smoke", "cluster", "faults", "roll", "postgresql", "demo"]),
+    type=click.Choice(["micro", "scale", "nodes", "smoke", "cluster", "faults", "roll", "postgresql", "app", "demo"]),
     help="May be given several times.",
 )
 @click.option("--row", multiple=True, metavar="NAME", help="Only this row, and those that come with it; several times.")

@@ -49,7 +49,8 @@ from nodewise.views.live import View, follow_journal
 def request(scenario: Scenario, name: str) -> Request:
     """The testnet that a scenario asks for."""
     cluster = scenario.cluster
-    return Request(name, cluster.nodes, system=cluster.system, version=cluster.version or None, variables=cluster.variables)
+    about: dict[str, Any] = {"system": cluster.system, "version": cluster.version or None, "variables": cluster.variables}
+    return Request(name, cluster.nodes, domains=tuple(cluster.domains), **about)
 
 
 class Rehearsal:

@@ -71,8 +71,8 @@ def _gaps(plan: Plan, variables: dict[str, Any], lacks: str) -> Iterator[str]:
     yield f"data: {lacks}"
     if len(plan.groups) > 1:
         yield f"one quorum group of {max(map(len, plan.groups.values()))} members is rehearsed, of {len(plan.groups)} groups"
-    if plan.domains:
-        yield "failure domains: the testnet has none"
+    if lacking := _lacking(plan):
+        yield f"failure domains: the testnet has none, as in production that of {', '.join(lacking)} is not known"
     if len(set(plan.versions.values())) > 1:
         yield f"versions: all begin with {_lowest(plan)}; in production they are mixed"
 
@@ -82,10 +82,11 @@ def scenario_of(plan: Plan, name: str, taken: dict[str, Any] | None = None, volu
 
     `taken`: variables of production's inventory. `volume`: MiB of data.
     """
-    nodes = max(map(len, plan.groups.values()))
+    members = max(plan.groups.values(), key=len)
     stops = [hop.to for hop in plan.hops[:-1]]
     variables = {**(taken or {}), **({"nodewise_upgrade_path": stops} if stops else {})}
-    cluster = ClusterSpec(plan.system, version=_lowest(plan), nodes=nodes, volume=volume, variables=variables)
+    domains = [] if _lacking(plan) else [plan.domains[name] for name in members if plan.domains]
+    cluster = ClusterSpec(plan.system, _lowest(plan), len(members), volume=volume, domains=domains, variables=variables)
     upgrade = UpgradeSpec(plan.to, component=plan.component)
     if name == "quiet":
         quiet = Scenario("quiet", cluster, upgrade=upgrade)
@@ -94,6 +95,11 @@ def scenario_of(plan: Plan, name: str, taken: dict[str, Any] | None = None, volu
     if chosen.upgrade:
         upgrade = replace(chosen.upgrade, to=plan.to, component=plan.component)
     return replace(chosen, cluster=cluster, upgrade=upgrade).checked()
+
+
+def _lacking(plan: Plan) -> list[str]:
+    """The members without a failure domain, in a cluster in which others have one."""
+    return [name for names in plan.groups.values() for name in names if name not in plan.domains] if plan.domains else []
 
 
 def _lowest(plan: Plan) -> str:

@@ -41,6 +41,7 @@ class ClusterSpec(msgspec.Struct, forbid_unknown_fields=True):
     version: str = ""  # what the system's role says, unless it is said
     nodes: Count = 3  # members of it
     volume: Some = 0  # MiB of made-up data in it, beside a small set of many kinds
+    domains: list[str] = []  # failure domains, dealt out to the members in their order
     variables: dict[str, Any] = {}  # of its inventory group, such as nodewise_patroni_version
     vars: str = (
         ""  # a file with more of them, beside the scenario, as testnet up --vars takes it: a service that nodewise_app describes

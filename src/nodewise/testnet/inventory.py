@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable
+from itertools import cycle
 from typing import Any
 
 from nodewise.testnet import roles, ssh
@@ -33,7 +34,10 @@ def groups(testnet: Testnet) -> dict[str, Any]:
 
 def hosts(testnet: Testnet, suffix: str = "") -> dict[str, dict[str, str]]:
     """Its hosts with their variables. With a suffix they are hosts of their own to Ansible, on the same nodes."""
-    return {node.name + suffix: {"ansible_host": node.address} for node in testnet.nodes}
+    found = {node.name + suffix: {"ansible_host": node.address} for node in testnet.nodes}
+    for values, domain in zip(found.values(), cycle(testnet.domains)):
+        values["nodewise_failure_domain"] = domain
+    return found
 
 
 def group_vars(testnet: Testnet) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from ipaddress import IPv4Network
+from typing import Any
 
 from nodewise.errors import UsageError
 from nodewise.testnet import keys, ssh, subnets
@@ -30,7 +31,8 @@ def make(request: Request, image: str, provider: Provider) -> Testnet:
     claimed = _claim_network(name, count, request.subnet, provider, labels)
     addresses = subnets.addresses(claimed, count)
     nodes = tuple(Node(f"{name}-n{number}", address) for number, address in enumerate(addresses, start=1))
-    testnet = Testnet(name, nodes, str(claimed), request.system, request.version, created=time.time(), variables=request.variables)
+    about: dict[str, Any] = {"created": time.time(), "variables": request.variables, "domains": request.domains}
+    testnet = Testnet(name, nodes, str(claimed), request.system, request.version, **about)
     testnet.save()
     keys.make(testnet)
     ssh.make_control_dir(name)

@@ -18,7 +18,8 @@ MOST_NODES = 50
 class Request:
     """What is to be made. Without `subnet` a free one is chosen; with `system` a cluster of that version is provisioned.
 
-    `variables` are for Ansible: they stand in the inventory, as long as the testnet is there.
+    `variables` are for Ansible: they stand in the inventory, as long as the testnet is there. `domains`: failure domains, dealt
+    out to the nodes in their order.
     """
 
     name: str = "dev"
@@ -28,6 +29,7 @@ class Request:
     version: str | None = None
     keep_failed: bool = False
     variables: dict[str, Any] = field(default_factory=dict)
+    domains: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Raise UsageError for what can be told wrong without looking at the machine."""

@@ -49,6 +49,7 @@ class Testnet:
     status: Literal["making", "up"] = "making"
     created: float = 0.0  # seconds since the epoch
     variables: dict[str, Any] = field(default_factory=dict)  # for Ansible, besides our own
+    domains: tuple[str, ...] = ()  # failure domains, dealt out to the nodes in their order
 
     @property
     def state(self) -> Path:
@@ -91,7 +92,8 @@ def find(name: str) -> Testnet | None:
     """The testnet, or None when there is no readable state: a file that a crash left is no testnet."""
     try:
         fields = json.loads((state_folder(name) / "testnet.json").read_text())
-        return Testnet(**{**fields, "nodes": tuple(Node(**node) for node in fields["nodes"])})
+        listed = {"nodes": tuple(Node(**node) for node in fields["nodes"]), "domains": tuple(fields.get("domains") or ())}
+        return Testnet(**{**fields, **listed})
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

@@ -61,7 +61,7 @@ def unfit(plan: Plan, name: str, node: Mapping[str, Any]) -> list[str]:
     elif free < needed:
         problems.append(f"{free >> 20} MiB are free for releases, {needed >> 20} MiB are needed; make room")
     data = node.get("data")
-    if data and data["free_bytes"] < data["bytes"] and not plan.change:
+    if data and data.get("room", True) and data["free_bytes"] < data["bytes"] and not plan.change:
         had, left = data["bytes"] >> 20, data["free_bytes"] >> 20
         problems.append(f"its data takes {had} MiB and {left} MiB are free; a member needs as much again: make room")
     if node.get("ahead_s") is None:
