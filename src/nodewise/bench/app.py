@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import statistics
+import time
 import urllib.request
 from pathlib import Path
 
@@ -30,8 +31,10 @@ class Greeters(Fixture):
     """Members that keep nothing: only the version is put back."""
 
     def put_back(self, unstaged: str = "") -> None:  # noqa: ARG002  (all contenders find the release staged)
-        """Have the first version run."""
+        """Have the first version run and serve."""
         self.on(self.names, [BACK] * len(self.names))
+        if {member.version for member in self.status()} != {OLD}:
+            raise SetupError(f"not every member could be put back to {OLD}")
 
     def status(self) -> list[Member]:
         """What the processes say."""
@@ -123,6 +126,13 @@ class AppBatches(Described):
 
 
 def version(address: str) -> str:
-    """What the process of a member says."""
-    with urllib.request.urlopen(f"http://{address}:8080/version", timeout=10) as answer:
-        return str(json.load(answer)["version"])
+    """What the process of a member says, which may just have begun. SetupError when it does not answer."""
+    until = time.monotonic() + 10
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://{address}:8080/version", timeout=5) as answer:
+                return str(json.load(answer)["version"])
+        except OSError as error:
+            if time.monotonic() > until:
+                raise SetupError(f"{address} does not say its version: {error}") from error
+        time.sleep(0.05)

@@ -10,7 +10,7 @@ for address in $addresses; do
     "$@" "nodewise@$address" "sudo sh -c '
         set -e
         cd /opt/nodewise/greeter
-        releases/$version/greeter --config /etc/nodewise/greeter/greeter.json --check
+        releases/$version/bin/greeter --config /etc/nodewise/greeter/greeter.json --check
         ln -sfn releases/$version .next && mv -T .next current && systemctl restart greeter'" > /dev/null
     until [[ $(curl --silent "http://$address:8080/health") == ok ]]; do sleep 0.05; done
     [[ $(curl --silent "http://$address:8080/version") == *"\"$version\""* ]]
