@@ -107,6 +107,7 @@ MINE = "name: mine\ncluster: {{system: etcd, nodes: 3, version: 3.5.16}}\n{}\n"
         ("faults: [{id: a, kind: kill, target: leadr}]", "no target 'leadr' (did you mean leader?)"),
         ("faults: [{id: a, kind: kill, for: -3s}]", "'-3s' is no time: expected such as 8, 8s, 200ms or 8..15s"),
         ("faults: [{id: a, kind: kill, target: majority}]", "may take away 2 of 3 members at once; max_down allows 1"),
+        ("faults: [{id: a, kind: clock}]", "a: etcd is a Go program, which takes the time from the kernel"),
         ("faults: [{id: a, kind: kill}]\nmax_down: 0", "may take away 1 of 3 members at once; max_down allows 0"),
         ("faults: [{id: a, kind: kill, step: switch}]", "a waits for step switch, and the scenario has no upgrade"),
         ("faults: [{id: a, kind: kill, step: linger}]\nupgrade: {to: 3.5.30}", "a waits for step linger, and the scenario has no"),

@@ -77,7 +77,16 @@ def on_paper(system: str, variables: Mapping[str, Any], nodes: Sequence[str]) ->
     found, nobody = catalog.find(system, variables), dict.fromkeys(nodes)
     unit, data = (getattr(found, name, "") for name in ("UNIT", "DATA"))
     factory = found.connect({name: found.url("192.0.2.1") for name in nodes}, None)
-    return Scene(nobody, list(nodes), unit, lambda: nodes[0], data, client=factory, power=lambda _names, _on: None)  # type: ignore[arg-type]
+    return Scene(
+        nobody,  # type: ignore[arg-type]
+        list(nodes),
+        unit,
+        lambda: nodes[0],
+        data,
+        client=factory,
+        power=lambda _names, _on: None,
+        kernel_time=getattr(found, "KERNEL_TIME", False),
+    )
 
 
 def _power(net: Testnet, names: Sequence[str], on: bool) -> None:

@@ -63,6 +63,11 @@ class Clock(OfService, tag="clock"):
             raise UsageError(f"{self.id}: offset {text}: a range; expected one time, such as 10m")
         return -ahead if text.startswith("-") else ahead
 
+    def cannot(self, scene: Scene) -> str:
+        """Whether the system is known to ask the kernel."""
+        kernels = scene.kernel_time and self.unit in ("", scene.unit)
+        return super().cannot(scene) or (f"{scene.unit} is a Go program, which takes the time from the kernel" if kernels else "")
+
     def able(self, scene: Scene) -> str:
         """Whether the host has libfaketime, and the service's program asks the C library."""
         return f"{super().able(scene)}\n{ABLE.replace('{unit}', shlex.quote(self.unit or scene.unit))}"

@@ -53,6 +53,7 @@ class Scene:
     expired: Callable[[str], Mapping[str, str]] = lambda _host: {}  # paths there, and a certificate and key that have expired
     client: Callable[[str], Any] | None = None  # an unopened client of a member, by its host, where there is a cluster
     power: Callable[[Sequence[str], bool], None] | None = None  # switches hosts on or off, where somebody can
+    kernel_time: bool = False  # the service asks the kernel for the time, not the C library
 
     def host(self, address: str) -> str:
         """The name of the host with this address."""

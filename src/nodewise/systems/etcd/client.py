@@ -22,6 +22,7 @@ from nodewise.systems.etcd import data, lock
 from nodewise.text import cut
 
 UNIT, DATA = "etcd", "/var/lib/nodewise/etcd"  # of systemd, and its folder, on testnets
+KERNEL_TIME = True  # it is written in Go
 CONFIG = "/etc/nodewise/etcd/etcd.yml"
 LOCK_LEASE = lock.TTL  # seconds
 OPERATIONS = frozenset({"write", "add", "cas", "append", *lock.LOCKING})
