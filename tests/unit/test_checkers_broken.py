@@ -111,6 +111,14 @@ ALONE: dict[str, list[tuple[str, str]]] = {
         ("least=1)", "least=0)"),
         ("ended[at][1].until < pair[1].asked.time", "True"),
     ],
+    "answered": [
+        ("if len(nodes) < 2:", "if False:"),
+        ("if one.ok or (one.done and one.done.refused):", "if one.ok:"),
+        ("if len(run) >= ENOUGH and run[-1]", "if run and run[-1]"),
+        ("and run[-1].asked.time - run[0].asked.time >= LONG_NS", ""),
+        ("if kind == f for one", "for one"),
+        ("one.ok and begin <= one.asked.time <= end", "one.ok"),
+    ],
     "exclusive": [
         ("if len(open_) > most:", "if False:"),
         ("[*context.windows, *slept]", "[*context.windows]"),

@@ -50,7 +50,7 @@ def request(scenario: Scenario, name: str) -> Request:
     """The testnet that a scenario asks for."""
     cluster = scenario.cluster
     about: dict[str, Any] = {"system": cluster.system, "version": cluster.version or None, "variables": cluster.variables}
-    return Request(name, cluster.nodes, domains=tuple(cluster.domains), **about)
+    return Request(name, cluster.nodes, domains=tuple(cluster.domains), prepare=cluster.prepare, **about)
 
 
 class Rehearsal:

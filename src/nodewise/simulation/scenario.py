@@ -46,6 +46,8 @@ class ClusterSpec(msgspec.Struct, forbid_unknown_fields=True):
     vars: str = (
         ""  # a file with more of them, beside the scenario, as testnet up --vars takes it: a service that nodewise_app describes
     )
+    # a script beside the scenario, run as root on each node before the cluster is provisioned: a database, say
+    prepare: str = ""
 
 
 class UpgradeSpec(msgspec.Struct, forbid_unknown_fields=True):
@@ -189,7 +191,13 @@ def load(word: str) -> Scenario:
 
 
 def _take_in(cluster: ClusterSpec, path: Path) -> None:
-    """Put the variables of the file that a cluster names into it, so that the scenario is whole. Raises UsageError."""
+    """Put the files that a cluster names into it, so that the scenario is whole. Raises UsageError."""
+    if cluster.prepare and "\n" not in cluster.prepare:  # else it is the script itself, as a record has it
+        file = path.parent / cluster.prepare
+        try:
+            cluster.prepare = f"{file.read_text()}\n"
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{path}: cluster.prepare: {file} cannot be read: {error}") from error
     if not cluster.vars:
         return
     file = path.parent / cluster.vars

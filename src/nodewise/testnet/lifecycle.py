@@ -9,6 +9,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -21,8 +22,10 @@ from nodewise.testnet.podman import Podman
 from nodewise.testnet.provider import LABEL_HOME, LABEL_TESTNET, Container, Network, Provider
 from nodewise.testnet.request import Request
 from nodewise.testnet.state import Node, Testnet
+from nodewise.text import cut
 
 START_SECONDS = 60  # until a node that was started has to answer
+PREPARE_SECONDS = 900  # a script of the user's, which may install packages
 JOURNAL_SECONDS = 20  # to read the journal of a node that failed
 BUSY_SECONDS = 120  # how long `down` waits for an `up` that is at work on the same testnet
 
@@ -46,6 +49,9 @@ def up(request: Request, say: Say = lambda _: None, provider: Provider | None = 
         try:
             say(f"making {request.nodes} node{'s' * (request.nodes > 1)}")
             testnet = making.make(request, tag, provider)
+            if request.prepare:
+                say("preparing the nodes")
+                _prepare(testnet, request.prepare, provider)
             if testnet.system:
                 say(f"provisioning {testnet.system} {testnet.version or ''}".rstrip())
                 testnet = provision.provision(testnet, say)
@@ -59,6 +65,20 @@ def up(request: Request, say: Say = lambda _: None, provider: Provider | None = 
                 say(f"removed what was made of testnet {request.name}")
             raise
     return testnet
+
+
+def _prepare(testnet: Testnet, script: str, provider: Provider) -> None:
+    """Run a script on all nodes at once. SetupError names the first on which it failed, with its last words."""
+    with ThreadPoolExecutor() as pool:
+        asked = [(node.name, provider.exec_command(node.name, ["sh", "-ec", script])) for node in testnet.nodes]
+        for (name, _words), done in zip(
+            asked, pool.map(lambda one: tools.run(one[1], timeout=PREPARE_SECONDS), asked), strict=True
+        ):
+            if done.returncode:
+                said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+                raise SetupError(
+                    f"cluster.prepare ended with {done.returncode} on {name}: {cut(said[-1], 200) if said else 'no word'}"
+                )
 
 
 def refuse(request: Request, provider: Provider | None = None) -> None:

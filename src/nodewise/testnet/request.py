@@ -19,7 +19,7 @@ class Request:
     """What is to be made. Without `subnet` a free one is chosen; with `system` a cluster of that version is provisioned.
 
     `variables` are for Ansible: they stand in the inventory, as long as the testnet is there. `domains`: failure domains, dealt
-    out to the nodes in their order.
+    out to the nodes in their order. `prepare` is a script that root's shell runs on each node before the cluster is provisioned.
     """
 
     name: str = "dev"
@@ -30,6 +30,7 @@ class Request:
     keep_failed: bool = False
     variables: dict[str, Any] = field(default_factory=dict)
     domains: tuple[str, ...] = ()
+    prepare: str = ""
 
     def check(self) -> None:
         """Raise UsageError for what can be told wrong without looking at the machine."""

@@ -10,6 +10,7 @@ from typing import Literal
 
 from nodewise.errors import UsageError
 from nodewise.model import Operation, Verdict
+from nodewise.simulation.checkers.answered import answered
 from nodewise.simulation.checkers.appended import appended
 from nodewise.simulation.checkers.attempts import WRITES
 from nodewise.simulation.checkers.balanced import balanced
@@ -31,7 +32,11 @@ Checker = Callable[[Sequence[Operation]], Verdict]
 IN_CONTEXT = (exclusive, converged, no_panic)  # they are asked with it
 CHECKERS: dict[str, Checker] = {
     checker.__name__: checker
-    for checker in (durable, once, no_phantom, monotonic, traffic, chain, appended, balanced, fenced, *IN_CONTEXT, linearizable)
+    for checker in (
+        *(durable, once, no_phantom, monotonic, traffic, chain, appended, balanced, fenced, answered),
+        *IN_CONTEXT,
+        linearizable,
+    )
 }
 # The operations that a checker is about, where it is not about any: of a history without them it has nothing to say.
 ABOUT: dict[str, tuple[str, ...]] = {
@@ -43,6 +48,7 @@ ABOUT: dict[str, tuple[str, ...]] = {
     "fenced": ("guarded",),
     "exclusive": ("acquire",),
     **dict.fromkeys(("converged", "no_panic"), ()),  # about no operation: a history alone does not tell
+    "answered": (),  # a member that is cut off on purpose is of no use, either
     "linearizable": (*WRITES, "append"),
 }
 
