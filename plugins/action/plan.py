@@ -32,6 +32,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     msgspec,
     plain,
     plan,
+    planned,
     recovered_to,
     refuse_short_window,
     refuse_unfit,
@@ -50,6 +51,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     wrapped,
 )
 
+UNPACKED = {"deb", "tar", "wheel"}  # kinds of artifacts that are files and nothing else
 PAGE = 100  # columns of what is printed where no view is
 
 
@@ -135,6 +137,10 @@ class ActionModule(EngineAction):
         seen = [gap for one in observations.values() for gap in one.cluster.details.get("gaps", [])]
         made.gaps = [*self.gaps(made, args, task_vars), *declared.gaps, *seen]
         made.gaps += waived(made, nodes)
+        if self._task.check_mode and kind == "upgrade" and made.before_first and not lints(made):
+            made.gaps.append(
+                "what the release does for the whole cluster is not linted with --check: it is not unpacked before it is staged"
+            )
         self.refuse(run, made, nodes, args, about)
         return made
 
@@ -191,11 +197,19 @@ class ActionModule(EngineAction):
         if idle and not (made.change and made.change.since):  # of one that did not end the nodes are told that it has
             already = "needs no change" if made.change else f"runs {made.to} already"
             ended = halt(run, "unchanged", f"every member of {made.cluster} {already}")
-        elif self._task.check_mode:
-            ended = halt(run, "planned", f"nothing was changed; plan {made.hash} is in {run.folder}/plan.yaml")
+        elif self._task.check_mode and not lints(made):
+            ended = planned(run, made)
         else:
+            facts["nodewise_lints"] = self._task.check_mode
             return {"ansible_facts": facts}
         return {**ended, "ansible_facts": {**facts, **ended["ansible_facts"]}}
+
+
+def lints(made: Plan) -> bool:
+    """Whether the role looks at a release before it is staged, which can be unpacked without changing anything."""
+    kinds = {one.kind for one in made.hops[-1].release.artifacts}
+    unpacked = made.kind == "upgrade" and bool(made.before_first) and kinds <= UNPACKED
+    return unpacked and (role_path(made.role) / "tasks" / "lint.yml").exists()
 
 
 def nodes_of(about: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     begin_phase,
     halt,
     plain,
+    planned,
     resolved,
     run_of,
     since,
@@ -39,6 +40,8 @@ class ActionModule(EngineAction):
             return {}
         if args["state"] == "phase_done":
             return self.everywhere(run, name, members, plain(task_vars["ansible_play_hosts"]))
+        if args["state"] == "planned":
+            return planned(run, run.read_plan())
         run.end(name, ok=False, node=node, error=args["why"])
         return {"ansible_facts": {"nodewise_step": {"node": node} if node else {}}}
 

@@ -23,6 +23,7 @@ options:
   state:
     description:
       - What to write. V(phase_begun) and V(phase_done) begin and end a phase for the cluster and for each of its members.
+      - V(planned) ends a run that only plans.
       - A member that reported a failure, or that is no longer in the play, makes V(phase_done) end the run as refused.
     type: str
     choices:
@@ -30,6 +31,7 @@ options:
       - failed
       - phase_begun
       - phase_done
+      - planned
     required: true
   node:
     description: Whether the step is that of the current host; otherwise it is the cluster's.

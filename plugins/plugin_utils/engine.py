@@ -444,6 +444,11 @@ def halt(run: Run, outcome: Outcome, text: str, reason_code: ReasonCode | None =
     return {"msg": f"{outcome}: {text}", "ansible_facts": {"nodewise_halted": True}}
 
 
+def planned(run: Run, made: Plan) -> dict[str, Any]:
+    """End a run that only plans."""
+    return halt(run, "planned", f"nothing was changed; plan {made.hash} is in {run.folder}/plan.yaml")
+
+
 def role_path(fqcn: str) -> Path:
     """The folder of a role by its fully qualified name."""
     namespace, _dot, rest = fqcn.partition(".")
