@@ -13,6 +13,7 @@ import io
 import json
 import tarfile
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -183,16 +184,21 @@ http.server.ThreadingHTTPServer(("", int(sys.argv[1])), Orders).serve_forever()
 
 
 def release(folder: Path, version: str, revisions: dict[str, Any], at_start: str = "") -> dict[str, Any]:
-    """A release as a tar in a folder, as `releases` has it; `at_start` is SQL that the service runs by itself."""
+    """A release with migrations of Alembic."""
+    return release_of(folder, version, lambda files: write(files, revisions), at_start)
+
+
+def release_of(folder: Path, version: str, fill: Callable[[Path], None], at_start: str = "") -> dict[str, Any]:
+    """A release as a tar in a folder, as `releases` has it; `fill` writes migrations, `at_start` is SQL of the service."""
     made = io.BytesIO()
     with tempfile.TemporaryDirectory() as scratch, tarfile.open(fileobj=made, mode="w") as archive:
         files = Path(scratch)
-        write(files, revisions)
+        fill(files)
         program = files / "orders"
         program.write_text(SERVICE.format(version=version, at_start=at_start))
         program.chmod(0o755)
-        for name in ("orders", "alembic.ini", "migrations"):
-            archive.add(files / name, name)
+        for path in sorted(files.iterdir()):
+            archive.add(path, path.name)
     digest = hashlib.sha256(made.getvalue()).hexdigest()
     path = folder / f"orders-{version}-{digest[:8]}.tar"
     path.write_bytes(made.getvalue())

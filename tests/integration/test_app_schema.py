@@ -11,9 +11,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from tests.integration.app_database import Database
 from tests.integration.postgresql_cluster import CLEAN, PostgresqlCluster
 from tests.orders import ADD, DROP, NEW, OLD, stage, write_django
 
@@ -24,7 +25,6 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.pendin
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.psql import DatabaseError, Session
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.state import state, undeclared
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.telling import notes, told
-from nodewise.systems.app import schema as described
 from nodewise.systems.app.squawk import lint, refusal
 
 ALEMBIC = [sys.executable, "-m", "alembic", "-c", "alembic.ini", "upgrade"]
@@ -49,42 +49,15 @@ def cluster() -> Iterator[PostgresqlCluster]:
         made.stop()
 
 
-class Orders:
+class Orders(Database):
     """The service's database, and its releases on this node."""
 
-    def __init__(self, cluster: PostgresqlCluster, root: Path, name: str) -> None:
-        self.cluster, self.root, self.name = cluster, root, name
-        cluster.sql("n1", f"create database {name} owner nodewise")
+    said: ClassVar[dict[str, Any]] = {"expand": [*ALEMBIC, "expand@head"], "contract": [*ALEMBIC, "contract@head"]}
+
+    def __init__(self, cluster: PostgresqlCluster, root: Path) -> None:
+        super().__init__(cluster, root)
         stage(root, "1.0.0", OLD)
         stage(root, "1.1.0", NEW)
-        self.schema = self.told()
-
-    def told(self, **more: Any) -> dict[str, Any]:
-        """The schema, as modules get it."""
-        url = f"postgresql://nodewise@{self.cluster.addresses['n1']}:{self.cluster.port}/{self.name}?sslmode=require"
-        said = {
-            "database": url,
-            "password": "vault_orders",
-            "expand": [*ALEMBIC, "expand@head"],
-            "contract": [*ALEMBIC, "contract@head"],
-            "lock_timeout": 0.2,
-            **more,
-        }
-        service = {
-            "name": "orders",
-            "user": "",
-            "root": str(self.root),
-            "access": {"members": [{"name": "n1", "address": "10.9.9.9"}]},
-        }
-        return described.resolved(said, {"vault_orders": self.cluster.password}, service)
-
-    def run(self, phase: str, version: str, **more: Any) -> dict[str, Any]:
-        """What the module makes of a phase."""
-        return perform({"schema": {**self.schema, **more}, "phase": phase, "version": version})
-
-    def sql(self, statement: str) -> str:
-        """As the superuser."""
-        return self.cluster.sql("n1", statement, self.name)
 
     def fill(self, rows: int) -> None:
         """Put rows into the table of 1.0.0."""
@@ -94,13 +67,10 @@ class Orders:
 @pytest.fixture
 def orders(cluster: PostgresqlCluster, tmp_path: Path) -> Iterator[Orders]:
     """With the schema of 1.0.0."""
-    made = Orders(cluster, tmp_path, f"orders{time.monotonic_ns()}")
-    try:
+    with Orders(cluster, tmp_path) as made:
         made.run("expand", "1.0.0")
         made.run("contract", "1.0.0")
         yield made
-    finally:
-        cluster.sql("n1", f"drop database {made.name} with (force)")
 
 
 def test_expand_and_contract(orders: Orders) -> None:
@@ -443,6 +413,28 @@ def test_a_backfill_that_was_changed(orders: Orders) -> None:
     one = filling(orders)["backfill"]["id"]
     assert one == filling(orders, chunk=10, rate=5)["backfill"]["id"]
     assert one != filling(orders, where="")["backfill"]["id"]
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+def test_how_quick_a_plan_of_200_migrations_is(orders: Orders) -> None:
+    """What a plan adds for them takes at most 2 s, and 10 s with their lint."""
+    more: dict[str, Any] = {
+        f"e{number}": (f"e{number - 1}", None, None, f"alter table orders add column c{number} text") for number in range(3, 203)
+    }
+    stage(orders.root, "1.2.0", {**NEW, **more})
+    began = time.monotonic()
+    seen = state(orders.schema)
+    planned = time.monotonic() - began
+    assert (None, ["1.0.0"]) == (seen["error"], seen["expanded"])
+    found = pending({"schema": orders.schema, "version": "1.2.0"})
+    read = time.monotonic() - began
+    assert [] == lint(found)
+    linted = time.monotonic() - began
+    assert (202, 0) == (len(found), sum(bool(one["gap"]) for one in found))
+    print(f"200 migrations: a plan {planned:.2f} s, their SQL {read - planned:.2f} s, lint {linted - read:.2f} s")  # noqa: T201  (a figure)
+    assert planned <= 2
+    assert linted <= 10
 
 
 @pytest.mark.slow

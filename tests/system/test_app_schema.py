@@ -104,12 +104,10 @@ class Client(Requests):
         return None
 
 
-@pytest.fixture(scope="module")
-def orders(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orders]:  # noqa: ARG001  (in that home)
-    """Three members on 1.0.0, and a database with its schema and rows."""
-    folder = tmp_path_factory.mktemp("releases")
+def described(releases: dict[str, Any]) -> dict[str, Any]:
+    """The variables of the service."""
     page = {"http": {"port": 8080, "path": "/version"}}
-    described = {
+    app = {
         "name": "orders",
         "command": "{bin}/orders 8080",
         "ready": {"http": {"port": 8080, "path": "/health"}},
@@ -117,9 +115,16 @@ def orders(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "started": {**page, "value": "started"},
         "environment": {"DATABASE": URL},
         "secrets": {"PGPASSWORD": "vault_orders"},
-        "releases": {"1.0.0": release(folder, "1.0.0", OLD), "1.1.0": release(folder, "1.1.0", NEW)},
+        "releases": releases,
     }
-    variables = {"nodewise_system": "app", "nodewise_version": "1.0.0", "nodewise_app": described, "vault_orders": PASSWORD}
+    return {"nodewise_system": "app", "nodewise_version": "1.0.0", "nodewise_app": app, "vault_orders": PASSWORD}
+
+
+@pytest.fixture(scope="module")
+def orders(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orders]:  # noqa: ARG001  (in that home)
+    """Three members on 1.0.0, and a database with its schema and rows."""
+    folder = tmp_path_factory.mktemp("releases")
+    variables = described({"1.0.0": release(folder, "1.0.0", OLD), "1.1.0": release(folder, "1.1.0", NEW)})
     with made(Orders, tmp_path_factory.mktemp("runs"), variables) as three:
         three.everywhere(DATABASE.replace("HOST", three.names[0]).replace("ADDRESS", three.net.nodes[0].address))
         ended = three.play("provision", nodewise_schema=three.schema())
@@ -153,12 +158,47 @@ def test_a_new_service(orders: Orders) -> None:
 
 
 def test_what_is_refused(orders: Orders, tmp_path: Path) -> None:
-    """A release that drops before every member runs it, by the statement; nothing was changed."""
+    """A release that drops before every member runs it, by the statement; with --check nothing of it is on a node afterwards."""
     bad = release(tmp_path, "1.1.0", {**NEW, "e3": ("e2", None, None, "drop table orders")})
-    starts, ended = orders.starts(), orders.upgrade(nodewise_releases={"1.1.0": bad})
-    assert "refused" == ended.outcome, ended.said
-    assert "e3 takes away what running members may need [ban-drop-table]: drop table orders;" in reason(ended)
-    assert ("c1 e1", starts) == (revisions(orders), orders.starts())
+    starts, look = orders.starts(), "ls -d /opt/nodewise/orders/releases/* /tmp/*nodewise-schema* 2>/dev/null || true"
+    before = orders.everywhere(look)
+    ended = orders.upgrade("--check")
+    assert "planned" == ended.outcome, ended.said
+    for words in (["--check"], []):
+        ended = orders.upgrade(*words, nodewise_releases={"1.1.0": bad})
+        assert "refused" == ended.outcome, ended.said
+        assert "e3 takes away what running members may need [ban-drop-table]: drop table orders;" in reason(ended)
+        assert ("c1 e1", starts) == (revisions(orders), orders.starts())
+        assert not words or before == orders.everywhere(look)
+
+
+POOLER = f"""
+set -e
+DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends pgbouncer >&2
+cat >/etc/pgbouncer/pgbouncer.ini <<END
+[databases]
+orders = host=127.0.0.1
+[pgbouncer]
+listen_addr = *
+listen_port = 6432
+pool_mode = transaction
+auth_type = plain
+auth_file = /etc/pgbouncer/userlist.txt
+ignore_startup_parameters = options
+END
+echo '"orders" "{PASSWORD}"' >/etc/pgbouncer/userlist.txt
+systemctl restart pgbouncer
+"""
+
+
+def test_a_pooler_of_transactions(orders: Orders) -> None:
+    """Nothing holds through it, so nothing is changed through it; and it has no lock of ours afterwards."""
+    orders.root(orders.names[0], POOLER)
+    pooled = orders.schema(database=URL.replace("@database", "@database:6432"))
+    ended = orders.upgrade(nodewise_schema=pooled)
+    assert "this is a pooler that gives a server to each transaction" in reason(ended), ended.said
+    assert ("c1 e1", "0") == (revisions(orders), orders.sql("select count(*) from pg_locks where locktype = 'advisory'"))
+    orders.root(orders.names[0], "systemctl stop pgbouncer")
 
 
 def test_a_binary_that_migrates_by_itself(orders: Orders, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.psql import DatabaseError
-from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.revision import Revision, closure
+from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.revision import Revision, closure, reached
 
 NAMES = ("revision", "down_revision", "depends_on", "branch_labels")
 TABLE = "alembic_version"
@@ -36,14 +36,7 @@ def ancestors(command: list[str], folder: str) -> dict[str, tuple[str, ...]]:
 
 def applied(rows: list[str], known: dict[str, tuple[str, ...]]) -> list[str]:
     """Return all revisions that a database has, whose table names the last of each branch alone."""
-    found: list[str] = []
-    left = [*rows]
-    while left:
-        name = left.pop()
-        if name not in found:
-            found.append(name)
-            left += known.get(name, ())
-    return found
+    return reached(rows, known)
 
 
 def texts(ask: Callable[[list[str]], str], command: list[str], folder: str, _files: str, pending: list[str]) -> dict[str, str]:
@@ -138,7 +131,7 @@ def _heads(known: dict[str, Revision], among: set[str]) -> list[str]:
 
 
 def _lineage(known: dict[str, Revision], name: str) -> list[str]:
-    return applied([name], {one.name: one.down for one in known.values()})
+    return reached([name], {one.name: one.down for one in known.values()})
 
 
 def _location(command: list[str], folder: str) -> str:

@@ -38,6 +38,7 @@ def hold(session: Session) -> None:
     with session.another() as other:
         for _look in range(LOOKS):
             if other.ask(SERVER) == session.ask(SERVER):
+                session.ask(f"select to_json(pg_advisory_unlock({KEY}))")  # the pooler would keep it with the server
                 raise DatabaseError(POOLED)
 
 

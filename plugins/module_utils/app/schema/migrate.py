@@ -39,6 +39,7 @@ def perform(given: dict[str, Any], dry: bool = False) -> dict[str, Any]:
         wanted = state.shipped(schema, phase, version)
         if wanted and version in state.held_against(schema, state.revisions(session, schema))[f"{phase}ed"]:
             return {"changed": False, "tries": 0, "timeout_seen": None}
+        state.refuse_trouble(session, schema, version)
         if dry:
             return {"changed": True, "tries": 0, "timeout_seen": None}
         ran = _run(session, schema, phase, version)

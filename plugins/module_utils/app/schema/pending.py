@@ -23,6 +23,7 @@ def pending(given: dict[str, Any]) -> list[dict[str, Any]]:
     schema, version, found = given["schema"], given["version"], []
     with Session(schema["database"], schema["password"], f"{state.OURS} {schema['service']} lint") as session:
         rows = state.revisions(session, schema)
+        state.refuse_trouble(session, schema, version)
     there = set(state.TOOLS[schema["tool"]].applied(rows, state.ancestors(schema, version)))
     for phase in schema["commands"]:
         left = [name for name in state.shipped(schema, phase, version) if name not in there]

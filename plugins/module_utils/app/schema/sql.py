@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.psql import DatabaseError
+from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.revision import listed
 
 TABLE = "schema_migrations"
 GAP = "there is no SQL of it"
@@ -46,11 +47,7 @@ def text(folder: str, files: str, version: str) -> str:
 
 
 def _files(folder: str) -> dict[str, str]:
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError as error:
-        raise DatabaseError(f"{folder}: {error.strerror}") from None
-    found = [(match["version"], os.path.join(folder, match.group())) for match in map(_NAME.fullmatch, names) if match]
+    found = [(match["version"], os.path.join(folder, match.group())) for match in map(_NAME.fullmatch, listed(folder)) if match]
     if len(dict(found)) != len(found):
         raise DatabaseError(f"two files of {folder} have one version")
     return dict(found)

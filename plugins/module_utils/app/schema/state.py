@@ -10,11 +10,31 @@ import time
 from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.asking import Unanswered, ask
-from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema import alembic, backfilling, django, sql
+from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema import (
+    alembic,
+    backfilling,
+    django,
+    flyway,
+    golang_migrate,
+    liquibase,
+    pgroll,
+    sqitch,
+    sql,
+    trouble,
+)
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.psql import DatabaseError, Session, literal
 from ansible_collections.nodewise.cluster.plugins.module_utils.release.store import Store
 
-TOOLS: dict[str, Any] = {"alembic": alembic, "django": django, "sql": sql}
+TOOLS: dict[str, Any] = {
+    "alembic": alembic,
+    "django": django,
+    "flyway": flyway,
+    "golang-migrate": golang_migrate,
+    "liquibase": liquibase,
+    "pgroll": pgroll,
+    "sql": sql,
+    "sqitch": sqitch,
+}
 KEYS = (
     *(
         "revisions",
@@ -27,6 +47,9 @@ KEYS = (
         "readable",
         "fingerprint",
         "invalid_indexes",
+        "dirty",
+        "locked",
+        "changed",
     ),
     *("undeclared", "logical", "replicas", "waiting", "backfill", "checked", "error"),
 )
@@ -90,6 +113,7 @@ def _asked(session: Session, given: dict[str, Any]) -> dict[str, Any]:
     held = held_against(given, rows)
     asked = given["readable"].rstrip("; ") if set(held["behind"]) - set(held["outgrown"]) else ""  # of a shape that is there still
     readable = bool(session.ask(CHECK.format(asked), CHECK_S)) if asked else None
+    tool = TOOLS[given["tool"]]
     return {
         "revisions": rows,
         **held,
@@ -99,6 +123,9 @@ def _asked(session: Session, given: dict[str, Any]) -> dict[str, Any]:
         "logical": session.ask(LOGICAL),
         "fingerprint": session.ask(PRINT),
         "invalid_indexes": session.ask(INVALID),
+        "dirty": trouble.dirty(session, tool),
+        "locked": trouble.locked(session, tool),
+        "changed": changed(session, given, list(set(Store(given["root"]).staged()) - set(held["unread"]))),
         "undeclared": undeclared(session, given),
         "replicas": replayed(session),
         "waiting": waiting(given),
@@ -149,6 +176,26 @@ def held_against(given: dict[str, Any], rows: list[str]) -> dict[str, Any]:
     }
 
 
+def changed(session: Session, given: dict[str, Any], versions: list[str]) -> dict[str, list[str]]:
+    """Return the releases that ship a file which is not the one that was applied, each with its migrations."""
+    tool, found = TOOLS[given["tool"]], {}
+    known = trouble.sums(session, tool)
+    for version in versions:
+        names = trouble.changed(known, tool, filled(given["commands"]["expand"], given, version), files_of(given, version))
+        found.update({version: names} if names else {})
+    return found
+
+
+def refuse_trouble(session: Session, given: dict[str, Any], version: str) -> None:
+    """Raise DatabaseError where an earlier try left something, or the release ships another file than was applied."""
+    trouble.refuse(session, TOOLS[given["tool"]])
+    for names in changed(session, given, [version]).values():
+        raise DatabaseError(
+            f"{', '.join(names)} was applied, and {version} ships another file of that name; "
+            "ship the one that was applied, and what is new as a migration of its own"
+        )
+
+
 def shipped(given: dict[str, Any], phase: str, version: str) -> list[str]:
     """Return the revisions that a release ships for a phase, in order; none for one that the service does not have."""
     command = given["commands"].get(phase)
@@ -170,14 +217,14 @@ def files_of(given: dict[str, Any], version: str) -> str:
 
 
 def files(given: dict[str, Any], phase: str, version: str) -> str:
-    """Return the folder with a phase's files of SQL."""
-    return filled([given["folder" if phase == "expand" else "post_folder"]], given, version)[0]
+    """Return the folder with a phase's files; that of expand where contract has none of its own."""
+    return filled([(given["post_folder"] if phase == "contract" else "") or given["folder"]], given, version)[0]
 
 
 def filled(words: list[str], given: dict[str, Any], version: str) -> list[str]:
-    """Return words with {release} and {bin} filled in for a version."""
+    """Return words with {release}, {bin} and {database} filled in for a version."""
     folder = Store(given["root"]).path(version)
-    places = {"{release}": folder, "{bin}": os.path.join(folder, "bin")}
+    places = {"{release}": folder, "{bin}": os.path.join(folder, "bin"), "{database}": given["database"]}
     for name, place in places.items():
         words = [word.replace(name, place) for word in words]
     return words

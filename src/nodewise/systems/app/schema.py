@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -20,11 +20,18 @@ from nodewise.systems.app.resolved import told
 from nodewise.text import nearest
 
 ROOT = "nodewise_schema"
+# Adapters in module_utils/app/schema, and the word in a command that tells them.
 TOOLS = {
     "alembic": "alembic",
     "django": "manage.py",
-    "sql": "",
-}  # adapters in module_utils/app/schema, and the word in a command that tells them
+    "flyway": "flyway",
+    "golang-migrate": "",  # its program is called migrate, as much else is
+    "liquibase": "liquibase",
+    "pgroll": "pgroll",
+    "sql": "dbmate",
+    "sqitch": "sqitch",
+}
+FOLDERS = ("sql", "pgroll")  # they do not find their files by the words of the command
 PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]+@|\bpassword\s*=")
 HOURS = re.compile(r"(([01]\d|2[0-3]):[0-5]\d)-(?!\1)([01]\d|2[0-3]):[0-5]\d")
 Command = Annotated[list[str] | str, Named("text or list")]
@@ -53,9 +60,9 @@ class Consumer(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Schema(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """How the schema of a service's database is changed by a release: {release} is its folder, {bin} that of its programs."""
+    """How a release changes the schema of its database: {release} is its folder, {bin} that of its programs."""
 
-    database: str  # as psql takes it: a name, or postgresql://user@host/name without a password
+    database: str  # as psql takes it: a name, or postgresql://user@host/name without a password; {database} in commands
     password: str = ""  # Ansible's variable that has it, from a vault
     migrate: Command = ""  # the one-line form: what is run before the first member is changed
     expand: Command = ""  # instead of migrate: what is run before the first member, and takes nothing away
@@ -63,10 +70,11 @@ class Schema(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     backfill: Annotated[Backfill | None, Named("mapping")] = None  # what is filled in when all members run the release
     check: str = ""  # SQL that is true when the backfill is right
     readable: str = ""  # SQL that is true when older releases can read every row: a rollback is refused where it is not said to be
-    tool: str = ""  # alembic, django or sql (a folder of files); told by the command unless it is said
-    folder: str = ""  # of tool sql: its files, in the release
+    tool: str = ""  # one of the table above; told by the command unless it is said
+    folder: str = ""  # of tools sql and pgroll: their files, in the release
     post_folder: str = ""  # of tool sql: the files of contract
     revision: str = ""  # SQL for the revisions that the database has, a row each; the tool's own table unless it is said
+    runs_on: Literal["node", "controller"] = "node"  # where commands are run: on the first member, or on the controller
     environment: dict[str, str] = msgspec.field(default_factory=dict)  # of the commands
     consumers: dict[str, Consumer] = msgspec.field(default_factory=dict)  # what else uses the database, by name
     lock_timeout: Seconds = 2.0  # seconds that a statement waits for a lock; other sessions wait behind it
@@ -98,8 +106,9 @@ def problems(schema: Schema) -> Iterator[str]:
             schema.tool and schema.tool not in TOOLS
         ),
         f"tool: nothing in the command tells it; expected one of {', '.join(TOOLS)}": not (schema.tool or tool),
-        "folder: the tool sql needs the folder of its files, such as {release}/files/db/migrate": tool == "sql"
-        and not schema.folder,
+        f"folder: the tool {tool} needs the folder of its files, such as {{release}}/files/db/migrate": (
+            tool in FOLDERS and not schema.folder
+        ),
         "post_folder: contract needs the folder of its files": tool == "sql" and schema.contract and not schema.post_folder,
         "check: a backfill needs one, as rows that old members write after it are found by nothing else": (
             schema.backfill and not schema.check
@@ -132,13 +141,13 @@ def resolved(given: object, own: Mapping[str, Any], service: Mapping[str, Any]) 
         raise KeyError(schema.password)
     commands = {"expand": schema.migrate or schema.expand, "contract": schema.contract}
     plain = (
-        *("database", "check", "readable", "folder", "post_folder", "revision", "environment"),
+        *("database", "check", "readable", "folder", "post_folder", "revision", "environment", "runs_on"),
         *("lock_timeout", "retries", "timeout"),
     )
     return {
         **{key: getattr(schema, key) for key in plain},
         "service": service["name"],
-        "user": service["user"],
+        "user": service["user"] if schema.runs_on == "node" else "",
         "root": service["root"],
         "password": str(password),
         "tool": tool_of(schema),
