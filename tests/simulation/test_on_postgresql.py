@@ -23,7 +23,7 @@ from nodewise.views.live import View
 from tests.system.cluster import SEED, until
 
 pytestmark = pytest.mark.slow
-CONFIG = "/opt/nodewise/patroni/patronictl edit-config --force -s synchronous_mode={} 2>&1"
+CONFIG = "/opt/nodewise/patroni/patronictl edit-config --force -s {}={} 2>&1"
 STANDBYS = "cd /; runuser -u postgres -- psql -XAtqc 'show synchronous_standby_names'"
 
 
@@ -67,15 +67,16 @@ def perform(net: Testnet, asked: scenario.Scenario, folder: Path) -> dict[str, A
         return Rehearsal(asked, net.name, seed=SEED, base=folder).perform(net, nobody)
 
 
+def said(net: Testnet, line: str) -> list[str]:
+    """What a line prints on each node."""
+    words = [Podman().exec_command(node.name, ["sh", "-c", line]) for node in net.nodes]
+    return [subprocess.run(one, capture_output=True, text=True, check=True).stdout.strip() for one in words]
+
+
 def synchronous(net: Testnet, on: bool) -> None:
     """Have the primary wait for a standby, or not."""
-
-    def said(line: str) -> list[str]:
-        words = [Podman().exec_command(node.name, ["sh", "-c", line]) for node in net.nodes]
-        return [subprocess.run(one, capture_output=True, text=True, check=True).stdout.strip() for one in words]
-
-    said(CONFIG.format("on" if on else "off"))
-    until(lambda: any(said(STANDBYS)) == on, 60)
+    said(net, CONFIG.format("synchronous_mode", "on" if on else "off"))
+    until(lambda: any(said(net, STANDBYS)) == on, 60)
 
 
 @pytest.mark.parametrize("on", [False, True], ids=["asynchronous", "synchronous"])
@@ -97,3 +98,24 @@ def test_a_primary_that_is_cut_off(nets: Callable[[int], Testnet], tmp_path: Pat
     (durable,) = (one for one in summary["checkers"] if one["checker"] == "durable")
     assert (on, on) == (durable["verdict"] == "valid", not summary["workload"]["lost"]), summary["checkers"]
     assert on == ("without nodewise_synchronous: True a failover may lose what was acknowledged" not in durable["says"])
+
+
+@pytest.mark.parametrize("on", [False, True], ids=["without_failsafe_mode", "failsafe_mode"])
+def test_a_store_without_a_quorum(nets: Callable[[int], Testnet], tmp_path: Path, on: bool) -> None:
+    """Patroni's primary stops taking writes, although PostgreSQL is well; with failsafe_mode it goes on. No write is lost."""
+    net = nets(3)
+    said(net, CONFIG.format("failsafe_mode", "true" if on else "false"))
+    fields = {
+        "name": "store",
+        "cluster": {"system": "postgresql", "variables": {"nodewise_synchronous": True}},
+        "workload": {"name": "set", "rate": 50},
+        # Members look at the setting every ten seconds. Between the members of etcd alone nothing passes.
+        "faults": [{"id": "store", "kind": "partition", "from": "all", "ports": [2380], "at": 15, "for": 45}],
+        "max_down": 3,
+        "progress": {"within": 120},
+        "safety": ["durable", "traffic"],
+    }
+    summary = perform(net, msgspec.convert(fields, scenario.Scenario), tmp_path)
+    said(net, CONFIG.format("failsafe_mode", "null"))
+    assert ("valid", "passed") == (summary["verdict"], summary["outcome"]), summary["checkers"]
+    assert on == (summary["workload"]["longest_stall_ms"] < 10_000), summary["workload"]
