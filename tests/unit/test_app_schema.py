@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema import alembic, backfilling, django, lease, migrate, sql
@@ -48,6 +49,7 @@ FILL = {"table": "t", "key": "id", "set": {"a": "b"}}
         ({"contract": "alembic upgrade head"}, "nodewise_schema.contract: it goes with expand"),
         ({"tool": "alembik"}, "nodewise_schema.tool: 'alembik' is unknown (did you mean alembic?)"),
         ({"migrate": "make migrate"}, "nodewise_schema.tool: nothing in the command tells it"),
+        ({"same_as": {"expand": "alembic upgrade head"}}, "nodewise_schema.same_as: expected migrate, found expand"),
         ({"tool": "sql"}, "nodewise_schema.folder: the tool sql needs the folder of its files"),
         ({"consumers": {"billing": {}}}, "nodewise_schema.consumers.billing: expected either user or application"),
     ],
@@ -69,6 +71,25 @@ def test_a_password_without_a_value() -> None:
         schema.resolved({**GOOD, "password": "vault_orders"}, {}, service)
     assert "p" == schema.resolved({**GOOD, "password": "vault_orders"}, {"vault_orders": "p"}, service)["password"]
     assert {} == schema.resolved({}, {}, service)
+
+
+def test_a_command_of_ones_own() -> None:
+    """It is what runs; what it is the same as tells the tool, and is what is read."""
+    service = {"name": "o", "user": "o", "root": "/opt/o", "access": {"members": []}}
+    found = schema.resolved({"database": "o", "migrate": "make migrate", "same_as": {"migrate": "alembic upgrade head"}}, {}, service)
+    assert ("alembic", ["make", "migrate"]) == (found["tool"], found["commands"]["expand"])
+    assert {"expand": ["alembic", "upgrade", "head"]} == found["read_as"]
+    assert {"expand": ["alembic", "upgrade", "head"]} == schema.resolved(GOOD, {}, service)["read_as"]
+
+
+def test_the_example_is_what_is_run() -> None:
+    """Keystone's schema in the docs is the one that the tests upgrade it with."""
+    block = PAGE.read_text().partition("## OpenStack Keystone")[2].partition("```yaml\n")[2].partition("```")[0]
+    ran = yaml.safe_load((PAGE.parents[1] / "tests/system/keystone.yml").read_text())
+    shown = yaml.safe_load(block)
+    assert {"nodewise_schema"} < set(shown)
+    assert shown["nodewise_schema"] == ran["nodewise_schema"]
+    assert shown["nodewise_app"].items() <= ran["nodewise_app"].items()
 
 
 def told(found: dict[str, Any]) -> Any:

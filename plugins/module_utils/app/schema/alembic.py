@@ -94,7 +94,9 @@ def _many(value: Any) -> tuple[str, ...]:
 
 def _place(command: list[str]) -> int:
     if "upgrade" not in command[:-1]:
-        raise DatabaseError(f"{' '.join(command)}: expected 'upgrade' and a revision in a command of Alembic")
+        raise DatabaseError(
+            f"{' '.join(command)}: expected 'upgrade' and a revision in a command of Alembic; same_as says what another one does"
+        )
     return command.index("upgrade") + 1
 
 

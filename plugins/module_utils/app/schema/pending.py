@@ -34,7 +34,7 @@ def pending(given: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _texts(schema: dict[str, Any], phase: str, version: str, left: list[str]) -> list[dict[str, Any]]:
     tool, folder, files = state.TOOLS[schema["tool"]], state.files_of(schema, version), state.files(schema, phase, version)
-    command = state.filled(schema["commands"][phase], schema, version)
+    command = state.filled(schema["read_as"][phase], schema, version)
     try:
         parts, gap = tool.texts(partial(_printed, schema, version), command, folder, files, left), tool.GAP
     except DatabaseError as error:

@@ -198,7 +198,7 @@ def refuse_trouble(session: Session, given: dict[str, Any], version: str) -> Non
 
 def shipped(given: dict[str, Any], phase: str, version: str) -> list[str]:
     """Return the revisions that a release ships for a phase, in order; none for one that the service does not have."""
-    command = given["commands"].get(phase)
+    command = given["read_as"].get(phase)
     folder = files_of(given, version)
     if not command:
         return []
@@ -207,7 +207,7 @@ def shipped(given: dict[str, Any], phase: str, version: str) -> list[str]:
 
 def ancestors(given: dict[str, Any], version: str) -> dict[str, tuple[str, ...]]:
     """Return each revision of a release with those before it, where the tool knows that."""
-    command = filled(given["commands"]["expand"], given, version)
+    command = filled(given["read_as"]["expand"], given, version)
     return dict(TOOLS[given["tool"]].ancestors(command, files_of(given, version)))
 
 

@@ -70,6 +70,8 @@ class Schema(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     backfill: Annotated[Backfill | None, Named("mapping")] = None  # what is filled in when all members run the release
     check: str = ""  # SQL that is true when the backfill is right
     readable: str = ""  # SQL that is true when older releases can read every row: a rollback is refused where it is not said to be
+    # phase -> what a command of your own does, in the tool's words: read, and asked for its SQL, but never run on the database
+    same_as: dict[str, Command] = msgspec.field(default_factory=dict)
     tool: str = ""  # one of the table above; told by the command unless it is said
     folder: str = ""  # of tools sql and pgroll: their files, in the release
     post_folder: str = ""  # of tool sql: the files of contract
@@ -97,6 +99,7 @@ def problems(schema: Schema) -> Iterator[str]:
     """What the types of the fields do not tell."""
     found = ("both" if schema.expand else "migrate") if schema.migrate else "expand" if schema.expand else "neither"
     tool, hours = tool_of(schema), schema.backfill.hours if schema.backfill else ""
+    phases = [phase for phase in ("migrate", "expand", "contract") if getattr(schema, phase)]
     said = {
         "database: expected what psql connects to": not schema.database,
         "database: a password is named, never written: password: VARIABLE": PASSWORD.search(schema.database),
@@ -106,6 +109,9 @@ def problems(schema: Schema) -> Iterator[str]:
             schema.tool and schema.tool not in TOOLS
         ),
         f"tool: nothing in the command tells it; expected one of {', '.join(TOOLS)}": not (schema.tool or tool),
+        f"same_as: expected {' and '.join(phases)}, found {' and '.join(schema.same_as)}": (
+            schema.same_as and set(schema.same_as) != set(phases)
+        ),
         f"folder: the tool {tool} needs the folder of its files, such as {{release}}/files/db/migrate": (
             tool in FOLDERS and not schema.folder
         ),
@@ -124,7 +130,7 @@ def problems(schema: Schema) -> Iterator[str]:
 
 def tool_of(schema: Schema) -> str:
     """The tool that is named, or that the command tells; empty where it does not."""
-    used = words(schema.migrate or schema.expand)
+    used = words(next(iter(schema.same_as.values()), schema.migrate or schema.expand))
     return schema.tool or next((name for name, word in TOOLS.items() if word and any(word in one for one in used)), "")
 
 
@@ -140,6 +146,7 @@ def resolved(given: object, own: Mapping[str, Any], service: Mapping[str, Any]) 
     if password is None or (schema.password and not password):
         raise KeyError(schema.password)
     commands = {"expand": schema.migrate or schema.expand, "contract": schema.contract}
+    read_as = {"expand" if phase == "migrate" else phase: command for phase, command in schema.same_as.items()}
     plain = (
         *("database", "check", "readable", "folder", "post_folder", "revision", "environment", "runs_on"),
         *("lock_timeout", "retries", "timeout"),
@@ -152,6 +159,7 @@ def resolved(given: object, own: Mapping[str, Any], service: Mapping[str, Any]) 
         "password": str(password),
         "tool": tool_of(schema),
         "commands": {phase: words(command) for phase, command in commands.items() if command},
+        "read_as": {phase: words(command) for phase, command in (read_as or commands).items() if command},
         "members": service["access"]["members"],
         "backfill": {"id": identity(schema.backfill), **msgspec.to_builtins(schema.backfill)} if schema.backfill else None,
         "consumers": [_consumer(name, one) for name, one in schema.consumers.items()],
