@@ -40,7 +40,8 @@ def carried(hosts: Sequence[Mapping[str, Any]], everything: Mapping[str, Any], f
     """What an inventory says alike of all these hosts and a rehearsal takes over; every secret in it is replaced.
 
     `everything` is what the inventory has for the first of them, as it stands there: a vault's values may be part of others.
-    A secret is what has such a name, what stands before the @ of a URL, and whatever has anything in it that came out of a vault.
+    A secret is what has such a name, what stands before the @ of a URL, whatever has anything in it that came out of a vault, and
+    the content of a file whose mode hides it from others.
     """
     first, *others = hosts
     ours = {name for name in first if name.startswith(PREFIX)} - ONE_RUN - set(facts)
@@ -65,7 +66,8 @@ def _vaulted(value: Any) -> Iterator[str]:
 
 def _without_secrets(name: str, value: Any, vaulted: Collection[str]) -> Any:
     if isinstance(value, Mapping):
-        return {key: _without_secrets(str(key), one, vaulted) for key, one in value.items()}
+        hidden = "content" if str(value.get("mode", "")).endswith("0") else None
+        return {key: REPLACED if key == hidden else _without_secrets(str(key), one, vaulted) for key, one in value.items()}
     if SECRET.search(name):
         return REPLACED
     if isinstance(value, list | tuple):

@@ -26,7 +26,6 @@ from tests.system.app_cluster import Described, Requests
 from tests.system.cluster import until
 
 DESCRIBED = Path(__file__).with_name("keystone.yml")
-ALEMBIC = "{bin}/alembic -c /etc/keystone/alembic.ini upgrade"
 PATIENCE = 5  # how often a request is made, until it is a failure
 HAPROXY = """
 global
@@ -44,6 +43,9 @@ backend keystone
   option httpchk GET /v3
   default-server check inter 300ms fall 5 rise 1
 """
+# What a service has that came to 24.1.0 from 23.0: the contract of before, of which 24.1.0's own is left.
+FROM_23 = """export PGHOST={hosts} PGUSER=keystone PGPASSWORD={password} PGDATABASE=keystone PGTARGETSESSIONATTRS=read-write
+cd /opt/nodewise/keystone/current/files; ../bin/alembic -c /etc/keystone/alembic.ini upgrade e25ffa003242"""
 BALANCER = """export DEBIAN_FRONTEND=noninteractive; apt-get update -qq >&2
 apt-get install -yqq --no-install-recommends haproxy >&2
 echo {settings} | base64 -d >/etc/haproxy/haproxy.cfg; systemctl restart haproxy"""
@@ -70,12 +72,11 @@ class Keystone(Described):
         """`nodewise_schema`, with other fields."""
         return {**yaml.safe_load(DESCRIBED.read_text())["nodewise_schema"], **more}
 
-    def came_from_23(self) -> dict[str, Any]:
-        """`nodewise_schema` that leaves the database as a service has it that came from 23.0: 24.1.0's own contract waits."""
+    def without_contract(self) -> dict[str, Any]:
+        """`nodewise_schema` of a release whose contract is left for later."""
         schema = self.schema()
-        schema["same_as"]["contract"] = schema["contract"] = f"{ALEMBIC} e25ffa003242"
-        to = {"HOST": "{{ keystone_postgresql }}", "USER": "keystone", "DATABASE": "keystone", "TARGETSESSIONATTRS": "read-write"}
-        return {**schema, "environment": {f"PG{name}": value for name, value in to.items()}}
+        expand = schema["same_as"]["expand"]
+        return {**{name: value for name, value in schema.items() if name != "contract"}, "same_as": {"expand": expand}}
 
     def sql(self, statement: str) -> str:
         """What a statement answered on the primary of the database."""
@@ -130,8 +131,10 @@ def made(folder: Path) -> Iterator[Keystone]:
         database.sql(leader, "create database keystone owner keystone")
         three.balance()
         three.describe()
-        ended = three.play("provision", nodewise_schema=three.came_from_23())
+        ended = three.play("provision", nodewise_schema=three.without_contract())
         assert 0 == ended.code, ended.said
+        hosts = ",".join(node.address for node in database.net.nodes)
+        three.root(three.names[0], FROM_23.format(hosts=hosts, password=password))
         until(lambda: Answer(three.balancer, three.secrets).token != "")
         yield three
 
@@ -194,7 +197,7 @@ class Tokens(Requests):
                 found = Answer(place, self.known, token)
             except urllib.error.HTTPError as error:
                 why = f"{place} answers {error.code}"
-                if error.code < 500:  # noqa: PLR2004  (it was understood, and refused)
+                if error.code < 500:  # it was understood, and refused
                     break
             except OSError as error:
                 why = f"{place}: {error}"

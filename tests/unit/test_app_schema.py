@@ -76,7 +76,8 @@ def test_a_password_without_a_value() -> None:
 def test_a_command_of_ones_own() -> None:
     """It is what runs; what it is the same as tells the tool, and is what is read."""
     service = {"name": "o", "user": "o", "root": "/opt/o", "access": {"members": []}}
-    found = schema.resolved({"database": "o", "migrate": "make migrate", "same_as": {"migrate": "alembic upgrade head"}}, {}, service)
+    given = {"database": "o", "migrate": "make migrate", "same_as": {"migrate": "alembic upgrade head"}}
+    found = schema.resolved(given, {}, service)
     assert ("alembic", ["make", "migrate"]) == (found["tool"], found["commands"]["expand"])
     assert {"expand": ["alembic", "upgrade", "head"]} == found["read_as"]
     assert {"expand": ["alembic", "upgrade", "head"]} == schema.resolved(GOOD, {}, service)["read_as"]

@@ -291,6 +291,15 @@ def test_what_came_out_of_a_vault_is_kept_nowhere() -> None:
     assert {"nodewise_suite": [variables.REPLACED, "core"], "nodewise_releases": {"2": url}} == found
 
 
+@pytest.mark.parametrize(("mode", "kept"), [("0400", False), ("0640", False), ("0644", True), (None, True)])
+def test_a_file_that_others_may_not_read_is_kept_nowhere(mode: str | None, kept: bool) -> None:
+    """Wherever its secret came from; what others may read is no secret."""
+    file = {"content": "hush", **({"mode": mode} if mode else {})}
+    host = {"nodewise_app": {"files": {"/etc/key": file}}}
+    (found,) = variables.carried([host], host, [])["nodewise_app"]["files"].values()
+    assert {**file, "content": "hush" if kept else variables.REPLACED} == found
+
+
 def test_a_vault_that_cannot_be_opened_is_somebody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
     """What nobody can read here is in no value that was read; a secret of a letter is looked for as a whole value only."""
     monkeypatch.setattr(EncryptedString, "_decrypt", Mock(side_effect=AnsibleError("no vault secrets were found")))
