@@ -181,7 +181,7 @@ def changed(session: Session, given: dict[str, Any], versions: list[str]) -> dic
     tool, found = TOOLS[given["tool"]], {}
     known = trouble.sums(session, tool)
     for version in versions:
-        names = trouble.changed(known, tool, filled(given["commands"]["expand"], given, version), files_of(given, version))
+        names = trouble.changed(known, tool, filled(given["read_as"]["expand"], given, version), files_of(given, version))
         found.update({version: names} if names else {})
     return found
 
