@@ -39,7 +39,11 @@ COMMAND = [str(Path(sys.executable).with_name("testnet"))]
 def testnet_home() -> Iterator[Path]:
     """The home of the test run, as NODEWISE_HOME; whatever is up in it at the end is removed."""
     home = Path(tempfile.mkdtemp(prefix="home"))  # a path that is short enough for sockets
-    for kept in ("apt", "pypi"):  # what was looked up stays: a mirror's index, and wheels, are the same for every run
+    for kept in (
+        "apt",
+        "pypi",
+        "staged",
+    ):  # what was looked up stays: a mirror's index, wheels and releases are the same for every run
         (checkout() / ".cache" / kept).mkdir(parents=True, exist_ok=True)
         (home / kept).symlink_to(checkout() / ".cache" / kept)
     os.environ["NODEWISE_HOME"] = str(home)

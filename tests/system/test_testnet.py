@@ -25,6 +25,10 @@ from tests.conftest import COMMAND, Run
 
 from . import traces
 
+ETCDCTL = (
+    "sudo /opt/nodewise/etcd/current/bin/etcdctl --cacert /etc/nodewise/etcd/ca.crt --cert /etc/nodewise/etcd/node.crt"
+    " --key /etc/nodewise/etcd/node.key --endpoints https://$(hostname -i | cut -d ' ' -f 1):2379"
+)
 BIN = Path(sys.executable).parent
 NewName = Callable[[], str]
 
@@ -308,6 +312,28 @@ def test_a_system_of_another_collection(cli: Run, new_name: NewName) -> None:
     )
     assert 0 == again.returncode, again.stdout
     assert first == load(name).run("n1", member).stdout
+
+
+@pytest.mark.slow
+def test_what_was_staged_is_put_in_place_and_verified(new_name: NewName, testnet_home: Path) -> None:
+    """The second of two alike stages nothing; what was damaged meanwhile is staged anew, and kept as it should be."""
+    folder = testnet_home / "staged"
+    folder.unlink(missing_ok=True)  # a link to that of all runs
+
+    def stages() -> bool:
+        said: list[str] = []
+        net = lifecycle.up(Request(new_name(), 1, system="etcd", version="3.5.16"), said.append)
+        assert "is healthy" in net.run("n1", f"{ETCDCTL} endpoint health 2>&1").stdout
+        lifecycle.down(net.name)
+        return any("Stage the release" in line for line in said)
+
+    assert [True, False] == [stages(), stages()]
+    (archive,) = folder.iterdir()
+    content = archive.read_bytes()
+    at = content.index(b"\x7fELF") + 4096
+    archive.write_bytes(content[:at] + b"damaged!" + content[at + 8 :])
+    assert [True, False] == [stages(), stages()]
+    assert 1 == len(list(folder.iterdir()))
 
 
 def test_when_provisioning_fails_nothing_is_left(cli: Run, new_name: NewName, testnet_home: Path) -> None:

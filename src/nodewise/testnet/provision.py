@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nodewise.errors import SetupError, UsageError
-from nodewise.testnet import inventory, roles, ssh
+from nodewise.testnet import inventory, roles, ssh, staged
 from nodewise.testnet.home import checkout, home
 from nodewise.testnet.state import Testnet
 from nodewise.text import cut
@@ -55,6 +55,7 @@ def provision(testnet: Testnet, say: Callable[[str], None]) -> Testnet:
     stays in a log. A member waits for a cluster that it needs.
     """
     clusters = list(inventory.groups(testnet))
+    staged.put(testnet)
     with ExitStack() as stack:
         told: dict[str, int] = {}
         processes = [stack.enter_context(playing(testnet, cluster)) for cluster in clusters]
@@ -68,6 +69,7 @@ def provision(testnet: Testnet, say: Callable[[str], None]) -> Testnet:
                 raise SetupError(f"provisioning {cluster} failed: {why}\nAll of it: {_log(cluster)}")
     testnet = replace(testnet, version=installed(testnet) or testnet.version)
     testnet.save()
+    staged.keep(testnet)
     return testnet
 
 
