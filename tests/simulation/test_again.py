@@ -96,7 +96,10 @@ def test_a_failure_is_made_smaller(cli: Run, new_name: Callable[[], str], folder
     found = yaml.safe_load(kept.read_text())
     assert "away" in [fault["id"] for fault in found["faults"]]
     assert len(found["faults"]) <= 3
-    assert "# It shows, in 3 of 3 runs: durable is invalid, acknowledged writes lost: " in kept.read_text()
+    # Which clients write when is not in the plan: on a busy machine a run may pass, and the rate says so.
+    assert re.search(
+        r"^# It shows, in [23] of 3 runs: durable is invalid, acknowledged writes lost: ", kept.read_text(), re.MULTILINE
+    )
     few = [line for line in smaller.stderr.splitlines() if re.search(r"\b[123] faults, .*: fails", line)]
     assert few, smaller.stderr
     first = small_after(folder, name, 3)[0] - began
