@@ -35,7 +35,8 @@ def answered(history: Sequence[Operation]) -> Verdict:
         for node, f, bad in found
     ]
     last = found[0][2][-1].done
-    why = f" ({cut(last.error, 120)})" if last and last.error else ""
+    error = " ".join(((last and last.error) or "").split())
+    why = f" ({cut(error, 120)})" if error else ""
     return Verdict(
         NAME, "invalid", f"{'; '.join(told)}, while others were answered{why}", [bad[-1].asked for _node, _f, bad in found]
     )
