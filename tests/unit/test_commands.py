@@ -128,6 +128,10 @@ CALLED = {
         [ANSIBLE, "/opt/n/playbooks/upgrade.yml", "-e", '{"nodewise_to": "2", "db_password": "x"}', "-l", "a"],
         f"""{ANSIBLE} -e '{{"db_password": "…"}}' /opt/n/playbooks/rollback.yml {OF}""",
     ),
+    "a secret with spaces": (
+        [ANSIBLE, "upgrade.yml", "-e", "db_password='correct horse' nodewise_soak=9"],
+        f"{ANSIBLE} -e 'db_password=… nodewise_soak=9' rollback.yml {OF}",
+    ),
     "a playbook of one's own": ([ANSIBLE, "-e", "@site.yml", "site.yml"], f"{ANSIBLE} -e @site.yml playbooks/rollback.yml {OF}"),
     "another program": (["pytest", "-x"], f"{ANSIBLE} playbooks/rollback.yml {OF}"),
 }

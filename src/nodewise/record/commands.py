@@ -29,12 +29,17 @@ BARE = frozenset(
 )
 # Variables that are said anew in each command, or not at all.
 SAID = re.compile(r"nodewise_(to|plan|approve|confirm|cluster|component|recover|repair|window_\w+|until)")
-SECRET = re.compile(r"""(?i)([\w-]*(?:pass|secret|token|api_?key)[\w-]*["']?\s*[:=]\s*["']?)[^\s"',}]+""")
+NAMED = "(?i:pass|secret|token|api_?key)"
+# A value in quotes to their end, any other to the next space; a template is none, it names where the secret is.
+SECRET = re.compile(
+    rf"""( [\w-]* {NAMED} [\w-]* ["']? \s* [:=] \s* ) (?! ["']? \{{\{{ ) (?: (["']) (?: \\. | (?!\2) . )* \2 | [^\s"',}}]+ )""",
+    re.VERBOSE | re.DOTALL,
+)
 
 
 def masked(words: Iterable[str]) -> list[str]:
     """A command line without the values that are given to variables whose names say that they are secret."""
-    return [SECRET.sub(r"\1…", word) for word in words]
+    return [SECRET.sub(lambda found: f"{found[1]}{found[2] or ''}…{found[2] or ''}", word) for word in words]
 
 
 def named(cluster: str, component: str) -> str:
@@ -87,7 +92,14 @@ def _variables(said: str) -> str:
         words = shlex.split(said)
     except ValueError:
         return said
-    return shlex.join(word for word in words if not SAID.fullmatch(word.partition("=")[0]))
+    return " ".join(_quoted(word) for word in words if not SAID.fullmatch(word.partition("=")[0]))
+
+
+def _quoted(word: str) -> str:
+    """A variable as a word of a shell, without a value that is secret: that may have spaces, and its own quotes are gone."""
+    name, equals, value = word.partition("=")
+    hidden = equals and re.search(NAMED, name) and not value.startswith("{{")
+    return f"{name}=…" if hidden else shlex.quote(word)
 
 
 def following(summary: dict[str, Any], called: Sequence[str] | None = None) -> list[str]:
