@@ -236,6 +236,7 @@ def test_a_member_is_recovered_and_taken_through_two_hops(notes: Played) -> None
     assert order[0] < hops[0] < order[1] < hops[1] < order[2]
 
 
+@pytest.mark.slow
 def test_a_member_that_cannot_be_recovered(notes: Played) -> None:
     """What does not come back ends the run, and nobody else is touched."""
     notes.member("n3", serving=False, breaks_on=["1.0.0"])

@@ -232,6 +232,7 @@ def test_patroni_that_lets_anybody_change_things(suite: Suite) -> None:
         patroni_answers(suite)
 
 
+@pytest.mark.slow
 def test_patroni_that_does_not_answer(suite: Suite) -> None:
     """It fails alone: PostgreSQL is well without it."""
     patroni_answers(suite)

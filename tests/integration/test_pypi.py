@@ -37,6 +37,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
 
 
+@pytest.mark.slow
 def test_resolved_once(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     """A wheel that had to be made is kept, stays the same without an index, and is had again when its file is lost."""
     first = pypi.wheels([SOURCES_ONLY], [SOURCES_ONLY], NODES)
