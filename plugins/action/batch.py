@@ -31,6 +31,8 @@ class ActionModule(ApprovingAction):
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         if args["state"] == "waited":
             return {"ansible_facts": {"nodewise_halted": bool(run_of(task_vars).outcome())}}
+        if args["state"] == "further":
+            return self.further(task_vars)
         if args["state"] == "ended":
             return self.end(task_vars, last=args["last"])
         found = self.begin(args, task_vars) if args["state"] == "begun" else self.resolve(task_vars)
@@ -107,6 +109,13 @@ class ActionModule(ApprovingAction):
         if last:
             run.end("roll", ok=True)
         return {}
+
+    def further(self, task_vars: dict[str, Any]) -> dict[str, Any]:
+        """As many batches as there are members left, as each takes one of them at least."""
+        run = run_of(task_vars)
+        made = run.read_plan()
+        left = roll.pending(made, made.hops[run.hop()["hop"]], run.observations())
+        return {"ansible_facts": {"nodewise_further": [*range(sum(map(len, left.values())))]}}
 
     def lost(self, run: Run, batch: dict[str, Any]) -> list[str]:
         """Nodes of the batch that did not end each of its steps well."""

@@ -23,12 +23,14 @@ options:
       - Whether the batch begins or ends. With V(waited) the run goes on unless a node of the batch is not free yet.
       - Where the last look at the cluster is too old for V(begun), or the lease is to be renewed, the batch is resolved by
         V(looked), once that was done.
+      - V(further) sets the fact V(nodewise_further), which has an element for each member that is left.
     type: str
     choices:
       - begun
       - looked
       - waited
       - ended
+      - further
     required: true
   fresh:
     description: Seconds that the last look at the cluster is good for.

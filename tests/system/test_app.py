@@ -204,6 +204,17 @@ def test_members_that_are_changed_together(greeter: Greeter) -> None:
     assert 0 == greeter.rollback().code
 
 
+@pytest.mark.slow
+def test_fewer_are_spared_than_were_foreseen(greeter: Greeter) -> None:
+    """Two at once may be changed, and the balancer spares one of two servers: the batch that it takes more is taken, too."""
+    servers = {"http": {"host": greeter.net.nodes[2].address, "port": 8080, "path": "/greet/up-up"}, "says": "up"}
+    described = greeter.changed(balancer={"servers": servers, "least": 1})
+    ended = greeter.upgrade(nodewise_max_unavailable="2", nodewise_app=described)
+    assert ("upgraded", {"1.1.0"}) == (ended.outcome, greeter.versions()), ended.said
+    assert [[name] for name in greeter.names] == [record["nodes"] for record in ended.journal("note", "end") if "batch" in record]
+    assert 0 == greeter.rollback().code
+
+
 def test_an_upgrade_under_requests(greeter: Greeter) -> None:
     """One member at a time, each judged by what its process says; the others answer all the while."""
     others = [f"http://{greeter.net.node(name).address}:8080/greet/x" for name in greeter.names[1:]]

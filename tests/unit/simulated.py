@@ -212,6 +212,13 @@ class Simulated(Notes):
         self.do()
         self.once("batch", state="ended", last=part["last"])
 
+    def further_batches(self, part: dict[str, Any]) -> None:
+        """As many more as there are members left."""
+        self.once("batch", state="further")
+        for _ in self.vars[self.first()]["nodewise_further"]:
+            self.batch(part)
+        self.once("batch", state="ended", last=True)
+
     def do(self) -> None:
         """What the members do in a batch, file by file."""
         todo = self.vars[self.first()]["nodewise_batch"]["todo"]

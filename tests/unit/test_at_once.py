@@ -20,6 +20,7 @@ from nodewise.upgrade.declared import declaration
 from nodewise.upgrade.judging import judge_step
 
 from .observed import observation
+from .simulated import Simulated
 
 ROLE = Path(__file__).parents[2] / "roles/app"
 NAMES = [f"n{number}" for number in range(1, 9)]
@@ -95,9 +96,31 @@ def test_a_balancer_that_cannot_be_asked_is_refused_before_the_first_change() ->
         plan.make(subject, declared, {"c": seen(spare=None)}, plan.Route([HOP]), Settings(), {})
 
 
-def test_there_are_as_many_parts_as_batches_may_become() -> None:
-    """Where fewer can be spared than was foreseen, there are batches enough."""
-    assert 8 == sum(part["file"] == "batch" for part in roll.parts(made("50%"), {"c": seen()}, asks=False))
+def test_there_are_as_many_parts_as_batches_are_foreseen() -> None:
+    """The canary alone, then four, then three; where fewer can be spared, what is left comes after these, and ends the roll."""
+    rolled = [part for part in roll.parts(made("50%"), {"c": seen()}, asks=False) if "batch" in part["file"]]
+    assert [*["batch"] * 3, "further_batches"] == [part["file"] for part in rolled]
+    assert [True, False, False] == [part["first"] for part in rolled[:3]]
+    assert [False] * 3 == [part["last"] for part in rolled[:3]]
+
+
+def test_more_batches_than_were_foreseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left after them is taken, and the roll ends once."""
+    notes, parts = Simulated(tmp_path), roll.parts
+
+    def one_alone(*args: Any, **given: Any) -> list[dict[str, Any]]:
+        """The parts as if one batch had been foreseen."""
+        found = parts(*args, **given)
+        batches = [one for one in found if one["file"] == "batch"]
+        at = found.index(batches[0])
+        rolled = [{**batches[0], "last": False}, {"file": "further_batches", "first": False, "last": False}]
+        return [*found[:at], *rolled, *found[at + len(batches) :]]
+
+    monkeypatch.setattr(roll, "parts", one_alone)
+    assert "upgraded" == notes.upgrade(to="1.1.0")
+    assert dict.fromkeys(("n1", "n2", "n3"), "1.1.0") == notes.versions()
+    assert [1, 2, 3] == [one["batch"] for one in notes.journal() if "batch" in one]
+    assert ["begin", "end"] == [one["phase"] for one in notes.journal() if one.get("step") == "roll"]
 
 
 def test_a_member_of_the_same_batch_may_restart(tmp_path: Path) -> None:

@@ -100,28 +100,28 @@ class AppRoll(Described):
 
 
 class AppBatches(Described):
-    """Many members in batches: the whole command beside three times what one whole batch took in the same run."""
+    """Many members in batches: the roll beside three times what one whole batch took in the same run."""
 
     name = "benchapps"
 
     def __init__(self, folder: Path, nodes: int) -> None:
         at_once = nodes // BATCHES
         super().__init__(folder, nodes, at_once)
-        what = f"{nodes} nodes of it in batches of {at_once}, the whole command; the floor is {BATCHES} times one batch"
+        what = f"{nodes} nodes of it in batches of {at_once}, from the canary to the last; the floor is {BATCHES} times one batch"
         self.rows = [Row(f"app-batches-{nodes}", what, "s", "ratio", 1.5)]
         self.phases = {self.rows[0].name: []}
 
     def round(self, number: int) -> None:
         """One upgrade, and the median of its whole batches."""
         row = self.rows[0]
-        took = self.upgraded(number)
+        self.upgraded(number)
         self._checked()
         records = self.journal(row.name, number)
         begun = [(one["t"], len(one["nodes"])) for one in records if "batch" in one]
         ended = [at for at, _members in begun[1:]]
         ended.append(next(one["t"] for one in records if (one.get("step"), one["phase"]) == ("roll", "end")))
         whole = [(end - at) / 1e9 for (at, members), end in zip(begun, ended, strict=True) if members == self._at_once]
-        row.nodewise.append(took)
+        row.nodewise.append((ended[-1] - begun[0][0]) / 1e9)
         row.floor.append(BATCHES * statistics.median(whole))
 
 

@@ -65,11 +65,16 @@ def parts(plan: Plan, observations: Observations, *, asks: bool) -> list[dict[st
 def _of_hop(plan: Plan, hop: Hop, count: int, *, asks: bool) -> list[dict[str, Any]]:
     # A leader that moves between groups' batches may ask for other batches than were foreseen, a soak for one to watch again, and
     # after a question a batch is resolved anew.
-    # Where several are changed at once there may be as many batches as members, as fewer may be spared than were foreseen.
-    count = len(plan.members) if plan.together and plan.settings.max_unavailable != "1" else count
     most = count + 2 * (len(plan.groups) > 1) + (plan.settings.soak > 0) + (asks and hop.no_return is not None)
     before, after = ([_cluster_step(step) for step in steps] for steps in (plan.before_first, plan.after_last))
-    rolled = [{"file": "batch", "first": number == 1, "last": number == most} for number in range(1, most + 1)]
+    # Where several are changed at once fewer may be spared than were foreseen, so that there are more batches.
+    further = (
+        [{"file": "further_batches", "first": False, "last": False}]
+        if plan.together and plan.settings.max_unavailable != "1"
+        else []
+    )
+    numbers = range(1, most + 1)
+    rolled = [*({"file": "batch", "first": one == 1, "last": one == most and not further} for one in numbers), *further]
     return [{"file": "hop"}, *before, *rolled, *after, {"file": "finalize"}, {"file": "hop_end"}]
 
 
