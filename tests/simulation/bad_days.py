@@ -104,13 +104,22 @@ def bad_day(cluster: Cluster, name: str, through: Sequence[str] = (), rate: floa
         yield day
         well = [node for node in cluster.names if node not in day.down]
         work.read_back(well)
-    lost = _lost(work.judged(well, cluster.data, register.checkers))
-    restarts = day.restarts()
-    ROWS.append(Row(name, " → ".join(dict.fromkeys(day.outcomes)), day.seconds, _told(restarts, cluster), lost))
-    assert day.restarted == restarts
+    noted(day, _lost(work.judged(well, cluster.data, register.checkers)))
     _serves(day, well[0])
+    clean(cluster, well)
+
+
+def noted(day: Day, lost: int) -> None:
+    """Have a row of it for the table, and see that only what it names was restarted."""
+    restarts = day.restarts()
+    ROWS.append(Row(day.name, " → ".join(dict.fromkeys(day.outcomes)), day.seconds, _told(restarts, day.cluster), lost))
+    assert day.restarted == restarts
+
+
+def clean(cluster: Cluster, well: Sequence[str], leases: bool = True) -> None:
+    """See that nothing is left behind on these members; no lease either, unless it is not to be looked at."""
     assert dict.fromkeys(well, "") == {node: cluster.left_behind(node) for node in well}
-    assert dict.fromkeys(well) == {node: cluster.lease(node) for node in well}
+    assert not leases or dict.fromkeys(well) == {node: cluster.lease(node) for node in well}
 
 
 @contextmanager

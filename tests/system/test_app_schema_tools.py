@@ -21,7 +21,7 @@ import pytest
 import tests.migrations as written
 from tests.orders import release_of
 from tests.system.app_cluster import made
-from tests.system.test_app_schema import DATABASE, LIVE, PASSWORD, Orders, described, reason
+from tests.system.orders_cluster import DATABASE, LIVE, PASSWORD, Orders, described, reason
 
 pytestmark = pytest.mark.slow
 

@@ -44,7 +44,8 @@ def hold(session: Session) -> None:
 
 def _held(session: Session) -> str:
     who = session.ask(HOLDER) or {}
-    return (
-        f"the schema of this database is being changed by '{who.get('application')}' (pid {who.get('pid')}, from "
-        f"{who.get('address') or 'this host'}, since {who.get('age_s')} s); wait until that has ended"
-    )
+    shown = [f"pid {who.get('pid')}"]
+    if who.get("age_s") is not None:  # of another user's session little is shown without pg_monitor
+        shown += [f"from {who['address'] or 'this host'}", f"since {who['age_s']} s"]
+    by = f"'{who.get('application')}' ({', '.join(shown)})"
+    return f"the schema of this database is being changed by {by}; wait until that has ended"

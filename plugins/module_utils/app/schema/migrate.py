@@ -26,7 +26,7 @@ WATCH = """select json_build_object('seen', exists(select from pg_stat_activity 
  'blockers', (select coalesce(json_agg(distinct jsonb_build_object('pid', b.pid, 'user', b.usename,
  'application', b.application_name, 'query', left(b.query, 120),
  'age_s', round(extract(epoch from now() - b.xact_start)))), '[]') from pg_stat_activity a
- cross join unnest(pg_blocking_pids(a.pid)) p join pg_stat_activity b on b.pid = p
+ cross join unnest(pg_blocking_pids(a.pid)) p join pg_stat_activity b on b.pid = p and b.application_name is distinct from {mark}
  where a.application_name = {mark} or (a.usename = current_user and a.backend_start > {since}::timestamptz)))"""
 
 
