@@ -68,13 +68,9 @@ def _of_hop(plan: Plan, hop: Hop, count: int, *, asks: bool) -> list[dict[str, A
     most = count + 2 * (len(plan.groups) > 1) + (plan.settings.soak > 0) + (asks and hop.no_return is not None)
     before, after = ([_cluster_step(step) for step in steps] for steps in (plan.before_first, plan.after_last))
     # Where several are changed at once fewer may be spared than were foreseen, so that there are more batches.
-    further = (
-        [{"file": "further_batches", "first": False, "last": False}]
-        if plan.together and plan.settings.max_unavailable != "1"
-        else []
-    )
-    numbers = range(1, most + 1)
-    rolled = [*({"file": "batch", "first": one == 1, "last": one == most and not further} for one in numbers), *further]
+    several = plan.together and plan.settings.max_unavailable != "1"
+    rolled = [{"file": "batch", "first": one == 1, "last": one == most and not several} for one in range(1, most + 1)]
+    rolled += [{"file": "further_batches", "first": False, "last": False}] if several else []
     return [{"file": "hop"}, *before, *rolled, *after, {"file": "finalize"}, {"file": "hop_end"}]
 
 
