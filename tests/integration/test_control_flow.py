@@ -355,6 +355,17 @@ def test_steps_of_the_cluster(notes: Played, jams: str) -> None:
     assert (2, False, 2) == tuple(map(notes.cluster().get, ("width", "narrow", "changes")))
 
 
+def test_a_step_of_the_cluster_that_fails_gives_every_node_back(notes: Played) -> None:
+    """One member does it for all, and when that fails Ansible takes all for failed; the next run need not wait for their leases."""
+    for name in NAMES:
+        notes.member(name, page="1.0")
+    notes.cluster(width=1, narrow=True, jams="width")
+    words = ["-e", "nodewise_component=page", "-e", "nodewise_to=1.1"]
+    assert "width is jammed" in ends(notes, "intervention_required", *words, code=2)
+    states = {name: json.loads((notes.folder / name / "state.json").read_text()) for name in NAMES}
+    assert dict.fromkeys(NAMES) == {name: state.get("lease") for name, state in states.items()}
+
+
 @pytest.mark.slow
 def test_data_is_verified_in_depth_where_that_is_asked_for(notes: Played) -> None:
     """Every member's, at the end; damage that is found holds the run, as the members run the target already."""
