@@ -50,7 +50,7 @@ STATE: dict[str, Any] = {
     **{name: {} for name in ("nodewise_lease", "nodewise_hop", "nodewise_batch", "nodewise_step", "nodewise_smoke")},
     **{name: {} for name in ("nodewise_waived", "nodewise_running")},
     **{name: {} for name in ("nodewise_release", "nodewise_back", "nodewise_components", "nodewise_restore")},
-    **{name: [] for name in ("nodewise_missing", "nodewise_parts", "nodewise_leaders", "nodewise_lease_again")},
+    **{name: [] for name in ("nodewise_missing", "nodewise_parts", "nodewise_further", "nodewise_leaders", "nodewise_lease_again")},
 }
 
 

@@ -37,6 +37,8 @@ class ActionModule(ApprovingAction):
             back = msgspec.to_builtins(hop.back) if hop.back else {}
             return {"ansible_facts": {**release, "nodewise_back": back, "nodewise_running": running}}
         if args["state"] == "begun":
+            if run.outcome():  # the hop before could not be finished: the batch that comes next ends the play
+                return {"ansible_facts": {"nodewise_halted": True}}
             return {"ansible_facts": {**release, **self.begin(run, made, args, str(task_vars["nodewise_run"]["role"]))}}
         if args["state"] == "finalizing":
             return self.finalize(run, made, hop, task_vars)
