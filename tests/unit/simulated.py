@@ -168,9 +168,8 @@ class Simulated(Notes):
         self.once("hop", index=part["hop"], state="begun", package_wait=self.package_wait)
 
     def hop_end(self, part: dict[str, Any]) -> None:
-        """End a hop."""
+        """End a hop; where the run has ended, the next part ends the play."""
         self.once("hop", index=part["hop"], state="ended")
-        self.go_on()
 
     def cluster_step(self, part: dict[str, Any]) -> None:
         """A step of the cluster, unless it is done; taken back when it fails."""

@@ -285,6 +285,21 @@ def test_two_hops_in_one_run(notes: Simulated) -> None:
     assert hops[0] < finalized[0] < hops[1] < finalized[1]
 
 
+def test_the_next_hop_is_not_begun_where_one_could_not_be_finished(notes: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run is paused on the first hop's version, and nobody is told of a second hop."""
+
+    def failing(part: dict[str, Any]) -> None:
+        """The gates of the end do not hold."""
+        notes.once("hop", index=part["hop"], state="finalizing")
+        notes.once("step", name="finalize", state="failed", why="no_errors: n2 reports one")
+
+    monkeypatch.setattr(notes, "finalize", failing)
+    assert "paused" == notes.upgrade("1.2.0")
+    assert "finalize_failed" == notes.summary()["reason_code"]
+    assert dict.fromkeys(NAMES, "1.1.0") == notes.versions()
+    assert 1 == len([r for r in notes.journal() if "hop" in r])
+
+
 def test_groups_roll_side_by_side(notes: Simulated) -> None:
     """Two independent groups: a canary alone, then one of each at a time, and the leaders last."""
     others = ("m1", "m2", "m3")
