@@ -200,8 +200,7 @@ class ActionModule(EngineAction):
         elif self._task.check_mode and not lints(made):
             ended = planned(run, made)
         else:
-            facts["nodewise_lints"] = self._task.check_mode
-            return {"ansible_facts": facts}
+            return {"ansible_facts": {**facts, "nodewise_lints": self._task.check_mode}}
         return {**ended, "ansible_facts": {**facts, **ended["ansible_facts"]}}
 
 
