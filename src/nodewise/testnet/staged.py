@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from nodewise.releases.rules import load_rules
@@ -36,7 +37,7 @@ def put(testnet: Testnet) -> None:
         with suppress(FileNotFoundError):
             os.utime(archive)
             with ThreadPoolExecutor() as pool:
-                list(pool.map(lambda node: _unpack(testnet, node, archive), testnet.nodes))  # noqa: B023  (awaited here)
+                list(pool.map(partial(_unpack, testnet, archive), testnet.nodes))
 
 
 def keep(testnet: Testnet) -> None:
@@ -72,7 +73,7 @@ def _kept(testnet: Testnet) -> list[Path]:
     return list(_folder().glob(f"{_key(testnet)}-*.tar"))
 
 
-def _unpack(testnet: Testnet, node: Node, archive: Path) -> None:
+def _unpack(testnet: Testnet, archive: Path, node: Node) -> None:
     with archive.open("rb") as stream, suppress(subprocess.TimeoutExpired):
         words = ssh.command(testnet, node, ["sudo", "tar", "--extract", "--directory=/"])
         subprocess.run(words, stdin=stream, capture_output=True, timeout=SECONDS, check=False)
