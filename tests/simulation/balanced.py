@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from tests.simulation.keeping import described, release_of
-from tests.system.app_cluster import Described, made
+from tests.system.app_cluster import Described, haproxy, made
 from tests.system.cluster import until
 
 PASSWORD = "correct-horse-battery"  # noqa: S105  (of a testnet)
@@ -31,23 +31,7 @@ cd /
 runuser -u postgres -- psql -qc "create role kept login password 'PASSWORD'" -c 'create database kept owner kept'
 runuser -u postgres -- psql -qc 'set role kept' -c 'create table kept (key text primary key, value text not null)' kept
 """
-HAPROXY = """
-global
-  stats socket ipv4@*:9999 level admin
-defaults
-  mode http
-  timeout connect 5s
-  timeout check 5s
-  timeout client 30s
-  timeout server 30s
-  retries 0
-frontend all
-  bind *:80
-  default_backend values
-backend values
-  option httpchk GET /health
-  default-server check inter 300ms fall 5 rise 1
-"""
+HAPROXY = haproxy("values")
 
 
 # A member that is drained says 503 before it does anything, so the request goes on to the next one, whatever it is; and for

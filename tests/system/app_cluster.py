@@ -24,6 +24,26 @@ from nodewise.testnet.request import Request
 from tests.system import cluster
 
 
+def haproxy(backend: str, check: str = "/health", fall: int = 5, more: str = "  retries 0\n") -> str:
+    """Settings of a balancer on port 80, which is told over port 9999; a line for each server comes behind them."""
+    return f"""
+global
+  stats socket ipv4@*:9999 level admin
+defaults
+  mode http
+  timeout connect 5s
+  timeout check 5s
+  timeout client 30s
+  timeout server 30s
+{more}frontend all
+  bind *:80
+  default_backend {backend}
+backend {backend}
+  option httpchk GET {check}
+  default-server check inter 300ms fall {fall} rise 1
+"""
+
+
 class Described(cluster.Cluster):
     """A testnet with a described service on it, which has no data set of ours."""
 

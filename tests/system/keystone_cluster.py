@@ -22,27 +22,12 @@ import yaml
 
 from nodewise.testnet import inventory
 from tests.system import postgresql_cluster
-from tests.system.app_cluster import Described, Requests
+from tests.system.app_cluster import Described, Requests, haproxy
 from tests.system.cluster import until
 
 DESCRIBED = Path(__file__).with_name("keystone.yml")
 PATIENCE = 5  # how often a request is made, until it is a failure
-HAPROXY = """
-global
-  stats socket ipv4@*:9999 level admin
-defaults
-  mode http
-  timeout connect 5s
-  timeout check 5s
-  timeout client 30s
-  timeout server 30s
-frontend all
-  bind *:80
-  default_backend keystone
-backend keystone
-  option httpchk GET /v3
-  default-server check inter 300ms fall 5 rise 1
-"""
+HAPROXY = haproxy("keystone", "/v3", more="")
 # What a service has that came to 24.1.0 from 23.0: the contract of before, of which 24.1.0's own is left.
 FROM_23 = """export PGHOST={hosts} PGUSER=keystone PGPASSWORD={password} PGDATABASE=keystone PGTARGETSESSIONATTRS=read-write
 cd /opt/nodewise/keystone/current/files; ../bin/alembic -c /etc/keystone/alembic.ini upgrade e25ffa003242"""

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.app_cluster import Greeter, Requests, example, made
+from tests.system.app_cluster import Greeter, Requests, example, haproxy, made
 
 
 @pytest.fixture(scope="module")
@@ -92,23 +92,7 @@ def test_a_bad_release_goes_back(change: dict[str, str], found: str, greeter: Gr
     assert [name for name in greeter.names if starts[name] != greeter.starts()[name]] == greeter.names[:1]
 
 
-BALANCER = """
-global
-  stats socket ipv4@*:9999 level admin
-defaults
-  mode http
-  timeout connect 5s
-  timeout check 5s
-  timeout client 30s
-  timeout server 30s
-  retries 0
-frontend all
-  bind *:80
-  default_backend greeters
-backend greeters
-  option httpchk GET /health
-  default-server check inter 300ms fall 2 rise 1
-"""
+BALANCER = haproxy("greeters", fall=2)
 
 
 @pytest.fixture(scope="module")
