@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: Nodewise contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The next batch, resolved from the cluster as it is at that moment; and whether a batch ended well."""
+"""The next batch, resolved from the cluster as it is at that moment, once the one before it ended well."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     ApprovingAction,
     Paused,
     Plan,
-    Run,
+    end_batch,
     halt,
     included,
     lease,
@@ -26,15 +26,13 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
 
 
 class ActionModule(ApprovingAction):
-    """Begin the next batch, or end the current one."""
+    """Begin the next batch."""
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         if args["state"] == "waited":
             return {"ansible_facts": {"nodewise_halted": bool(run_of(task_vars).outcome())}}
         if args["state"] == "further":
             return self.further(task_vars)
-        if args["state"] == "ended":
-            return self.end(task_vars, last=args["last"])
         found = self.begin(args, task_vars) if args["state"] == "begun" else self.resolve(task_vars)
         if found.get("ansible_facts", {}).get("nodewise_halted"):
             found["ansible_facts"]["nodewise_batch"] = todo(task_vars, "end")
@@ -43,9 +41,9 @@ class ActionModule(ApprovingAction):
     def begin(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Resolve the batch at once where the cluster was just looked at and stays ours for as long as it takes."""
         run, hop = run_of(task_vars), plain(task_vars["nodewise_hop"])
-        if run.outcome():  # a batch before went wrong
-            return {"ansible_facts": {"nodewise_halted": True}}
-        if args["first"]:
+        if halted := end_batch(run, task_vars):
+            return halted
+        if not run.under_way("roll"):
             run.begin("roll")
         leases = [plain(task_vars["hostvars"][name].get("nodewise_lease") or {}) for name in task_vars["nodewise_run"]["members"]]
         fresh = all(run.fresh(group, args["fresh"]) for group in run.read_plan().groups)
@@ -93,39 +91,14 @@ class ActionModule(ApprovingAction):
         }
         return {"ansible_facts": {"nodewise_batch": found}}
 
-    def end(self, task_vars: dict[str, Any], *, last: bool) -> dict[str, Any]:
-        """Go on only when every node of the batch ended each of its steps well: one that is silent was lost."""
-        run, batch = run_of(task_vars), plain(task_vars["nodewise_batch"])
-        if run.outcome():
-            return {"ansible_facts": {"nodewise_halted": True}}
-        if lost := self.lost(run, batch) if batch["nodes"] else []:
-            return halt(
-                run,
-                "paused",
-                f"{', '.join(lost)} was lost during its batch; no other member was touched.\n"
-                "Bring it back, then run the same command again",
-                "member_lost",
-            )
-        if last:
-            run.end("roll", ok=True)
-        return {}
-
     def further(self, task_vars: dict[str, Any]) -> dict[str, Any]:
         """As many batches as there are members left, as each takes one of them at least."""
         run = run_of(task_vars)
+        if halted := end_batch(run, task_vars):
+            return {**halted, "ansible_facts": {**halted["ansible_facts"], "nodewise_further": []}}
         made = run.read_plan()
         left = roll.pending(made, made.hops[run.hop()["hop"]], run.observations())
         return {"ansible_facts": {"nodewise_further": [*range(sum(map(len, left.values())))]}}
-
-    def lost(self, run: Run, batch: dict[str, Any]) -> list[str]:
-        """Nodes of the batch that did not end each of its steps well."""
-        since = max((r["seq"] for r in run.records("note") if "batch" in r), default=0)
-        ended = {(r.get("node"), r["step"]) for r in run.records("step", "end") if r["ok"] and r["seq"] > since}
-        return sorted(
-            node
-            for node in batch["nodes"]
-            if any((node, part.get("step", {}).get("name", part["file"])) not in ended for part in batch["work"][node])
-        )
 
 
 def todo(task_vars: dict[str, Any], *files: str, nodes: list[str] | None = None) -> dict[str, Any]:

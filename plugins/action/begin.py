@@ -45,7 +45,7 @@ OURS = re.compile(r"nodewise_.*|ansible_host").fullmatch  # what the inventory's
 STATE: dict[str, Any] = {
     **dict.fromkeys(("nodewise_run", "nodewise_node", "nodewise_observation", "nodewise_baseline", "nodewise_soaked")),
     "nodewise_files": None,
-    **dict.fromkeys(("nodewise_halted", "nodewise_collect", "nodewise_lints"), False),
+    **dict.fromkeys(("nodewise_halted", "nodewise_collect"), False),
     "nodewise_refused": "",
     **{name: {} for name in ("nodewise_lease", "nodewise_hop", "nodewise_batch", "nodewise_step", "nodewise_smoke")},
     **{name: {} for name in ("nodewise_waived", "nodewise_running")},

@@ -10,6 +10,7 @@ from typing import Any
 from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     ApprovingAction,
     Step,
+    end_roll,
     halt,
     holds,
     judge_step,
@@ -38,8 +39,8 @@ class ActionModule(ApprovingAction):
         The suites that come after it are passed all the same, before the first node: an earlier run may have ended with them.
         """
         made, hop = run.read_plan(), run.hop()
-        if run.outcome():  # the cluster is not ours any more
-            return {"ansible_facts": {"nodewise_halted": True}}
+        if halted := end_roll(run, task_vars):
+            return halted
         to, observations = made.hops[hop["hop"]].to, run.observations()
         if done := holds(step, observations, made.groups, made.gates, to):
             run.note(f"step {step.name} of the cluster is done already")

@@ -14,6 +14,7 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     Run,
     begin_phase,
     change,
+    end_roll,
     halt,
     installs,
     msgspec,
@@ -32,6 +33,8 @@ class ActionModule(ApprovingAction):
         hop = made.hops[index]
         release = {"nodewise_release": msgspec.to_builtins(hop.release)}
         if args["state"] == "staged":
+            if run.outcome():  # the backup failed
+                return {"ansible_facts": {"nodewise_halted": True}}
             begin_phase(run, "stage", made.members)
             running = roll.to_keep(hop, run.observations(), index == 0)
             back = msgspec.to_builtins(hop.back) if hop.back else {}
@@ -65,8 +68,8 @@ class ActionModule(ApprovingAction):
 
     def finalize(self, run: Run, made: Plan, hop: Hop, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Begin the hop's last step, unless the run has ended, or going back would end here and nobody approved that."""
-        if run.outcome():
-            return {"ansible_facts": {"nodewise_halted": True}}
+        if halted := end_roll(run, task_vars):
+            return halted
         if made.change and made.change.waiting:  # no gate can tell: they run what they ran before
             left = f"{', '.join(made.change.waiting)}: not reached, as others took more batches than were foreseen"
             return halt(run, "paused", f"{left}; the same command goes on with them", "step_failed")

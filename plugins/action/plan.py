@@ -192,7 +192,7 @@ class ActionModule(EngineAction):
             "nodewise_release": msgspec.to_builtins(made.hops[-1].release),
             "nodewise_waived": made.settings.waive,
             "nodewise_leaders": sorted(seen.cluster.leader for seen in observations.values() if seen.cluster.leader),
-            "nodewise_parts": roll.parts(made, observations, asks=asks),
+            "nodewise_parts": [{"file": "lint"}] if self._task.check_mode else roll.parts(made, observations, asks=asks),
         }
         if idle and not (made.change and made.change.since):  # of one that did not end the nodes are told that it has
             already = "needs no change" if made.change else f"runs {made.to} already"
@@ -200,7 +200,7 @@ class ActionModule(EngineAction):
         elif self._task.check_mode and not lints(made):
             ended = planned(run, made)
         else:
-            return {"ansible_facts": {**facts, "nodewise_lints": self._task.check_mode}}
+            return {"ansible_facts": facts}
         return {**ended, "ansible_facts": {**facts, **ended["ansible_facts"]}}
 
 

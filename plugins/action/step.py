@@ -47,6 +47,8 @@ class ActionModule(EngineAction):
 
     def everywhere(self, run: Any, name: str, members: list[str], left: list[str]) -> dict[str, Any]:
         """End a phase. A node that is still in the play and did not fail has done it: the others wait for it at each task."""
+        if run.outcome():
+            return {"ansible_facts": {"nodewise_halted": True}}
         began = max(r["seq"] for r in run.records("step", "begin") if r["step"] == name and not r.get("node"))
         ends = [r for r in run.records("step", "end") if r["step"] == name and r["seq"] > began]
         failed = {r["node"]: str(r.get("error")) for r in ends if r.get("node")}

@@ -20,7 +20,8 @@ description:
 options:
   state:
     description:
-      - Whether the batch begins or ends. With V(waited) the run goes on unless a node of the batch is not free yet.
+      - With V(begun) the batch begins, once every node of the one before it has ended its steps. With V(waited) the run goes on
+        unless a node of the batch is not free yet.
       - Where the last look at the cluster is too old for V(begun), or the lease is to be renewed, the batch is resolved by
         V(looked), once that was done.
       - V(further) sets the fact V(nodewise_further), which has an element for each member that is left.
@@ -29,21 +30,12 @@ options:
       - begun
       - looked
       - waited
-      - ended
       - further
     required: true
   fresh:
     description: Seconds that the last look at the cluster is good for.
     type: float
     default: 0
-  first:
-    description: Whether the roll begins with this batch.
-    type: bool
-    default: false
-  last:
-    description: Whether the roll ends with this batch.
-    type: bool
-    default: false
 author:
   - Nodewise maintainers (@nodewise)
 extends_documentation_fragment:

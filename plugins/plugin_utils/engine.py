@@ -116,6 +116,8 @@ __all__ = [
     "declaration",
     "describe",
     "earlier",
+    "end_batch",
+    "end_roll",
     "end_step",
     "ending",
     "files",
@@ -399,6 +401,38 @@ def end_step(run: Run, name: str, gates: list[str], node: str | None, to: str, *
         raise GateFailed(failed)
     run.end(name, ok=True, node=node)
     return {"nodewise_step": {}}
+
+
+def end_batch(run: Run, task_vars: dict[str, Any]) -> dict[str, Any]:
+    """Halt unless every node of the last batch ended each of its steps well: one that is silent was lost."""
+    if run.outcome():
+        return {"ansible_facts": {"nodewise_halted": True}}
+    if lost := lost_in(run, plain(task_vars.get("nodewise_batch") or {})) if run.under_way("roll") else []:
+        text = (
+            f"{', '.join(lost)} was lost during its batch; no other member was touched.\n"
+            "Bring it back, then run the same command again"
+        )
+        return halt(run, "paused", text, "member_lost")
+    return {}
+
+
+def end_roll(run: Run, task_vars: dict[str, Any]) -> dict[str, Any]:
+    """The same of the last batch of a hop, after which its roll has ended."""
+    halted = end_batch(run, task_vars)
+    if not halted and run.under_way("roll"):
+        run.end("roll", ok=True)
+    return halted
+
+
+def lost_in(run: Run, batch: dict[str, Any]) -> list[str]:
+    """Nodes of a batch that did not end each of its steps well."""
+    since = max((r["seq"] for r in run.records("note") if "batch" in r), default=0)
+    ended = {(r.get("node"), r["step"]) for r in run.records("step", "end") if r["ok"] and r["seq"] > since}
+    return sorted(
+        node
+        for node in batch.get("nodes", [])
+        if any((node, part.get("step", {}).get("name", part["file"])) not in ended for part in batch["work"][node])
+    )
 
 
 def begin_phase(run: Run, name: str, members: list[str]) -> None:

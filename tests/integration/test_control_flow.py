@@ -500,3 +500,9 @@ def test_a_variable_that_is_misspelt(notes: Played) -> None:
 def test_staging_that_fails_on_one_node(notes: Played) -> None:
     """A checksum that does not match on one node ends the run before anything changes."""
     assert "n3: " in refused(notes, *UP, "-e", "notes_bad_stage=n3")
+
+
+def test_a_backup_that_fails_on_one_node(notes: Played) -> None:
+    """It is refused, and nothing is staged anywhere."""
+    assert "secure failed on n2: no space left on device" in refused(notes, *UP, "-e", "notes_bad_backup=n2")
+    assert "stage" not in [record.get("step") for record in notes.journal()]

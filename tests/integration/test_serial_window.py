@@ -17,7 +17,7 @@ NOTES = ROOT / "tests/collections/ansible_collections/acme/demo/roles/notes"
 ETCD, POSTGRESQL = ROOT / "roles/etcd", ROOT / "roles/postgresql"
 FOLLOWER, LEADER = 1, 2  # remote tasks, at most
 REPLICA, PRIMARY = 3, 4
-TASKS = 66  # of a whole upgrade, those of the controller and those that only include others among them
+TASKS = 60  # of a whole upgrade, those of the controller and those that only include others among them
 OBSERVATION = 1  # of each step, by the upgrade itself
 
 

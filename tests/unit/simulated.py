@@ -138,21 +138,27 @@ class Simulated(Notes):
         """The backup: these members have nothing to back up."""
         self.once("step", name="secure", state="phase_begun")
         self.once("step", name="secure", state="phase_done")
-        self.go_on()
 
     def stage(self, part: dict[str, Any]) -> None:
         """One phase on every node at once."""
         self.once("hop", index=part["hop"], state="staged")
-        if self.bad_stage:
+        if self.bad_stage and not self.halted():
             self.act("step", self.bad_stage, name="stage", state="failed", node=True, why="sha256 is 1, expected 2")
         self.once("step", name="stage", state="phase_done")
-        self.go_on()
 
     def recover_node(self, part: dict[str, Any]) -> None:
         """Bring a member back before anything else."""
         node = part["node"]
+        self.recovered(node, part["release"])
+        self.once("recover", state="judged", node=node)
+        self.go_on()
+
+    def recovered(self, node: str, release: dict[str, Any]) -> None:
+        """Its service, unless the run has ended."""
+        if self.halted():
+            return
         try:
-            self.act("recover", node, state="begun", release=part["release"])
+            self.act("recover", node, state="begun", release=release)
             if "put_back" in [one["verb"] for one in self.vars[node]["nodewise_step"]["verbs"]]:
                 self.act("node_files", node, state="former")
             self.put(node)
@@ -160,8 +166,6 @@ class Simulated(Notes):
             self.act("recover", node, state="ended")
         except NodewiseError as failed:
             self.act("recover", node, state="failed", why=str(failed))
-        self.once("recover", state="judged", node=node)
-        self.go_on()
 
     def hop(self, part: dict[str, Any]) -> None:
         """Begin a hop."""
@@ -205,18 +209,16 @@ class Simulated(Notes):
         if message := self.module(f"{THEIRS}.modules.notes_cluster", folder=str(self.folder), **change).get("msg"):
             raise NodewiseError(message)
 
-    def batch(self, part: dict[str, Any]) -> None:
-        """Resolve the next batch, change its nodes, and judge."""
-        self.once("batch", state="begun", first=part["first"], fresh=self.fresh)
+    def batch(self, _part: dict[str, Any]) -> None:
+        """Resolve the next batch, and change its nodes."""
+        self.once("batch", state="begun", fresh=self.fresh)
         self.do()
-        self.once("batch", state="ended", last=part["last"])
 
     def further_batches(self, part: dict[str, Any]) -> None:
         """As many more as there are members left."""
         self.once("batch", state="further")
         for _ in self.vars[self.first()]["nodewise_further"]:
             self.batch(part)
-        self.once("batch", state="ended", last=True)
 
     def do(self) -> None:
         """What the members do in a batch, file by file."""
@@ -311,7 +313,8 @@ class Simulated(Notes):
     def finalize(self, part: dict[str, Any]) -> None:
         """Reach the end of a hop."""
         self.once("hop", index=part["hop"], state="finalizing")
-        self.go_on()
+        if self.halted():
+            return
         try:
             self.look()
             self.once("judge", name="finalize", gates=self.vars[self.first()]["nodewise_hop"]["finalize"]["after"])
@@ -349,9 +352,13 @@ class Simulated(Notes):
         """The host that a task with `run_once` runs on."""
         return next(iter(self.vars))
 
+    def halted(self) -> bool:
+        """Whether an action said that the run has ended."""
+        return bool(self.vars[self.first()]["nodewise_halted"])
+
     def go_on(self) -> None:
         """End the play where an action said so."""
-        if self.vars[self.first()]["nodewise_halted"]:
+        if self.halted():
             raise EndOfPlayError
 
     def everywhere(self, facts: dict[str, Any]) -> None:

@@ -97,11 +97,9 @@ def test_a_balancer_that_cannot_be_asked_is_refused_before_the_first_change() ->
 
 
 def test_there_are_as_many_parts_as_batches_are_foreseen() -> None:
-    """The canary alone, then four, then three; where fewer can be spared, what is left comes after these, and ends the roll."""
+    """The canary alone, then four, then three; where fewer can be spared, what is left comes after these."""
     rolled = [part for part in roll.parts(made("50%"), {"c": seen()}, asks=False) if "batch" in part["file"]]
     assert [*["batch"] * 3, "further_batches"] == [part["file"] for part in rolled]
-    assert [True, False, False] == [part["first"] for part in rolled[:3]]
-    assert [False] * 3 == [part["last"] for part in rolled[:3]]
 
 
 def test_more_batches_than_were_foreseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,8 +111,7 @@ def test_more_batches_than_were_foreseen(tmp_path: Path, monkeypatch: pytest.Mon
         found = parts(*args, **given)
         batches = [one for one in found if one["file"] == "batch"]
         at = found.index(batches[0])
-        rolled = [{**batches[0], "last": False}, {"file": "further_batches", "first": False, "last": False}]
-        return [*found[:at], *rolled, *found[at + len(batches) :]]
+        return [*found[:at], batches[0], {"file": "further_batches", "hop": 0}, *found[at + len(batches) :]]
 
     monkeypatch.setattr(roll, "parts", one_alone)
     assert "upgraded" == notes.upgrade(to="1.1.0")

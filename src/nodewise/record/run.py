@@ -107,6 +107,10 @@ class Run:
         """Intent: on disk before the step's change."""
         journal.append(self.journal, "step", "begin", step=step, **fields)
 
+    def under_way(self, step: str) -> bool:
+        """Whether a step of the cluster was begun and has not ended."""
+        return [r["phase"] for r in self.records("step") if r["step"] == step and not r.get("node")][-1:] == ["begin"]
+
     def end(self, step: str, ok: bool, **fields: Any) -> None:
         """Result of the step that was begun last under this name (and node), with its duration."""
         begun = [r for r in self.records("step", "begin") if r["step"] == step and r.get("node") == fields.get("node")]

@@ -69,8 +69,7 @@ def _of_hop(plan: Plan, hop: Hop, count: int, *, asks: bool) -> list[dict[str, A
     before, after = ([_cluster_step(step) for step in steps] for steps in (plan.before_first, plan.after_last))
     # Where several are changed at once fewer may be spared than were foreseen, so that there are more batches.
     several = plan.together and plan.settings.max_unavailable != "1"
-    rolled = [{"file": "batch", "first": one == 1, "last": one == most and not several} for one in range(1, most + 1)]
-    rolled += [{"file": "further_batches", "first": False, "last": False}] if several else []
+    rolled = [{"file": "batch"}] * most + [{"file": "further_batches"}] * several
     return [{"file": "hop"}, *before, *rolled, *after, {"file": "finalize"}, {"file": "hop_end"}]
 
 
