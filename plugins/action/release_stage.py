@@ -28,8 +28,11 @@ class ActionModule(EngineAction):
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         shipped = [one for one in args["artifacts"] if one["kind"] == "wheel" or one["url"].startswith(ON_CONTROLLER)]
-        if not shipped or self._task.check_mode or not self.lacks(args, task_vars):
+        if not shipped or self._task.check_mode:
             return self.stage(args, task_vars)
+        there = self.stage({**args, "fetch": False}, task_vars)
+        if not there.get("lacks"):  # all is there, or why it cannot be is said
+            return there
         folder = self._make_tmp_path()
         try:
             places = {artifact["sha256"]: self.ship(artifact, folder) for artifact in shipped}
@@ -37,14 +40,6 @@ class ActionModule(EngineAction):
             return self.stage({**args, "artifacts": artifacts}, task_vars)
         finally:
             self._remove_tmp_path(folder, force=True)
-
-    def lacks(self, args: dict[str, Any], task_vars: dict[str, Any]) -> bool:
-        """Whether the node would stage anything: it is asked in check mode."""
-        self._task.check_mode = True
-        try:
-            return bool(self.stage(args, task_vars).get("changed"))
-        finally:
-            self._task.check_mode = False
 
     def stage(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """What the module says."""

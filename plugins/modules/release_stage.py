@@ -78,6 +78,10 @@ options:
         installed it, what O(link) leads to is kept aside as C(<root>/releases/<version>). Empty when there is none.
     type: str
     default: ''
+  fetch:
+    description: Whether what is missing is staged. If not, RV(lacks) says whether it is missing.
+    type: bool
+    default: true
   one_way:
     description: Whether it is no failure that O(back) could not be put back. What was found instead is in RV(says).
     type: bool
@@ -123,6 +127,10 @@ says:
   returned: success
   type: str
   sample: is not staged
+lacks:
+  description: Whether the release would have to be staged, and O(fetch) does not allow that.
+  returned: success
+  type: bool
 staged:
   description: Whether it is there now. False in check mode when it was not, and when it is O(optional) and cannot be had.
   returned: success
@@ -177,6 +185,7 @@ SPEC = {
     "min_free": {"type": "int", "default": 67108864},
     "optional": {"type": "bool", "default": False},
     "back": {"type": "str", "default": ""},
+    "fetch": {"type": "bool", "default": True},
     "one_way": {"type": "bool", "default": False},
     "lease_root": {"type": "path"},
     "lease": {"type": "dict", "default": {}},
@@ -206,7 +215,8 @@ def main() -> None:
         except NotToBeHad as error:
             if not given["optional"]:
                 raise
-            result = {"changed": False, "staged": False, "path": "", "bytes": 0, "binaries": {}, "packages": {}, "says": str(error)}
+            none: dict[str, Any] = {"changed": False, "staged": False, "lacks": False, "bytes": 0, "binaries": {}, "packages": {}}
+            result = {**none, "path": "", "says": str(error)}
         return {**result, **kept, "changed": result["changed"] or bool(kept["kept"]), "seconds": round(time.monotonic() - began, 3)}
 
     changing(module, act, f"release_stage of {given['version']}")

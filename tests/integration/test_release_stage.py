@@ -148,6 +148,17 @@ def test_stages_once(server: str, store: Store) -> None:
     assert left(store) == []
 
 
+def test_what_is_missing_is_told_and_not_fetched(server: str, store: Store) -> None:
+    """The controller asks so before it ships anything; what is there is as good as staged."""
+    wanted = release(f"{server}/good/2")
+    asked = stage(store, {**wanted, "fetch": False}, LIMITS)
+    assert (True, False, False) == (asked["lacks"], asked["changed"], asked["staged"])
+    assert "/good/2/demo.tar.gz" not in Handler.asked
+    assert not stage(store, wanted, LIMITS)["lacks"]
+    again = stage(store, {**wanted, "fetch": False}, LIMITS)
+    assert (False, True) == (again["lacks"], again["staged"])
+
+
 def test_check_mode(server: str, store: Store) -> None:
     """In check mode it says what it would do, and makes nothing."""
     said = stage(store, release(f"{server}/good/1"), LIMITS, check=True)

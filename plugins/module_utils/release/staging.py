@@ -35,14 +35,16 @@ def stage(store: Store, wanted: dict[str, Any], limits: dict[str, float], check:
     """Stage `wanted` (version, artifacts, binaries); call it under the node's lock.
 
     `limits` are `deadline` in seconds and `min_free` in bytes, which stay free. Returns changed, path, bytes (fetched), binaries
-    (name: sha256), seconds and says, why it was or would be staged. ReleaseError when nothing was staged.
+    (name: sha256), seconds and says, why it was or would be staged; and lacks, whether it was not, as `wanted` has `fetch` false.
+    ReleaseError when nothing was staged.
     """
     began = time.monotonic()
     place = store.path(wanted["version"])
     _check_names(wanted)
     why = reason(store, wanted)
-    result = {"changed": bool(why), "path": place, "bytes": 0, "binaries": {}, "says": why}
-    if why and not check:
+    fetches = bool(why) and wanted.get("fetch", True)
+    result = {"changed": fetches, "path": place, "bytes": 0, "binaries": {}, "says": why, "lacks": bool(why) and not fetches}
+    if fetches and not check:
         result["bytes"] = _stage(store, wanted, limits, began + limits["deadline"])
     if not check:
         sweep(store)
