@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import json
+import platform
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
+
+import msgspec
 
 from nodewise.bench import phases, stalls
 from nodewise.bench.command import ansible, program, timed
@@ -20,10 +23,12 @@ from nodewise.errors import SetupError
 from nodewise.record import journal
 from nodewise.record.journal import Record
 from nodewise.record.run import Run
+from nodewise.releases import sources
+from nodewise.releases.rules import load_rules
 from nodewise.simulation.harness import at_work
 from nodewise.simulation.workloads.load import Shape
 from nodewise.simulation.workloads.stats import Stats
-from nodewise.testnet import lifecycle, ssh
+from nodewise.testnet import lifecycle, roles, ssh
 from nodewise.testnet.request import Request
 
 FROM, TO = "3.4.23", "3.5.16"
@@ -103,9 +108,9 @@ class Roll(Rolling):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.roll = Row("roll", "3 nodes upgraded, the release staged beforehand", "s", "ratio", 3.5)
-        self.upgrade = Row("upgrade", "the same; nodewise also downloads, checks and stages the release", "s", "ratio", 3.5)
+        self.upgrade = Row("upgrade", "the same with nothing staged, beside the usual playbook with a download", "s", "ratio", 1)
         self.stall = Row("stall", "a client's longest wait in `roll`, while nodes were changed", "ms", "ratio", 1.2)
-        self.stall_whole = Row("stall-whole", "the same from the command to its end: probing and staging count", "ms", "ratio", 1.2)
+        self.stall_whole = Row("stall-whole", "the same from the command to its end: probing and staging count", "ms", "ratio", 2)
         self.failed = Row("failed", "clients' operations that failed, in `roll` and `upgrade`", "operations", "value", 0)
         self.rows = [self.roll, self.upgrade, self.stall, self.stall_whole, self.failed]
         self.phases: dict[str, list[dict[str, float]]] = {"roll": [], "upgrade": []}
@@ -118,6 +123,7 @@ class Roll(Rolling):
 
     def round(self, number: int) -> None:
         """A sample of each, every round beginning with another one. `upgrade` is first: it leaves the release for the others."""
+        self._usual_upgrade(number)
         self._upgrade(number)
         contenders = [self._floor, self._usual, self._nodewise]
         for step in range(len(contenders)):
@@ -136,17 +142,24 @@ class Roll(Rolling):
     def _nodewise(self, number: int) -> None:
         self._contend("nodewise", number, lambda: self.playbook("roll", number))
 
+    def _usual_upgrade(self, number: int) -> None:
+        release = msgspec.to_builtins(sources.resolve(load_rules(roles.find(self.system)), TO, {}, platform.machine()))
+        words = [program("ansible-playbook"), str(HERE / "usual_staging.yml"), str(HERE / "usual.yml")]
+        words += ["-e", json.dumps({"usual_version": TO, "usual_release": release})]
+        log = self.folder / f"upgrade-{number}-usual.log"
+        seen = self.under_load(lambda: timed(words, log, ansible(self.fixture.net)), unstaged=TO)
+        self.upgrade.floor.append(seen.seconds)
+
     def _upgrade(self, number: int) -> None:
         seen = self.under_load(lambda: self.playbook("upgrade", number), unstaged=TO)
         self.upgrade.nodewise.append(seen.seconds)
         self.failed.nodewise.append(seen.stats.failed + seen.stats.info)
 
     def _contend(self, contender: str, number: int, upgrade: Callable[[], float]) -> None:
-        """One sample of a contender; the floor of `roll` is that of `upgrade`, too."""
+        """One sample of a contender."""
         seen = self.under_load(upgrade)
         rolled = stalls.stepping(self.journal("roll", number), "roll") if contender == "nodewise" else seen.during
-        for row in [self.roll] if contender == "nodewise" else [self.roll, self.upgrade]:
-            getattr(row, contender).append(seen.seconds)
+        getattr(self.roll, contender).append(seen.seconds)
         getattr(self.stall, contender).append(stalls.longest_ms(seen.waits, rolled))
         getattr(self.stall_whole, contender).append(seen.stats.longest_stall_ms)
         getattr(self.failed, contender).append(seen.stats.failed + seen.stats.info)
