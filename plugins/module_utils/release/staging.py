@@ -43,7 +43,8 @@ def stage(store: Store, wanted: dict[str, Any], limits: dict[str, float], check:
     _check_names(wanted)
     why = reason(store, wanted)
     fetches = bool(why) and wanted.get("fetch", True)
-    result: dict[str, Any] = {"changed": fetches, "path": place, "bytes": 0, "binaries": {}, "says": why, "lacks": bool(why) and not fetches}
+    lacks = bool(why) and not fetches
+    result: dict[str, Any] = {"changed": fetches, "path": place, "bytes": 0, "binaries": {}, "says": why, "lacks": lacks}
     if fetches and not check:
         result["bytes"] = _stage(store, wanted, limits, began + limits["deadline"])
     if not check:
