@@ -39,6 +39,11 @@ from ansible_collections.nodewise.cluster.plugins.plugin_utils.engine import (
     runs,
 )
 
+MOLECULES = {
+    "molecule-notest",
+    "notest",
+    "molecule-idempotence-notest",
+}  # it leaves them out always; no task of ours has one
 OURS = re.compile(r"nodewise_.*|ansible_host").fullmatch  # what the inventory's digest is about
 # Every fact that an action of this collection sets, with the value that it has before a run sets it. ansible keeps facts in the
 # user's fact cache, where there is one, and would give those of the last run to the next.
@@ -153,7 +158,7 @@ def refuse_settings() -> None:
     """
     words = context.CLIARGS
     partly = ["--tags"] if {*words.get("tags", ())} - {"all", "always"} else []
-    partly += ["--skip-tags"] if words.get("skip_tags") else []
+    partly += ["--skip-tags"] if {*words.get("skip_tags", ())} - MOLECULES else []
     partly += [option for option in ("--start-at-task", "--step") if words.get(option.strip("-").replace("-", "_"))]
     if partly:
         raise NodewiseError(

@@ -131,6 +131,7 @@ def test_a_run_that_ended_before_it_began(tmp_path: Path) -> None:
         ({"skip_tags": ["backup"]}, "--skip-tags: "),
         ({"start_at_task": "Plan"}, "--start-at-task: "),
         ({"step": True, "tags": ["all"]}, "--step: "),
+        ({"skip_tags": ["molecule-notest", "notest", "backup"]}, "--skip-tags: "),
         ({"step": True, "skip_tags": ["a"]}, "--skip-tags and --step: "),
     ],
 )
@@ -141,7 +142,10 @@ def test_a_part_that_would_be_left_out(monkeypatch: pytest.MonkeyPatch, given: d
         begin.refuse_settings()
 
 
-def test_a_whole_playbook(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What selects everything is no reason against it."""
-    monkeypatch.setattr(context, "CLIARGS", {"tags": ["all", "always"], "skip_tags": [], "step": False})
+@pytest.mark.parametrize(
+    "skipped", [[], ["molecule-notest", "notest"], ["molecule-notest", "notest", "molecule-idempotence-notest"]]
+)
+def test_a_whole_playbook(monkeypatch: pytest.MonkeyPatch, skipped: list[str]) -> None:
+    """What selects everything is no reason against it, nor are the tags that molecule leaves out in every scenario."""
+    monkeypatch.setattr(context, "CLIARGS", {"tags": ["all", "always"], "skip_tags": skipped, "step": False})
     begin.refuse_settings()
