@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from nodewise import journal
+from nodewise.record import journal
 
 ROOT = "/opt/nodewise/etcd"
 

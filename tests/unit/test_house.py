@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import re
 import subprocess
 import tomllib
@@ -160,3 +162,19 @@ def test_scripts_are_executable() -> None:
 def test_no_play_gathers_facts(playbook: Path) -> None:
     """Nothing reads them, and a host that cannot be reached would drop out before our first task, whatever ansible.cfg says."""
     assert [False] * len(plays := yaml.safe_load(playbook.read_text())) == [play.get("gather_facts") for play in plays]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "molecule").rglob("*.py")), ids=lambda path: path.parent.name)
+def test_what_molecules_tests_import_is_there(path: Path) -> None:
+    """They are read after minutes of work on nodes, and by no linter that would follow a name."""
+    found = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+    names = [(node.module or "", alias.name) for node in found for alias in node.names]
+    missing = [f"{module}.{name}" for module, name in names if not hasattr(importlib.import_module(module), name)]
+    assert [] == [name for name in missing if importlib.util.find_spec(name) is None]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "molecule").glob("*/molecule.yml")), ids=lambda path: path.parent.name)
+def test_files_that_a_scenario_of_molecule_asks_for_are_there(path: Path) -> None:
+    """They are named from the checkout's root."""
+    words = yaml.safe_load(path.read_text())["ansible"]["env"]["TESTNET_UP"].split()
+    assert [] == [word for word in words if "/" in word and not (ROOT / word).exists()]
