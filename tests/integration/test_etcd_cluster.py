@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from tests.integration.etcd_cluster import EtcdCluster
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.api import members_of
-from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.change import hand_over
+from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.change import add, hand_over
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.ctl import EtcdError
 from ansible_collections.nodewise.cluster.plugins.module_utils.etcd.snapshot import save, verify_digest
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.files import FilesError
@@ -105,6 +106,70 @@ def test_leadership_goes_to_the_named_candidate(cluster: EtcdCluster) -> None:
     assert new == cluster.healthy()["cluster"]["leader"]
     again = hand_over(options)
     assert (False, new) == (again["changed"], again["leader"])
+
+
+def test_leadership_that_nobody_takes_stays(cluster: EtcdCluster) -> None:
+    """In check mode the candidate is only named; of candidates that cannot lead it is said why, and the leader leads on."""
+    leader = cluster.healthy()["cluster"]["leader"]
+    options = {**cluster.options, "member": leader, "candidates": []}
+    planned = hand_over(options, dry=True)
+    assert (True, leader) == (planned["changed"], planned["previous"])
+    assert planned["leader"] in {"n1", "n2", "n3"} - {leader}
+    down = planned["leader"]
+    cluster.kill(down)
+    try:
+        with pytest.raises(EtcdError, match=rf"from {leader} \(other: not a member; {down}: .*\); it still leads"):
+            hand_over({**options, "candidates": ["other", down]})
+    finally:
+        cluster.start(down)
+    assert leader == cluster.healthy()["cluster"]["leader"]
+    with pytest.raises(EtcdError, match=r"other is not among the members \(n1, n2, n3\)"):
+        hand_over({**options, "member": "other"})
+
+
+def added(options: dict[str, Any]) -> dict[str, Any]:
+    """What adding returned, once etcd takes a change: each member has to have seen the others for five seconds without a break."""
+    end = time.monotonic() + 30
+    while True:
+        try:
+            return add(options)
+        except EtcdError as error:
+            if "unhealthy cluster" not in str(error) or time.monotonic() > end:
+                raise
+        time.sleep(0.2)
+
+
+def test_a_member_is_added_once(cluster: EtcdCluster) -> None:
+    """Check mode lists nobody; the second time the member is found, by the address at which it will listen to its peers."""
+    options = {**cluster.options, "member": "n4", "peer_url": "https://127.0.0.1:1"}
+    assert {"changed": True, "id": None} == add(options, dry=True)
+    assert 3 == len(cluster.ctl("member", "list").splitlines())
+    first = added(options)
+    try:
+        assert first["changed"]
+        assert first["id"] in cluster.ctl("member", "list")
+        assert {"changed": False, "id": first["id"]} == add(options)
+        assert 4 == len(cluster.ctl("member", "list").splitlines())
+    finally:
+        cluster.ctl("member", "remove", first["id"])
+    cluster.healthy()
+
+
+def test_no_member_is_added_while_another_is_down(cluster: EtcdCluster) -> None:
+    """It would raise the majority above those that are there. Nor is one added to nothing."""
+    cluster.healthy()
+    options = {**cluster.options, "member": "n4", "peer_url": "https://127.0.0.1:1"}
+    cluster.kill("n3")
+    try:
+        with pytest.raises(EtcdError, match=r"n3: .*; expected every member to answer before one is added\. Nothing was changed"):
+            add(options)
+        assert 3 == len(cluster.ctl("member", "list").splitlines())
+    finally:
+        cluster.start("n3")
+    cluster.healthy()
+    alone = [one for one in options["members"] if one["name"] == "n1"]
+    with pytest.raises(EtcdError, match="n1 has nobody to join"):
+        add({**options, "member": "n1", "members": alone})
 
 
 def test_a_snapshot_is_verified_and_alone(cluster: EtcdCluster, tmp_path: Path) -> None:
