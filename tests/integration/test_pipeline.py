@@ -27,7 +27,7 @@ QUICK = {  # ARGS that make a target short, for pytest also by reading few files
 }
 WITH_NODES = {
     "test": "-k test_one_version '--ignore-glob=*/test_[!h]*'",  # no nodes, but each layer's pytest
-    "test-simulation": "-k test_what_is_refused",
+    "test-simulation": "-k test_words_that_are_refused",
     "test-e2e": "-k test_a_target_that_there_is_not",
     "test-benchmark": "-k test_nodes_are_measured",
     "bench": "--only nodes --rounds 1",
@@ -63,7 +63,8 @@ def overlaid(lines: list[str], folder: Path) -> str:
     mounts = [
         f"mount -t tmpfs tmpfs {over} && mkdir {over}/upper {over}/work",
         f"mount -t overlay overlay -o lowerdir={ROOT},upperdir={over}/upper,workdir={over}/work {ROOT}",
-        f"cd {ROOT} && rm -rf build runs && mkdir build runs",
+        # Hidden, not removed: below an overlay nothing may change, and processes that are measured write into build/ all the time.
+        f"cd {ROOT} && mkdir -p build runs && mount -t tmpfs tmpfs build && mount -t tmpfs tmpfs runs",
     ]
     env = {**{key: os.environ[key] for key in ("PATH", "HOME")}, "CI": "true", "GITHUB_STEP_SUMMARY": f"{folder}/summary.md"}
     command = tools.as_root(["unshare", "--mount", "bash", "-ec", "\n".join([*mounts, *lines])], env)
@@ -80,6 +81,14 @@ def perform(job: Job, words: str, folder: Path) -> list[str]:
     lines = [line(job, step, **ours, ARGS=f"{step.env['ARGS']} {words}".strip()) for step in steps]
     overlaid([*lines, f"find build runs -type f >{folder}/files"], folder)
     return (folder / "files").read_text().split()
+
+
+@pytest.mark.parametrize(("target", "words"), {**QUICK, **WITH_NODES}.items())
+def test_a_short_target_has_a_test_to_run(target: str, words: str) -> None:
+    """The words for pytest name a test of its layer, lest a job that nobody performs by day has nothing to run by night."""
+    for name in re.findall(r"-k (\w+)", words):
+        folder = ROOT / "tests" / (target.removeprefix("test-") if target != "test" else "unit")
+        assert any(f"def {name}" in path.read_text(encoding="utf-8") for path in folder.glob("test_*.py"))
 
 
 @pytest.mark.parametrize("job", performed())
