@@ -94,6 +94,19 @@ def test_forks_and_modules_are_measured(checkout: Path, words: list[str], reache
     assert expected == (checkout / "build/coverage/gaps.txt").read_text()
 
 
+def test_a_file_that_nothing_runs(checkout: Path) -> None:
+    """A module that no test imports counts with all its lines, though plugins/ has no packages by which it would be found."""
+    (checkout / "plugins/modules").mkdir()
+    (checkout / "plugins/modules/three.py").write_text(SOURCE)
+    program = "import sys\nsys.path[:0] = ['src/nodewise']\nimport one\none.known('yes'), one.known('no')"
+    subprocess.run([sys.executable, "-c", program], cwd=checkout, env=covering.environment("unit"), check=True)
+    assert 1 == report(checkout).returncode
+    assert (
+        "    4  plugins/module_utils/two.py: 1-4\n    4  plugins/modules/three.py: 1-4\n"
+        == (checkout / "build/coverage/gaps.txt").read_text()
+    )
+
+
 def test_nodes_have_what_measures_modules(checkout: Path) -> None:
     """A container that is run has the package and a place for the data; other words for podman stay as they are."""
     (checkout / "data").mkdir(parents=True)
@@ -105,6 +118,26 @@ def test_nodes_have_what_measures_modules(checkout: Path) -> None:
     ]
     assert ["run", "--volume", "--volume", "--detach", "node"] == [word for word in said[0] if not word.startswith("/")]
     assert ["ps", "-a"] == said[1]
+
+
+@pytest.mark.parametrize(("word", "code"), [("no", 0), ("yes", 1)])
+def test_a_run_of_tests_that_pass_fails_for_its_coverage(checkout: Path, word: str, code: int) -> None:
+    """Layers that are run together say what they covered; below the limit the run is red, whatever its tests say."""
+    for name in ("test.py", "layers.py"):
+        (checkout / "scripts" / name).write_text((ROOT / "scripts" / name).read_text())
+    called = "import sys\nsys.path[:0] = ['src/nodewise', 'plugins/module_utils']\nimport one, two\n\n\ndef test_known():\n"
+    layers = {"unit": "yes", "integration": word}
+    for layer, said in layers.items():
+        (checkout / "tests" / layer).mkdir(parents=True)
+        (checkout / "tests" / layer / "test_known.py").write_text(f"{called}    one.known({said!r}), two.known({said!r})\n")
+    rows = [f"[{layer}]\nwhat = 'a layer'\nbudget = 1\nwhole = 1\nworkers = 1\n" for layer in layers]
+    (checkout / "tests/layers.toml").write_text("".join(rows))
+    command = [sys.executable, "scripts/test.py", "--coverage", "1"]
+    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
+    share = 100 if word == "no" else 75
+    assert f"coverage of integration, unit: {share}.0 % of lines, expected at least 90 %\n" in done.stdout, done.stderr
+    assert "2 passed, 0 failed" == done.stdout.splitlines()[-1]
+    assert code == done.returncode
 
 
 def test_nothing_was_measured(checkout: Path) -> None:

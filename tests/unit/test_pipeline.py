@@ -101,6 +101,16 @@ def test_every_role_is_run() -> None:
     assert roles == gitlab()["molecule"]["parallel"]["matrix"][0]["ROLE"]
 
 
+def test_coverage_is_measured_every_night() -> None:
+    """All of `make test` says then which lines it ran; what is red is shown by test_covering.py."""
+    assert [("nightly", "test")] == [(job.workflow, job.target) for job in jobs() if job.env["COVERAGE"]]
+    measured = {name: job for name, job in gitlab().items() if "COVERAGE" in job.get("variables", {})}
+    assert {"coverage": (".whole", "1", "make test")} == {
+        name: (job["extends"], job["variables"]["COVERAGE"], job["script"]) for name, job in measured.items()
+    }
+    assert "--coverage 1" in make("-n", "test", "COVERAGE=1").stdout
+
+
 @pytest.mark.parametrize(
     ("workflow", "target"), [("pull-request", "test-unit"), ("pull-request", "test-integration"), ("nightly", "test-e2e")]
 )
