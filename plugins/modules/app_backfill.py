@@ -75,7 +75,7 @@ from functools import partial
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.info import secret
-from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.backfill import ASKED, control, perform
+from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.backfill import ASKED, control, perform, wait
 from ansible_collections.nodewise.cluster.plugins.module_utils.node.changing import OPTIONS as CHANGING
 from ansible_collections.nodewise.cluster.plugins.module_utils.node.changing import changing
 
@@ -90,8 +90,10 @@ SPEC = {
 def main() -> None:
     module = AnsibleModule(argument_spec={**CHANGING, **SPEC}, supports_check_mode=True)
     module.no_log_values = secret(module.params)
-    act = perform if module.params["ask"] == "begin" and module.params["rate"] is None else control
-    changing(module, partial(act, module.params), "backfill")
+    if module.params["ask"] == "begin" and module.params["rate"] is None:
+        changing(module, partial(perform, module.params), "backfill", after=None if module.check_mode else wait)
+    else:
+        changing(module, partial(control, module.params), "backfill")
 
 
 if __name__ == "__main__":

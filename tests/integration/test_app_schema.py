@@ -10,7 +10,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -152,9 +154,23 @@ def test_an_invalid_index(orders: Orders) -> None:
     """One that CONCURRENTLY left is named."""
     orders.sql("insert into orders (name) values ('a'), ('a')")
     stage(orders.root, "1.2.0", {**NEW, "e3": ("e2", None, None, "create unique index concurrently one_name on orders (name)")})
-    with pytest.raises(DatabaseError, match="could not create unique index"):
+    with pytest.raises(DatabaseError, match=r"not create unique index.*it left the index one_name, which is invalid: drop it"):
         orders.run("expand", "1.2.0")
     assert ["one_name"] == state(orders.schema)["invalid_indexes"]
+
+
+def test_an_index_that_a_lock_is_in_the_way_of(orders: Orders) -> None:
+    """It is not tried for again, as the next try would find what the first one left; both are named."""
+    stage(orders.root, "1.2.0", {**OLD, "e2": ("e1", None, None, "create index concurrently by_name on orders (name)")})
+    with Session(orders.schema["database"], orders.cluster.password, "report") as other:
+        pid = other.ask("begin; lock table orders in row exclusive mode; select to_json(pg_backend_pid())")
+        with pytest.raises(DatabaseError) as refused:
+            orders.run("expand", "1.2.0", lock_timeout=0.3)
+    assert "lock timeout; it was blocked by " in str(refused.value)
+    assert f"pid {pid}, " in str(refused.value)
+    assert "it left the index by_name, which is invalid: drop it" in str(refused.value)
+    orders.sql("drop index by_name")
+    assert 1 == orders.run("expand", "1.2.0")["tries"]
 
 
 def test_one_at_a_time(orders: Orders) -> None:
@@ -162,6 +178,15 @@ def test_one_at_a_time(orders: Orders) -> None:
     with Session(orders.schema["database"], orders.cluster.password, "nodewise billing expand 2.0") as other:
         hold(other)
         with pytest.raises(DatabaseError, match=r"is being changed by 'nodewise billing expand 2.0' \(pid \d+, from 127"):
+            orders.run("expand", "1.1.0")
+    assert orders.run("expand", "1.1.0")["changed"]
+
+
+def test_a_command_that_nobody_watches(orders: Orders) -> None:
+    """It goes on after what ran it was killed: no second one is begun beside it."""
+    with Session(orders.schema["database"], orders.cluster.password, "nodewise-orders-0a1b2c3d") as other:
+        pid = other.ask("select to_json(pg_backend_pid())")
+        with pytest.raises(DatabaseError, match=rf"a command of an earlier run is still at work: pid {pid}, "):
             orders.run("expand", "1.1.0")
     assert orders.run("expand", "1.1.0")["changed"]
 
@@ -269,6 +294,29 @@ def test_a_backfill_that_is_killed(orders: Orders) -> None:
     assert (ROWS, ROWS, True) == (seen["backfill"]["rows"], seen["backfill"]["scanned"], seen["checked"])
     assert f"{ROWS} {ROWS}" == orders.sql("select count(*) || ' ' || count(distinct id) from audit")
     assert "a7 b7" == orders.sql("select first || ' ' || last from orders where id = 7")
+
+
+def test_a_database_that_goes_away(orders: Orders, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sessions end, as in a failover: the program of a backfill goes on by itself, and so does whoever waits for it."""
+    orders.fill(20_000)
+    schema = filling(orders, chunk=100, rate=4000)
+    orders.run("expand", "1.1.0")
+    processes: list[subprocess.Popen[bytes]] = []
+    monkeypatch.setattr(backfill, "begin", lambda _unit, about: processes.append(unit(about)))
+    monkeypatch.setattr(backfill.Unit, "state", lambda _unit: SimpleNamespace(active="active"))  # there is no systemd here
+    assert {"changed": True} == backfill.perform({"schema": schema})  # it does not wait, as the node is held until then
+    with ThreadPoolExecutor() as pool:
+        waits = pool.submit(backfill.wait, {"schema": schema})
+        until(schema, lambda seen: seen["scanned"] > 5000)
+        ended = orders.sql(
+            "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name in "
+            "('nodewise orders backfill', 'nodewise orders observe')"
+        )
+        assert "2" == ended
+        assert waits.result(60)["backfill"]["done"]
+    assert 0 == processes[0].wait(60)
+    seen = state(schema)
+    assert (20_000, 20_000, True) == (seen["backfill"]["rows"], seen["backfill"]["scanned"], seen["checked"])
 
 
 DJANGO = [sys.executable, "manage.py", "migrate", "--verbosity=0", "shop"]

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema import backfilling, lease, psql, state
+from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.backfilling import patiently
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.lease import hold
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.psql import DatabaseError, Session, literal
 from ansible_collections.nodewise.cluster.plugins.module_utils.host import failure, program, text
@@ -33,8 +34,8 @@ AGAIN = "update nodewise.backfill set last = null, done = null, scanned = 0, row
 
 
 def perform(given: dict[str, Any], dry: bool = False) -> dict[str, Any]:
-    """Return changed and how far it came; it goes on when the wait is over. DatabaseError where its unit failed."""
-    schema, began = given["schema"], time.monotonic()
+    """Have its unit run unless all is done, and return changed. DatabaseError where it was cancelled."""
+    schema = given["schema"]
     with Session(schema["database"], schema["password"], f"{state.OURS} {schema['service']} observe") as session:
         now = state.backfilled(session, schema)
         done = bool(now and now["done"]) and state.checked(session, schema)
@@ -42,20 +43,45 @@ def perform(given: dict[str, Any], dry: bool = False) -> dict[str, Any]:
             return {"changed": not done, "backfill": now}
         if now and now["done"]:
             again(session, schema)
-            now = None
-        if now and now["asked"] == "cancel":
-            raise DatabaseError(CANCELLED)
-        unit = Unit(f"nodewise-{schema['service']}-backfill")
-        begin(unit, schema)
-        while not (now and now["done"]) and time.monotonic() - began < schema["backfill"]["wait"]:
-            time.sleep(POLL_S)
+        elif now:
+            refuse_cancelled(now)
+        begin(unit_of(schema), schema)
+    return {"changed": True}
+
+
+def wait(given: dict[str, Any]) -> dict[str, Any]:
+    """Return how far it came once it is done, or the wait is over; it goes on then. DatabaseError where its unit failed.
+
+    Nobody has to hold the node meanwhile: whoever waits may die with its controller, and the next one waits for the same unit.
+    """
+    schema, began = given["schema"], time.monotonic()
+    unit = unit_of(schema)
+
+    def look(session: Session) -> dict[str, Any]:
+        while True:
             now = state.backfilled(session, schema)
-            if now and now["asked"] == "cancel":
-                raise DatabaseError(CANCELLED)
+            if now:
+                refuse_cancelled(now)
+            if (now and now["done"]) or time.monotonic() - began > schema["backfill"]["wait"]:
+                return {"backfill": now}
             if unit.state().active == "failed":
                 said = unit.last_words(time.time() - (time.monotonic() - began) - 1)
                 raise DatabaseError(f"the backfill ended: {said[-1] if said else 'it said nothing'}")
-    return {"changed": True, "backfill": now}
+            time.sleep(POLL_S)
+
+    found: dict[str, Any] = patiently(look, schema["database"], schema["password"], f"{state.OURS} {schema['service']} observe")
+    return found
+
+
+def refuse_cancelled(now: dict[str, Any]) -> None:
+    """Raise DatabaseError where somebody wanted it to end."""
+    if now["asked"] == "cancel" and not now["done"]:
+        raise DatabaseError(CANCELLED)
+
+
+def unit_of(schema: dict[str, Any]) -> Unit:
+    """Return its unit."""
+    return Unit(f"nodewise-{schema['service']}-backfill")
 
 
 def control(given: dict[str, Any], dry: bool = False) -> dict[str, Any]:
@@ -78,7 +104,7 @@ def control(given: dict[str, Any], dry: bool = False) -> dict[str, Any]:
         words = {"asked": literal(asked) if asked else "null", "rate": rate, "id": literal(schema["backfill"]["id"])}
         session.ask(ASK.format(**words))
         if asked == "run":
-            begin(Unit(f"nodewise-{schema['service']}-backfill"), schema)
+            begin(unit_of(schema), schema)
         until = time.monotonic() + SEEN_S
         while not _obeys(now := state.backfilled(session, schema) or {}, asked):
             if time.monotonic() > until:

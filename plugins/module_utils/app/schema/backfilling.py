@@ -4,6 +4,7 @@
 """The backfill, as a unit of a node runs it: chunk by chunk, each in one transaction with how far it came.
 
 It outlives whoever began it, and may be killed at any moment: what a chunk changed and that it was done are one commit.
+A database that fails over meanwhile is waited for.
 What it is asked for (`run`, `pause`, `cancel`, another rate) stands in the database: any controller can ask, through any node.
 """
 
@@ -13,15 +14,17 @@ import json
 import os
 import sys
 import time
-from typing import Any
+from typing import Any, Callable
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.lease import hold
-from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.psql import DatabaseError, Session, literal
+from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.psql import DatabaseError, Gone, Session, literal
 
 LOOK_S = 0.5  # seconds between two looks at the replicas
 TOLD_S = 5.0  # seconds between two lines of progress in the unit's log
 CHUNK_MOST_S = 600.0  # after which the database is taken for gone
 CHUNK_S = 1.0  # a chunk that takes longer is halved, as others wait for its rows
+GONE_S = 120.0  # seconds that a database may be gone, as in a failover
+AGAIN_S = 1.0  # seconds between two tries to reach it
 TABLE = """create schema if not exists nodewise;
 create table if not exists nodewise.backfill (id text primary key, service text not null, about json not null, last text,
  rows bigint not null default 0, scanned bigint not null default 0, chunks bigint not null default 0, total bigint,
@@ -130,14 +133,33 @@ def _behind(session: Session) -> float:
     return float(behind)
 
 
+def patiently(act: Callable[[Session], Any], database: str, password: str, application: str) -> Any:
+    """Return what `act` returns of a session; with another session where that is lost, until the database is gone for too long."""
+    until = None
+    while True:
+        try:
+            with Session(database, password, application) as session:
+                session.ask("select 1")
+                until = None
+                return act(session)
+        except Gone:
+            until = until or time.monotonic() + GONE_S
+            if time.monotonic() > until:
+                raise
+            time.sleep(AGAIN_S)
+
+
 def main() -> None:
     """Fill as the file says that is the first argument; the password is in the environment."""
     with open(sys.argv[1], encoding="utf-8") as stream:
         given = json.load(stream)
+
+    def act(session: Session) -> None:
+        hold(session)
+        fill(session, given)
+
     try:
-        with Session(given["database"], os.environ.get("PGPASSWORD", ""), f"nodewise {given['service']} backfill") as session:
-            hold(session)
-            fill(session, given)
+        patiently(act, given["database"], os.environ.get("PGPASSWORD", ""), f"nodewise {given['service']} backfill")
     except DatabaseError as error:
         raise SystemExit(str(error)) from None
 

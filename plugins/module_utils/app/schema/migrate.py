@@ -13,7 +13,7 @@ import uuid
 from typing import Any
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema import state
-from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.lease import hold
+from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.lease import LINGERS_S, LOOK_S, hold
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.psql import DatabaseError, Session, complaint, literal
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.process import end_group
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.program import environment
@@ -28,6 +28,10 @@ WATCH = """select json_build_object('seen', exists(select from pg_stat_activity 
  'age_s', round(extract(epoch from now() - b.xact_start)))), '[]') from pg_stat_activity a
  cross join unnest(pg_blocking_pids(a.pid)) p join pg_stat_activity b on b.pid = p and b.application_name is distinct from {mark}
  where a.application_name = {mark} or (a.usename = current_user and a.backend_start > {since}::timestamptz)))"""
+# One that goes on after whoever watched it was killed: nobody holds the lease of the database for it.
+AT_WORK = """select coalesce(json_agg(json_build_object('pid', pid, 'user', usename, 'query', left(query, 120),
+ 'age_s', round(extract(epoch from now() - backend_start)))), '[]') from pg_stat_activity
+ where datname = current_database() and application_name ~ {mark}"""
 
 
 def perform(given: dict[str, Any], dry: bool = False) -> dict[str, Any]:
@@ -35,6 +39,7 @@ def perform(given: dict[str, Any], dry: bool = False) -> dict[str, Any]:
     schema, phase, version = given["schema"], given["phase"], given["version"]
     with Session(schema["database"], schema["password"], f"{state.OURS} {schema['service']} {phase} {version}") as session:
         hold(session)
+        refuse_another(session, schema)
         refuse_strangers(session, schema, phase)
         wanted = state.shipped(schema, phase, version)
         if wanted and version in state.held_against(schema, state.revisions(session, schema))[f"{phase}ed"]:
@@ -47,6 +52,16 @@ def perform(given: dict[str, Any], dry: bool = False) -> dict[str, Any]:
         if left := state.replayed(session):
             raise DatabaseError(f"{phase} is done, and replicas have not replayed it: {_told(left)}")
     return {"changed": True, **ran}
+
+
+def refuse_another(session: Session, schema: dict[str, Any]) -> None:
+    """Raise DatabaseError where a command of an earlier run is still at work; one that was just ended may be for a moment."""
+    until = time.monotonic() + LINGERS_S
+    asked = AT_WORK.format(mark=literal(f"^{state.OURS}-{schema['service']}-[0-9a-f]{{8}}$"))
+    while found := session.ask(asked):
+        if time.monotonic() > until:
+            raise DatabaseError(f"a command of an earlier run is still at work: {_told(found)}; wait until it has ended, or end it")
+        time.sleep(LOOK_S)
 
 
 def refuse_strangers(session: Session, schema: dict[str, Any], phase: str) -> None:
@@ -71,16 +86,19 @@ def refuse_lie(session: Session, schema: dict[str, Any], phase: str, version: st
 
 
 def _run(session: Session, schema: dict[str, Any], phase: str, version: str) -> dict[str, Any]:
-    """Try until it ends well; again, later each time, where a lock was in the way."""
+    """Try until it ends well; again, later each time, where a lock was in the way, unless an index was left that is there then."""
+    before = session.ask(state.INVALID)
     for tries in range(1, schema["retries"] + 2):
         code, said, seen, blockers = _once(session, schema, phase, version)
         if code == 0:
             return {"tries": tries, "timeout_seen": seen}
         locked = any(word in said for word in LOCKED)
         why = _last(said, schema["password"]) or f"it ended with {code}"
-        if not locked or tries > schema["retries"]:
+        left = [name for name in session.ask(state.INVALID) if name not in before]
+        if left or not locked or tries > schema["retries"]:
             held = f"; it was blocked by {_told(blockers)}" if blockers else ""
-            raise DatabaseError(f"{phase} failed{f' {tries} times' if tries > 1 else ''}: {why}{held}")
+            index = f"; it left the index {', '.join(left)}, which is invalid: drop it" if left else ""
+            raise DatabaseError(f"{phase} failed{f' {tries} times' if tries > 1 else ''}: {why}{held}{index}")
         time.sleep(min(MOST_S, 0.5 * 2**tries))
     raise AssertionError
 

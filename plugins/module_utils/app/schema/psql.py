@@ -19,11 +19,16 @@ from ansible_collections.nodewise.cluster.plugins.module_utils.host.program impo
 from ansible_collections.nodewise.cluster.plugins.module_utils.host.text import cut
 
 CONNECT_S = 5
+NO_CONNECTION = 2  # how psql ends then
 _TELLS = re.compile(r"ERROR:|FATAL:|error:|(Error|Exception|Violation)\b")  # of psql, and the last line of a traceback
 
 
 class DatabaseError(Failure):
     """What the database, or the way to it, answered instead of a result; one line."""
+
+
+class Gone(DatabaseError):
+    """There is no connection, or none any more: what was asked for may be had later, as after a failover."""
 
 
 class Session:
@@ -57,7 +62,7 @@ class Session:
             self._stdin.write(f"{statement};\n\\echo {mark}\n".encode())
             self._stdin.flush()
         except OSError:
-            raise DatabaseError(self.end()) from None
+            raise self._ended() from None
         printed = self._read(mark, time.monotonic() + timeout).strip()
         try:
             return json.loads(printed) if printed else None
@@ -75,16 +80,20 @@ class Session:
             complained = b""
         return complaint(complained.decode("utf-8", "replace")) or "the session ended"
 
+    def _ended(self) -> DatabaseError:
+        said = self.end()
+        return Gone(said) if self._process.returncode == NO_CONNECTION else DatabaseError(said)
+
     def _read(self, mark: str, until: float) -> str:
         printed = b""
         while not printed.endswith(f"{mark}\n".encode()):
             if not select.select([self._stdout], [], [], max(0.0, until - time.monotonic()))[0]:
                 self._process.kill()
                 self.end()
-                raise DatabaseError("no answer in time")
+                raise Gone("no answer in time")
             some = os.read(self._stdout.fileno(), 65536)
             if not some:
-                raise DatabaseError(self.end())
+                raise self._ended()
             printed += some
         return printed.decode("utf-8", "replace")[: -len(mark) - 1]
 
