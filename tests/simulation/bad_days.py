@@ -116,10 +116,10 @@ def noted(day: Day, lost: int) -> None:
     assert day.restarted == restarts
 
 
-def clean(cluster: Cluster, well: Sequence[str], leases: bool = True) -> None:
-    """See that nothing is left behind on these members; no lease either, unless it is not to be looked at."""
+def clean(cluster: Cluster, well: Sequence[str]) -> None:
+    """See that nothing is left behind on these members, no lease either."""
     assert dict.fromkeys(well, "") == {node: cluster.left_behind(node) for node in well}
-    assert not leases or dict.fromkeys(well) == {node: cluster.lease(node) for node in well}
+    assert dict.fromkeys(well) == {node: cluster.lease(node) for node in well}
 
 
 @contextmanager

@@ -1,13 +1,30 @@
-"""The table of bad days, after the tests that made it."""
+"""The table of bad days, after the tests that made it; and a service that tests of a schema share."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.simulation import schema_days
 from tests.simulation.bad_days import ROWS, Row, table
+from tests.system.orders_cluster import Orders
+
+
+@pytest.fixture(scope="session")
+def kept_orders(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orders]:  # noqa: ARG001  (in that home)
+    """A service with a schema that the tests of a process share."""
+    with schema_days.kept(tmp_path_factory.mktemp("orders")) as three:
+        yield three
+
+
+@pytest.fixture
+def orders(kept_orders: Orders) -> Orders:
+    """As it was when it was made."""
+    return schema_days.as_it_was(kept_orders)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import time
-from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from nodewise.testnet.home import checkout
-from tests.simulation.bad_days import ROWS, Day, Row, bad_day
-from tests.system.cluster import Cluster, Ended, in_a_switch
+from tests.simulation.bad_days import ROWS, Row, bad_day
+from tests.simulation.killing import clones, kinds_of, serves, to_the_end
+from tests.system.cluster import Cluster, in_a_switch
 
-Kind = tuple[str, ...]
-KINDS = ("step", "gate", "observe", "note")
-NOTES = ("plan", "backup", "hop", "batch", "approved", "outcome", "members")
 # The holder was on a machine that is not this one, and its lease is about to end.
 ELSEWHERE = """cd /opt/nodewise/{system}; python3 -c '
 import json, time
@@ -27,7 +20,6 @@ state = json.load(open("state.json"))
 state["lease"]["controller"]["boot"] = "another"
 state["lease"]["expires"] = time.time() + 20
 json.dump(state, open("state.json", "w"))'"""
-SERVES_S = 60  # seconds in which a node whose controller died in the middle of its step serves again
 
 
 @pytest.fixture(scope="module", params=["etcd", pytest.param("postgresql", marks=pytest.mark.slow)])
@@ -35,45 +27,6 @@ def cluster(request: pytest.FixtureRequest) -> Cluster:
     """Three members that are taken from the old version to the new one again and again."""
     shared: Cluster = request.getfixturevalue(request.param)
     return shared.reset()
-
-
-def kind_of(record: dict[str, Any]) -> Kind:
-    """What kind of entry a record is: its step and phase, or a note by what it brings; of a node, or of the cluster."""
-    brings = [name for name in NOTES if name in record]
-    of = "node" if record.get("node") and record.get("step") not in ("secure", "stage") else "cluster"
-    return (record["kind"], record.get("step", "".join(brings)), record["phase"], of)
-
-
-def clones(folder: Path) -> Iterator[Path | None]:
-    """By turns the same checkout, which has the record of the run before, and a fresh clone, which has none."""
-    for number in count():
-        yield None
-        subprocess.run(["git", "clone", "-q", str(checkout()), str(folder / str(number))], check=True)
-        (folder / str(number) / ".venv").symlink_to(checkout() / ".venv")
-        yield folder / str(number)
-
-
-def serves(cluster: Cluster, node: str) -> float:
-    """Seconds until a node serves, with nobody to help it."""
-    began = time.monotonic()
-    while time.monotonic() - began < SERVES_S:
-        if cluster.serves(node):
-            return time.monotonic() - began
-        time.sleep(0.2)
-    raise AssertionError(f"{node} does not serve {SERVES_S} s after its controller died")
-
-
-def to_the_end(day: Day, left: set[Kind], controllers: Iterator[Path | None]) -> Ended:
-    """Run the upgrade until it ends by itself, killed each time that it writes a kind of entry that is left."""
-    while True:
-        running = day.cluster.start(controller=next(controllers))
-        record = running.until(lambda record: kind_of(record) in left)
-        if record is None:
-            return running.ended()
-        running.kill()
-        left.discard(kind_of(record))
-        if record.get("node"):
-            serves(day.cluster, record["node"])
 
 
 @pytest.mark.slow
@@ -85,7 +38,7 @@ def test_killed_after_each_kind_of_entry(cluster: Cluster, tmp_path: Path) -> No
     with bad_day(cluster, "none: an upgrade") as day:
         good = day.upgrade("upgraded")
         day.restarted = dict.fromkeys(cluster.names, 1)
-    left = {kind_of(record) for phase in ("begin", "end") for kind in KINDS for record in good.journal(kind, phase)}
+    left = kinds_of(good)
     kinds, first, controllers = len(left), len(ROWS), clones(tmp_path)
     while left:
         before = len(left)

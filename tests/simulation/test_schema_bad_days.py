@@ -2,116 +2,45 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
 
 from ansible_collections.nodewise.cluster.plugins.module_utils.app.schema.lease import KEY
-from tests.simulation.bad_days import Day, clean, noted
-from tests.system.cluster import until
-from tests.system.orders_cluster import PASSWORD, ROWS, URL, Client, Orders, asked, orders_of, revisions
+from tests.orders import ADD, DROP, NEW, release
+from tests.simulation.bad_days import fault
+from tests.simulation.killing import clones
+from tests.simulation.schema_days import (
+    Others,
+    begun,
+    counted,
+    done,
+    filling,
+    scanned,
+    session,
+    stays_old,
+    troubled,
+    upgraded,
+)
+from tests.system.cluster import Ended, until
+from tests.system.orders_cluster import LIVE, ROWS, Orders, asked, reason, revisions
 
 pytestmark = pytest.mark.slow
-
-UNIT = "nodewise-orders-backfill"
-STOP = f"systemctl stop orders {UNIT} report 2>/dev/null; systemctl reset-failed"
-KEPT = "opt/nodewise/orders etc/nodewise"  # what a release changes on a node
-KEEP = f"{STOP}; tar cf /root/kept.tar -C / {KEPT}"
-BACK = f"{STOP}; cd /; rm -rf {KEPT}; tar xf /root/kept.tar"
-SQL = "cd /; runuser -u postgres -- psql -qXAt -c 'set client_min_messages = error'"
-KEEP_SQL = f"{SQL} -c 'grant select on orders to report' orders; {SQL} -c 'create database kept template orders'"
-BACK_SQL = f"{SQL} -c 'drop database orders with (force)' -c 'create database orders template kept owner orders'"
-WHOLE = (
-    f"select count(*) from (select id, to_jsonb(orders) as o from orders where id <= {ROWS}) rows "  # noqa: S608  (ours)
-    "where coalesce(o ->> 'name', (o ->> 'first') || ' ' || (o ->> 'last')) = 'a' || id || ' b' || id"
-)
-
-
-@pytest.fixture(scope="module")
-def made(testnet_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orders]:  # noqa: ARG001  (in that home)
-    """Three members on 1.0.0, with a copy of what they and their database are."""
-    with orders_of(tmp_path_factory.mktemp("releases"), tmp_path_factory.mktemp("runs")) as three:
-        three.everywhere(KEEP)
-        three.root(three.names[0], KEEP_SQL)
-        yield three
-
-
-@pytest.fixture
-def orders(made: Orders) -> Orders:
-    """As they were when they were made."""
-    made.everywhere(BACK)
-    made.root(made.names[0], BACK_SQL)
-    made.everywhere("systemctl start orders")
-    until(lambda: all(_serves(made, name) for name in made.names))
-    return made
-
-
-def _serves(orders: Orders, name: str) -> bool:
-    try:
-        return "1.0.0" == orders.version(name)
-    except OSError:
-        return False
-
-
-@contextmanager
-def troubled(orders: Orders, name: str, refuses: bool = False) -> Iterator[Day]:
-    """Orders are added around what happens inside; then none is lost that was acknowledged, nor of those from before.
-
-    Unless the day `refuses` requests, each of them was good. A row for the table; nothing is left behind, and all members serve.
-    """
-    day = Day(orders, name, orders.starts())
-    with Client(asked(orders)) as client:
-        grown(client)
-        yield day
-        grown(client)
-    lost = client.lost()
-    noted(day, len(lost) + ROWS - int(orders.sql(WHOLE)))
-    assert [] == lost
-    assert str(ROWS) == orders.sql(WHOLE)
-    assert refuses or [] == client.bad
-    clean(orders, orders.names, leases="paused" != day.outcomes[-1])  # after a step of the cluster that failed, there are some
-
-
-def grown(client: Client, more: int = 10) -> None:
-    """Wait until some more orders were added."""
-    enough = client.good + more
-    until(lambda: client.good >= enough)
-
-
-@contextmanager
-def session(orders: Orders, statement: str, application: str = "report") -> Iterator[str]:
-    """A session of the user `report` on the second node that did something, and stays; yields its pid."""
-    node = orders.names[1]
-    orders.root(
-        node,
-        f"PGPASSWORD={PASSWORD} PGAPPNAME='{application}' systemd-run -q --unit=report --setenv=PGPASSWORD --setenv=PGAPPNAME "
-        f"sh -c \"(echo '{statement}'; sleep 900) | psql -X {URL.replace('orders@', 'report@')}\"",
-    )
-    try:
-        seen = (
-            f"select pid from pg_stat_activity where usename = 'report' and '{statement}' like '%' || query and state like 'idle%'"  # noqa: S608  (ours)
-        )
-        until(lambda: bool(orders.sql(seen)))
-        yield orders.sql(seen)
-    finally:
-        orders.root(node, "systemctl stop report")
-
-
-def stays_old(orders: Orders, shape: str = "c1 e1") -> None:
-    """Every member runs the old version, and the database is at these revisions."""
-    assert ({"1.0.0"}, shape) == (orders.versions(), revisions(orders))
 
 
 def test_two_services_on_one_database(orders: Orders) -> None:
     """The second one is refused while the first one changes the schema, who is named."""
     holds, other = f"begin; select pg_advisory_lock({KEY});", "nodewise billing expand 2.0"
-    with troubled(orders, "two services on one database at once") as day, session(orders, holds, other) as pid:
-        ended = day.upgrade("paused")
-        assert f"is being changed by '{other}' (pid {pid}); wait" in str(ended.summary["reason"])
-        stays_old(orders)
+    with troubled(orders, "two services on one database at once") as day:
+        with session(orders, holds, other) as pid:
+            ended = day.upgrade("paused")
+            assert f"is being changed by '{other}' (pid {pid}, from " in reason(ended)
+            stays_old(orders)
+        upgraded(day, orders)
 
 
 def test_a_schema_that_was_changed_by_hand(orders: Orders) -> None:
@@ -122,3 +51,127 @@ def test_a_schema_that_was_changed_by_hand(orders: Orders) -> None:
         orders.sql("create index by_hand on orders (name)")
         day.refused(f"the cluster is not what plan {plan} was made for", nodewise_plan=plan)
         stays_old(orders)
+
+
+READS, LOCKS = "select count(*) from orders", "lock table orders in row exclusive mode"
+
+
+def blocked_by(ended: Ended, pid: str) -> list[str]:
+    """What the session was doing that was in the way, as the reason says it."""
+    return re.findall(rf"it was blocked by pid {pid}, user report, age_s \d+, query ([^;]*);", reason(ended))
+
+
+def test_a_lock_that_is_held_for_ever(orders: Orders) -> None:
+    """A transaction that read the table is named once all tries are over; others waited no longer than the lock timeout."""
+    with troubled(orders, "a table lock held for ever in expand") as day:
+        with session(orders, f"begin; {READS};") as pid, Others(asked(orders)) as others:
+            ended = day.upgrade("paused")
+        assert "expand failed 6 times: " in reason(ended)
+        assert [READS] == blocked_by(ended, pid)
+        assert others.p99() < 2
+        stays_old(orders)
+        upgraded(day, orders)
+
+
+def test_a_migration_that_fails_halfway(orders: Orders, tmp_path: Path) -> None:
+    """In a transaction nothing of it is there; the release that is mended goes on."""
+    half = release(tmp_path, "1.1.0", {**NEW, "e2": ("e1", None, None, f"{ADD}; select 1 / 0")})
+    with troubled(orders, "a migration fails half-way, in a transaction") as day:
+        ended = day.upgrade("paused", nodewise_releases={"1.1.0": half})
+        assert "expand failed: " in reason(ended)
+        assert "division by zero" in reason(ended)
+        stays_old(orders)
+        assert "id name" == orders.sql(LIVE)
+        upgraded(day, orders)
+
+
+def test_an_index_that_cannot_be_built(orders: Orders, tmp_path: Path) -> None:
+    """CONCURRENTLY leaves it invalid: it is named until it is dropped, and the release that is mended goes on."""
+    index = "create unique index concurrently one_name on orders (name)"  # clients use names of rows that there are
+    half = release(tmp_path, "1.1.0", {**NEW, "e3": ("e2", None, None, index)})
+    with troubled(orders, "a migration fails half-way, CONCURRENTLY") as day:
+        ended = day.upgrade("paused", nodewise_releases={"1.1.0": half})
+        assert "could not create unique index" in reason(ended)
+        assert "it left the index one_name, which is invalid: drop it" in reason(ended)
+        stays_old(orders, "c1 e2")
+        day.refused("no_invalid_indexes", "one_name")
+        orders.sql("drop index concurrently one_name")
+        upgraded(day, orders)
+
+
+def test_an_index_that_waits_for_a_transaction(orders: Orders, tmp_path: Path) -> None:
+    """What is in the way is named, and not that a second try found the index of the first one."""
+    index = "create index concurrently by_name on orders (name)"
+    built = release(
+        tmp_path, "1.1.0", {**NEW, "e2": ("e1", None, None, index), "e3": ("e2", None, None, ADD), "c2": ("c1", None, "e3", DROP)}
+    )
+    orders.sql("grant update on orders to report")
+    with troubled(orders, "CONCURRENTLY waits for a transaction for ever") as day:
+        with session(orders, f"begin; {LOCKS};") as pid:
+            ended = day.upgrade("paused", nodewise_releases={"1.1.0": built})
+            assert [LOCKS] == blocked_by(ended, pid)
+            assert "it left the index by_name, which is invalid: drop it" in reason(ended)
+            stays_old(orders)
+        orders.sql("drop index concurrently by_name")
+        upgraded(day, orders, nodewise_releases={"1.1.0": built})
+
+
+def test_a_consumer_that_nobody_declared(orders: Orders) -> None:
+    """It is named before anything is dropped; declared, and said to be ready, it is in nobody's way."""
+    with troubled(orders, "an undeclared consumer") as day, session(orders, "select 1;") as pid:
+        ended = day.upgrade("paused")
+        assert "no_undeclared_sessions: " in reason(ended)
+        assert f'"pid":{pid}' in reason(ended)
+        assert ({"1.1.0"}, "c1 e2", "id name first last") == (orders.versions(), revisions(orders), orders.sql(LIVE))
+        consumers = {"report": {"user": "report", "until": [{"command": "/usr/bin/test -e /root/ready"}]}}
+        ended = day.upgrade("paused", nodewise_schema=orders.schema(consumers=consumers))
+        assert "nobody_needs_old_shape: " in reason(ended)
+        assert "report: /usr/bin/test ends with 1" in reason(ended)
+        orders.everywhere("touch /root/ready")
+        upgraded(day, orders, nodewise_schema=orders.schema(consumers=consumers))
+    orders.everywhere("rm /root/ready")
+
+
+def test_two_operators_at_once(orders: Orders, tmp_path: Path) -> None:
+    """Of two that begin at the same moment from two checkouts one changes schema and members; the other is told who does."""
+    controllers = clones(tmp_path)
+    with troubled(orders, "two operators at once") as day:
+        began = time.monotonic()
+        both = [orders.start(controller=next(controllers)) for _ in range(2)]
+        first, second = sorted((running.ended() for running in both), key=lambda ended: ended.outcome)
+        day.ended(second, "upgraded", began=began)
+        day.ended(first, "refused", began=time.monotonic())
+        assert second.folder.name in reason(first), first.said
+        day.restarted = dict.fromkeys(orders.names, 1)
+    done(orders)
+
+
+SMALL = "/srv/small"
+MOUNT = f"mkdir {SMALL}; mount -t tmpfs -o size=64m nodewise {SMALL}; chown postgres: {SMALL}; chmod 700 {SMALL}"
+
+
+@pytest.fixture
+def on_a_small_disk(orders: Orders) -> Iterator[Orders]:
+    """The table is on a file system of its own."""
+    first = orders.names[0]
+    orders.root(first, MOUNT)
+    orders.sql(f"create tablespace small location '{SMALL}'")
+    orders.sql("alter table orders set tablespace small")
+    yield orders
+    orders.sql("alter table orders set tablespace pg_default")
+    orders.sql("drop tablespace small")
+    orders.root(first, f"umount {SMALL}; rmdir {SMALL}")
+
+
+def test_a_disk_that_is_full_in_the_backfill(on_a_small_disk: Orders) -> None:
+    """The backfill gives up with what the database says; once there is room, the same command goes on where it was."""
+    orders, slow = on_a_small_disk, filling(on_a_small_disk, 10_000)
+    with troubled(orders, "disk full in the backfill", refuses=True) as day, counted(orders):
+        began, running = time.monotonic(), orders.start(**slow)
+        begun(running, "backfill")
+        until(lambda: scanned(orders, ROWS // 2))
+        with fault(orders, "full_disk", target=orders.names[0], unit="orders", folder=SMALL):
+            ended = day.ended(running.ended(), "paused", began=began)
+        assert "the backfill ended: " in reason(ended)
+        assert "No space left on device" in reason(ended)
+        upgraded(day, orders, **slow)

@@ -50,6 +50,10 @@ class Orders(Described):
         """What the process says."""
         return str(json.loads(self.get(node, 8080, "/version"))["version"])
 
+    def serves(self, node: str) -> bool:
+        """Whether a member answers, and its database."""
+        return read(f"http://{self.net.node(node).address}:8080/get/1") is not None
+
     def schema(self, **more: Any) -> dict[str, Any]:
         """`nodewise_schema`."""
         return {
@@ -87,11 +91,6 @@ class Client(Requests):
     def __init__(self, urls: list[str]) -> None:
         super().__init__(urls)
         self.added: dict[str, str] = {}
-
-    def lost(self) -> list[str]:
-        """Orders that were acknowledged and are not there now, each asked of one member."""
-        asked = {f"{url}/get/{key}": name for url, (key, name) in zip(itertools.cycle(self.urls), self.added.items(), strict=False)}
-        return [url for url, name in asked.items() if read(url) != name]
 
     def _run(self) -> None:
         for number in itertools.count():
@@ -148,8 +147,13 @@ def orders_of(releases: Path, runs: Path) -> Iterator[Orders]:
         three.everywhere(DATABASE.replace("HOST", three.names[0]).replace("ADDRESS", three.net.nodes[0].address))
         ended = three.play("provision", nodewise_schema=three.schema())
         assert 0 == ended.code, ended.said
-        three.sql(f"insert into orders (name) select 'a' || i || ' b' || i from generate_series(1, {ROWS}) i; analyze orders")  # noqa: S608  (ours)
+        fill(three)
         yield three
+
+
+def fill(orders: Orders) -> None:
+    """Have rows."""
+    orders.sql(f"insert into orders (name) select 'a' || i || ' b' || i from generate_series(1, {ROWS}) i; analyze orders")  # noqa: S608  (ours)
 
 
 def asked(orders: Orders) -> list[str]:
