@@ -33,7 +33,9 @@ def rehearsed(cli: Run, scenario: str, name: str, folder: Path) -> tuple[dict[st
 def judged(summary: dict[str, Any], outcome: str = "upgraded") -> None:
     """Nothing was lost, nothing is there twice, and enough happened to say so."""
     assert (outcome, "valid", 0) == (summary["outcome"], summary["verdict"], summary["workload"]["lost"])
-    assert {"durable", "once", "no_phantom", "monotonic", "linearizable", "traffic", "data"} == {one["checker"] for one in summary["checkers"]}
+    assert {"durable", "once", "no_phantom", "monotonic", "linearizable", "traffic", "data"} == {
+        one["checker"] for one in summary["checkers"]
+    }
     assert summary["workload"]["ok"] > 100
 
 

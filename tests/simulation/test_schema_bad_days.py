@@ -175,3 +175,27 @@ def test_a_disk_that_is_full_in_the_backfill(on_a_small_disk: Orders) -> None:
         assert "the backfill ended: " in reason(ended)
         assert "No space left on device" in reason(ended)
         upgraded(day, orders, **slow)
+
+
+OLD_AGAIN = "cd /opt/nodewise/orders; ln -sfn releases/1.0.0 .next && mv -T .next current; systemctl restart orders"
+
+
+def test_a_member_that_is_left_on_the_old_version(orders: Orders) -> None:
+    """Somebody puts a member back during the backfill: contract is refused, and the next run takes that member along.
+
+    What it wrote meanwhile is filled, too, as `check` says that there is such a row.
+    """
+    slow = orders.schema(check="select true")  # with its own check the old member's rows would be what is found first
+    slow["backfill"] |= {"rate": 10000}
+    last = orders.names[2]
+    with troubled(orders, "a member is left on the old version") as day:
+        began, running = time.monotonic(), orders.start(nodewise_schema=slow)
+        begun(running, "backfill")
+        orders.root(last, OLD_AGAIN)
+        ended = day.ended(running.ended(), "paused", began=began)
+        assert "nobody_needs_old_shape: " in reason(ended)
+        assert f'"name":"{last}"' in reason(ended)
+        assert ("c1 e2", "id name first last") == (revisions(orders), orders.sql(LIVE))
+        day.upgrade("upgraded")
+        day.restarted = {**dict.fromkeys(orders.names, 1), last: 3}
+    done(orders)
